@@ -1,0 +1,98 @@
+# make demo | test | check: each does all of its own set-up. Needed: python3 (3.11 or later) with venv, and make.
+# As root the tests also install the Debian packages they use; as an ordinary user the suites that need them skip by name.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+# Each worker starts its own PostgreSQL servers, so more than a few do not pay.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); if [ $$n -gt 4 ]; then echo 4; else echo $$n; fi)
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope
+KEEP   ?=
+
+.DEFAULT_GOAL := help
+check_parts := check-format check-lint check-types check-rooms check-tidy
+.PHONY: help install packages demo check $(check_parts) format test test-all lock clean
+
+help:
+	@echo 'make demo             a shop, a gate and a walk through it; KEEP=1 leaves it running'
+	@echo 'make test             all tests but the slow ones'
+	@echo 'make test-all         all tests'
+	@echo 'make check            format, lint, types, rooms, tidiness'
+	@echo 'make format           put the code into its format'
+	@echo 'make lock             pin new versions of the dependencies (needs uv)'
+	@echo 'make clean            remove the environment and caches'
+
+install: $(STAMP)
+
+# Everything pinned and checked by hash; the project itself is installed without looking anything up.
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) tools/check_python.py
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+packages:
+	@sh tools/debian_packages.sh
+
+demo: $(STAMP)
+	@sh tools/debian_packages.sh demo
+	$(PY) -m lockgate.cli.main demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+# `make -k check` goes on after the first kind of problem.
+check: $(check_parts)
+
+check-format: $(STAMP)
+	$(PY) -m ruff format --check --quiet . || { $(PY) -m ruff format --check --output-format concise .; false; }
+
+check-lint: $(STAMP)
+	$(PY) -m ruff check --quiet .
+
+check-types: $(STAMP)
+	$(PY) -m mypy
+
+check-rooms: $(STAMP)
+	$(VENV)/bin/lint-imports
+
+check-tidy: $(STAMP)
+	$(PY) -m pytest -q tests/tidy tests/docs
+
+format: $(STAMP)
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix-only .
+
+test: $(STAMP) packages
+	$(PYTEST) -m 'not slow'
+
+test-all: $(STAMP) packages
+	$(PYTEST)
+
+ifneq ($(wildcard tests/corpus/run.py),)
+CORPUS ?= ../shared/corpus
+.PHONY: corpus
+corpus: $(STAMP) packages
+	$(PY) tests/corpus/run.py $(CORPUS)
+endif
+
+ifneq ($(wildcard bench/run.py),)
+.PHONY: bench
+bench: $(STAMP) packages
+	$(PY) bench/run.py
+endif
+
+ifneq ($(wildcard tests/fuzz),)
+.PHONY: fuzz
+fuzz: $(STAMP)
+	$(PYTEST) tests/fuzz
+endif
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --no-header \
+        --no-annotate --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml
+lock:
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra demo --extra test --extra dev --output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,451 @@
+"""The composition root: the one file that knows every room.
+
+For: building a running gate from its settings, reloading files that people edit, stopping in order.
+Not for: behaviour that belongs in a room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lockgate.config.build import load_settings
+from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
+from lockgate.config.principals_file import parse_principals
+from lockgate.config.settings import Address, DatabaseSettings, Settings
+from lockgate.control.holds import Holds, empty_catalog
+from lockgate.errors import ConfigError, CredentialRejectedError, LockgateError
+from lockgate.identity.tokens import verify
+from lockgate.ledger.entry import decode
+from lockgate.ledger.note import Ed25519Signer
+from lockgate.masking.keys import KeyRing
+from lockgate.model.decision import Decision, Request
+from lockgate.model.identity import Identity, Principal
+from lockgate.model.statement import Access, Action
+from lockgate.policy.engine import Engine, PolicySet
+from lockgate.storage.ledger_log import LedgerLog
+from lockgate.storage.ledger_reader import entries, open_text, search
+from lockgate.storage.port import Files, RealFiles
+from lockgate.transport.committer import Committer
+from lockgate.transport.control_socket import serve_control
+from lockgate.transport.database import Database, Roles, utc_now
+from lockgate.transport.catalog_queries import Labels
+from lockgate.transport.http import Metrics, serve_http
+from lockgate.transport.listener import Gate, Listener
+from lockgate.transport.login import Startup
+from lockgate.transport.pgclient import Target
+
+DRAIN_SECONDS = 7.0
+RELOAD_SECONDS = 1.0
+WORKER = "1"
+
+
+class RealClock:
+    """The wall clock and the monotonic clock."""
+
+    def now(self) -> datetime:
+        """Aware UTC time."""
+        return utc_now()
+
+    def ticks_us(self) -> int:
+        """Monotonic microseconds."""
+        return time.monotonic_ns() // 1000
+
+
+@dataclass
+class Documents:
+    """The files that people edit while the gate runs, as last read without a problem."""
+
+    principals: dict[str, Principal]
+    policies: PolicySet
+    catalog: CatalogFile
+    revoked: frozenset[str]
+    engine: Engine
+
+
+def read_documents(settings: Settings) -> Documents:
+    """Read principals, policies, catalog and revocations.
+
+    Raises:
+        ConfigError: with every problem of every file.
+    """
+    problems: list[str] = []
+    principals: dict[str, Principal] = {}
+    catalog = CatalogFile({})
+    policies: PolicySet | None = None
+    try:
+        principals = parse_principals(_text(settings.files.principals), file=str(settings.files.principals))
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        catalog = parse_catalog(_text(settings.files.catalog), file=str(settings.files.catalog))
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        policies = PolicySet.load(read_policies(settings.files.policies))
+    except ConfigError as error:
+        problems += error.problems
+    if problems or policies is None:
+        raise ConfigError(problems)
+    return Documents(principals, policies, catalog, read_revoked(settings), Engine(policies, principals))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}:1: cannot be read ({type(error).__name__}); `lockgate init` writes it") from error
+
+
+def read_policies(folder: Path) -> dict[str, str]:
+    """Every `*.cedar` file of a folder by name.
+
+    Raises:
+        ConfigError: the folder has none, or one cannot be read.
+    """
+    files = {path.name: _text(path) for path in sorted(folder.glob("*.cedar"))}
+    if not files:
+        raise ConfigError(f"{folder}:1: has no policy; `lockgate init` writes the starter policies")
+    return files
+
+
+def revoked_path(settings: Settings) -> Path:
+    """Where revoked credential ids are kept, one a line."""
+    return settings.files.keys.parent / "revoked.txt"
+
+
+def read_revoked(settings: Settings) -> frozenset[str]:
+    """Ids of revoked credentials."""
+    path = revoked_path(settings)
+    return frozenset(path.read_text().split()) if path.exists() else frozenset()
+
+
+def key_bytes(path: Path) -> bytes:
+    """A secret key file: hexadecimal, at least 32 bytes.
+
+    Raises:
+        ConfigError: missing, readable by others, or not a key.
+    """
+    try:
+        mode = path.stat().st_mode & 0o077
+        value = bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}:1: is not a key file ({type(error).__name__}); `lockgate init` writes it") from error
+    if mode:
+        raise ConfigError(f"{path}:1: is readable by others; run `chmod 600` on it")
+    if len(value) < 32:
+        raise ConfigError(f"{path}:1: holds fewer than 32 bytes")
+    return value
+
+
+def ledger_folder(settings: Settings) -> Path:
+    """Folder of this worker's log: `<gateway>-<worker>` below the ledger folder."""
+    return settings.files.ledger / f"{settings.gateway.name}-{WORKER}"
+
+
+def open_ledger(settings: Settings, files: Files | None = None) -> LedgerLog:
+    """Open the worker's log, recovering it first."""
+    signer = Ed25519Signer.from_skey(_text(settings.files.keys / "log.key").strip())
+    folder = ledger_folder(settings)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return LedgerLog.open(
+        str(folder), origin=signer.name, signer=signer, files=files or RealFiles(), text_key=key_bytes(settings.files.keys / "text.key"),
+        clock=utc_now, entropy=os.urandom, facts={"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()},
+    )  # fmt: skip
+
+
+def target(database: DatabaseSettings, role: str, password: str) -> Target:
+    """How the gate logs in to a database with one of its roles."""
+    return Target(database.host, database.port, database.dbname, role, password, database.sslmode,
+                  str(database.sslrootcert) if database.sslrootcert else None)  # fmt: skip
+
+
+def labels_of(catalog: CatalogFile, name: str) -> Labels:
+    """The label of a column by the catalog file, as a function."""
+    section = catalog.section(name)
+
+    def label(schema: str, table: str, column: str) -> tuple[str, str, float, tuple[tuple[tuple[str, ...], str], ...]]:
+        found = section.columns.get(ColumnKey(schema, table, column))
+        paths = section.json_labels(schema, table, column)
+        return (
+            (section.default, "default", 0.0, paths) if found is None else (found.label, found.by, found.score, paths)
+        )
+
+    return label
+
+
+def search_log(settings: Settings, filters: Mapping[str, object], *, limit: int | None = None) -> list[dict[str, object]]:
+    """Statements in the log, oldest first; reads files, needs no running gate."""
+    return search(str(ledger_folder(settings)), RealFiles(), filters, limit=limit)
+
+
+def log_entry(settings: Settings, index: int) -> dict[str, object] | None:
+    """One entry by its index, or None."""
+    for found, entry in entries(str(ledger_folder(settings)), RealFiles(), index):
+        return dict(decode(entry)) if found == index else None
+    return None
+
+
+def log_text(settings: Settings, entry: Mapping[str, object], index: int) -> bytes:
+    """The decrypted statement text of an entry, with its parameters behind a zero byte."""
+    key = key_bytes(settings.files.keys / "text.key")
+    return open_text(str(ledger_folder(settings)), str(entry["text"]), key, files=RealFiles(), near=index)
+
+
+def verifier_path() -> Path:
+    """The standalone verifier: beside the sources, or inside the installed package.
+
+    Raises:
+        ConfigError: this installation has none.
+    """
+    here = Path(__file__).resolve()
+    for path in (here.parents[2] / "verifier" / "lockgate_verify.py", here.parent / "verifier" / "lockgate_verify.py"):
+        if path.exists():
+            return path
+    raise ConfigError("the standalone verifier is not part of this installation; take verifier/lockgate_verify.py from the sources")
+
+
+def verify_log(settings: Settings, arguments: Sequence[str] = ()) -> int:
+    """Run the standalone verifier, which shares no code with the gate, over this gate's log; returns its exit status."""
+    command = [sys.executable, str(verifier_path()), str(ledger_folder(settings)), "--key", str(settings.files.keys / "log.pub"), *arguments]
+    return subprocess.run(command, check=False).returncode
+
+
+class Application:
+    """A running gate."""
+
+    def __init__(self, settings: Settings, *, files: Files | None = None) -> None:
+        self.settings = settings
+        self.documents = read_documents(settings)
+        self.metrics = Metrics()
+        self.clock = RealClock()
+        self._token_key = key_bytes(settings.files.keys / "token.key")
+        key_ring = KeyRing(key_bytes(settings.files.keys / "pseudonym.key"))
+        self.databases = {d.name: self._database(d, key_ring) for d in settings.databases}
+        self.ledger = open_ledger(settings, files)
+        self.committer = Committer(self.ledger)
+        self.holds = Holds(
+            hold_seconds=settings.limits.hold_seconds,
+            now=utc_now,
+            record=self.committer.append,
+            may_approve=self._may_approve,
+        )
+        self.gate = Gate(
+            databases=self.databases, committer=self.committer, clock=self.clock, counters=self.metrics, holds=self.holds,
+            authenticate=self._authenticate, may_connect=self._may_connect, wait_for_hold=self.holds.wait, tls=self._tls(),
+            cleartext_on_loopback=settings.gateway.cleartext_on_loopback, statement_bytes_max=settings.limits.statement_bytes_max,
+            login_seconds=settings.limits.login_seconds, links_max=settings.limits.links_max,
+        )  # fmt: skip
+        self._stamps: dict[Path, tuple[int, int]] = self._now_stamps()
+        self._stop = asyncio.Event()
+        gauges: dict[str, Callable[[], float]] = {
+            "sessions": lambda: len(self.gate.sessions), "ledger_lag": lambda: self.committer.lag,
+            "ledger_healthy": lambda: float(self.committer.healthy), "ledger_size": lambda: self.ledger.size,
+            "ledger_commits": lambda: self.committer.commits, "held_requests": lambda: len(self.holds.listing()),
+        }  # fmt: skip
+        self.metrics.gauges.update(gauges)
+
+    def _database(self, database: DatabaseSettings, key_ring: KeyRing) -> Database:
+        password = database.session_password.reveal() if database.session_password else ""
+        clear_password = database.clear_password.reveal() if database.clear_password else password
+        analysis_password = database.analysis_password.reveal() if database.analysis_password else ""
+        masked = target(database, database.session_role, password)
+        clear = target(database, database.clear_role or database.session_role, clear_password)
+        limits, analysis = self.settings.limits, self.settings.analysis
+        name = database.name
+        return Database(
+            name=name, environment=database.environment,
+            roles=Roles(masked, clear, target(database, database.analysis_role, analysis_password), database.unsafe_superuser),
+            engine=lambda: self.documents.engine, labels=lambda: labels_of(self.documents.catalog, name),
+            default_label=lambda: self.documents.catalog.section(name).default, key_ring=key_ring, epoch=self.settings.masking.epoch,
+            bounded_rows=limits.bounded_rows, order_buffer_bytes_max=limits.order_buffer_bytes_max, links_max=analysis.links_max,
+            wait_seconds=analysis.wait_seconds, lock_seconds=analysis.lock_seconds, statement_seconds=analysis.statement_seconds,
+        )  # fmt: skip
+
+    def _tls(self) -> ssl.SSLContext | None:
+        gateway = self.settings.gateway
+        if gateway.tls_certificate is None or gateway.tls_key is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(gateway.tls_certificate, gateway.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"{gateway.tls_certificate}:1: is not a certificate with its key") from error
+        return context
+
+    # -- identity and policy ----------------------------------------------------------------------------------------------------
+
+    def _verified(self, text: str, user: str, database: str) -> Identity:
+        return verify(self._token_key, text, now=utc_now(), principals=self.documents.principals, revoked=self.documents.revoked,
+                      user=user, database=database)  # fmt: skip
+
+    def _authenticate(self, password: str, startup: Startup) -> Identity:
+        return self._verified(password, startup.user, startup.database)
+
+    def _may_connect(self, identity: Identity, database: Database, address: str) -> Decision:
+        catalog = empty_catalog(database.database, database.environment)
+        return self.documents.engine.permits(
+            identity, Action.CONNECT, catalog, context={"client_address": address}, now=utc_now()
+        )
+
+    def _may_approve(self, approver: Principal, request: Request, groups: tuple[str, ...]) -> Decision:
+        database = self.databases[request.database]
+        catalog = empty_catalog(database.database, database.environment)
+        return self.documents.engine.may_approve(approver, request, catalog, hold_groups=groups, now=utc_now())
+
+    def operate(self, asked: Mapping[str, object]) -> object:
+        """One command of the control socket."""
+        operation = asked["op"]
+        if operation == "request-list":
+            return self.holds.listing()
+        if operation == "request-show":
+            return self.holds.show(str(asked["id"]))
+        if operation in ("request-approve", "request-deny"):
+            token, principal = str(asked["token"]), str(asked["principal"])
+            shown = self.holds.show(str(asked["id"]))
+            identity = self._verified(token, principal, str(shown["database"]))
+            return self.holds.decide(str(asked["id"]), identity, approve=operation == "request-approve")
+        raise CredentialRejectedError("unknown command")
+
+    # -- reloading ----------------------------------------------------------------------------------------------------------------
+
+    def _now_stamps(self) -> dict[Path, tuple[int, int]]:
+        files = [self.settings.files.principals, self.settings.files.catalog, revoked_path(self.settings)]
+        files += sorted(self.settings.files.policies.glob("*.cedar"))
+        return {p: (s.st_mtime_ns, s.st_size) for p in files if p.exists() for s in [p.stat()]}
+
+    def reload_if_changed(self) -> bool:
+        """Take over edited files; a file with a problem leaves everything as it was, loudly."""
+        stamps = self._now_stamps()
+        if stamps == self._stamps:
+            return False
+        self._stamps = stamps
+        try:
+            documents = read_documents(self.settings)
+        except ConfigError as error:
+            self.metrics.count("reloads", result="refused")
+            for problem in error.problems:
+                sys.stderr.write(json.dumps({"event": "reload-refused", "problem": problem}) + "\n")
+            return False
+        changed = documents.policies.revision != self.documents.policies.revision
+        self.documents = documents
+        self.metrics.count("reloads", result="taken")
+        for database in self.databases.values():
+            database.forget()
+        if changed:
+            self.committer.append({"kind": "policy", "event": "activated", "policy": documents.policies.revision})
+        else:
+            self.committer.append({"kind": "admin", "event": "reloaded", "policy": documents.policies.revision})
+        self._end_revoked()
+        return True
+
+    def _end_revoked(self) -> None:
+        """A revoked credential or a disabled principal loses its open sessions too (threats I-01)."""
+        for link in tuple(self.gate.sessions.values()):
+            identity = link.conversation.identity
+            known = [self.documents.principals.get(p.name) for p in identity.chain]
+            if identity.token_id in self.documents.revoked or any(k is None or k.disabled for k in known):
+                link.expire()
+
+    # -- running ------------------------------------------------------------------------------------------------------------------
+
+    async def run(self, listen: Address | None = None) -> None:
+        """Serve until SIGTERM or SIGINT, then drain."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        address = listen or self.settings.gateway.listen
+        self.committer.append({"kind": "policy", "event": "activated", "policy": self.documents.policies.revision})
+        self.committer.start()
+        listener = Listener(self.gate)
+        server = await loop.create_server(listener.accept, address.host, address.port, backlog=1024)
+        control = await serve_control(self.settings.gateway.control_socket, self.operate)
+        metrics = None
+        ready: dict[str, object] = {"ready": True, "listen": _shown(server)}
+        if self.settings.gateway.metrics_listen is not None:
+            place = self.settings.gateway.metrics_listen
+            metrics = await serve_http(place.host, place.port, metrics=self.metrics, healthy=self.health)
+            ready["metrics"] = _shown(metrics)
+        watchers = [
+            asyncio.ensure_future(d.watch(self.settings.analysis.catalog_seconds)) for d in self.databases.values()
+        ]
+        watchers.append(asyncio.ensure_future(self._watch_files()))
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+        try:
+            await self._stop.wait()
+            await self._drain(server)
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            await listener.close()
+            for closing in (control, metrics):
+                if closing is not None:
+                    closing.close()
+            self.settings.gateway.control_socket.unlink(missing_ok=True)
+            self.close()
+
+    async def _watch_files(self) -> None:
+        while True:
+            await asyncio.sleep(RELOAD_SECONDS)
+            self.reload_if_changed()
+
+    async def _drain(self, server: asyncio.Server) -> None:
+        """No new sessions; idle ones end now, busy ones get a little time."""
+        self.gate.draining = True
+        server.close()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self.gate.sessions and time.monotonic() < deadline:
+            for link in tuple(self.gate.sessions.values()):
+                if link.is_idle:
+                    link.shut_down()
+            await asyncio.sleep(0.05)
+        for link in tuple(self.gate.sessions.values()):
+            link.shut_down()
+        await asyncio.sleep(0.05)
+
+    def health(self) -> dict[str, object]:
+        """What `/healthz` tells: the gate is well while it can write evidence."""
+        return {"ok": self.committer.healthy and not self.gate.draining, "ledger": "writing" if self.committer.healthy else "unavailable",
+                "sessions": len(self.gate.sessions), "policy": self.documents.policies.revision}  # fmt: skip
+
+    def close(self) -> None:
+        """Close databases and the ledger, the ledger last."""
+        for database in self.databases.values():
+            database.close()
+        self.committer.stop()
+        try:
+            self.ledger.close()
+        except LockgateError as error:
+            sys.stderr.write(json.dumps({"event": "ledger-not-closed", "problem": str(error)}) + "\n")
+
+
+def _shown(server: asyncio.Server) -> str:
+    host, port = server.sockets[0].getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def serve(config: Path, listen: Address | None = None) -> None:
+    """Run a gate until it is told to stop.
+
+    Raises:
+        ConfigError: something cannot be used; nothing has started.
+    """
+    settings = load_settings(config, environment=os.environ)
+
+    async def main() -> None:
+        await Application(settings).run(listen)
+
+    asyncio.run(main())

@@ -1,0 +1,48 @@
+"""Labels of view columns from the columns they are made of.
+
+For: views and materialised views. Not for: analysing their definition; `sql` does, and its outputs are the argument here.
+Source: masking.md 4.2 ("propagate classes along lineage").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lockgate.model.catalog import ColumnRef
+from lockgate.model.statement import Output
+
+_MOST_SENSITIVE_FIRST: tuple[str, ...] = (
+    "secret.credential", "payment.card", "payment.iban", "person.national_id", "health.code", "finance.salary",
+    "person.email", "person.phone", "person.name", "person.address", "person.birth_date", "location.coordinates",
+    "network.address", "network.mac", "derived.embedding", "text.free", "amount.other", "unknown", "none",
+)  # fmt: skip
+"""Which label a mixture gets: the one whose mask shows least and whose loss hurts most."""
+
+
+def propagate(
+    label_of: Callable[[ColumnRef], str | None], provenance: Sequence[Output]
+) -> list[tuple[str, float, str]]:
+    """A label for every output of a view.
+
+    An unchanged column keeps its label. A changed or mixed one gets the most sensitive label among its sources, because
+    something of the value may be left; one that depends on nothing is `none`.
+
+    Args:
+        label_of: label of a base column, None when it is not known (then `unknown`).
+        provenance: outputs of the analysis of the view's own definition, in order.
+
+    Returns:
+        (label, score, `lineage`) per output.
+    """
+    found: list[tuple[str, float, str]] = []
+    for output in provenance:
+        labels = {label_of(source) or "unknown" for source in output.sources} or {"none"}
+        label = min(labels, key=_rank)
+        certain = output.plain and len(labels) == 1
+        found.append((label, 1.0 if certain or not output.sources else 0.8, "lineage"))
+    return found
+
+
+def _rank(label: str) -> int:
+    """Position in the order of sensitivity; a label that is not in it counts as the most sensitive."""
+    return _MOST_SENSITIVE_FIRST.index(label) if label in _MOST_SENSITIVE_FIRST else -1

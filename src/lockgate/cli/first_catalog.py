@@ -1,0 +1,81 @@
+"""The first catalog: a label for every column, by names and along lineage, with no configuration.
+
+For: `lockgate init` and `lockgate catalog refresh`.
+Not for: values: nothing of a table's content is read.
+Source: masking.md 4.2.
+"""
+
+from __future__ import annotations
+
+from lockgate.classification.lineage import propagate
+from lockgate.classification.names import classify
+from lockgate.config.catalog_file import CatalogSection, ColumnKey, ColumnLabel, merged, render_section
+from lockgate.masking.keys import KeyRing
+from lockgate.model.catalog import Catalog, ColumnRef, Relation
+from lockgate.model.identity import Principal
+from lockgate.model.statement import Analysis
+from lockgate.policy.engine import Engine, PolicySet
+from lockgate.policy.starter import STARTER
+from lockgate.transport.catalog_queries import Labels
+from lockgate.transport.database import Database, Roles
+from lockgate.transport.pgclient import Target
+
+
+async def first_catalog(admin: Target, *, database: str, environment: str, existing: CatalogSection | None = None) -> str:
+    """One section of catalog.toml: every column of every table and view; labels that a person decided are kept."""
+    principals: dict[str, Principal] = {}
+    engine = Engine(PolicySet.load(dict(STARTER)), principals)
+    nothing: Labels = lambda schema, table, column: ("none", "default", 0.0, ())  # noqa: E731
+    source = Database(
+        name=database, environment=environment, roles=Roles(admin, admin, admin), engine=lambda: engine, labels=lambda: nothing,
+        default_label=lambda: "unknown", key_ring=KeyRing(bytes(32)), epoch=1, bounded_rows=0, order_buffer_bytes_max=1,
+    )  # fmt: skip
+    try:
+        catalog = await source.refresh()
+        definitions = await source.definitions()
+    finally:
+        source.close()
+    return render_section(database, merged(label_all(catalog, definitions), existing or CatalogSection()))
+
+
+def label_all(catalog: Catalog, definitions: dict[int, Analysis]) -> list[tuple[ColumnKey, ColumnLabel]]:
+    """A label for every user column: base tables by name, views and materialised views by what they are made of."""
+    labels: dict[ColumnRef, tuple[str, float, str]] = {}
+    relations = [r for r in catalog.relations.values() if r.schema not in ("pg_catalog", "information_schema")]
+    for relation in relations:
+        names = tuple(c.name for c in relation.columns.values())
+        for column in relation.columns.values():
+            kind = catalog.types.get(column.type_oid)
+            labels[ColumnRef(relation.oid, column.attnum)] = classify(
+                relation.schema, relation.name, column.name, kind.name if kind else "text", table_columns=names
+            )
+    # A view over a view needs its source's labels first; each round settles one more layer.
+    for _ in range(8):
+        if not _propagated(relations, definitions, labels):
+            break
+    return [
+        (ColumnKey(r.schema, r.name, c.name), ColumnLabel(*_as_line(labels[ColumnRef(r.oid, c.attnum)])))
+        for r in sorted(relations, key=lambda r: (r.schema, r.name))
+        for c in sorted(r.columns.values(), key=lambda c: c.attnum)
+    ]
+
+
+def _as_line(found: tuple[str, float, str]) -> tuple[str, str, float]:
+    label, score, by = found
+    return label, by, round(score, 2)
+
+
+def _propagated(relations: list[Relation], definitions: dict[int, Analysis], labels: dict[ColumnRef, tuple[str, float, str]]) -> bool:
+    changed = False
+    for relation in relations:
+        analysis = definitions.get(relation.oid)
+        if analysis is None:
+            continue
+        known = {ref: label for ref, (label, _, _) in labels.items()}
+        columns = sorted(relation.columns.values(), key=lambda c: c.attnum)
+        for column, (label, score, by) in zip(columns, propagate(known.get, analysis.outputs), strict=False):
+            ref = ColumnRef(relation.oid, column.attnum)
+            if labels[ref][0] != label:
+                labels[ref] = (label, score, by)
+                changed = True
+    return changed

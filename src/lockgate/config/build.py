@@ -1,0 +1,188 @@
+"""From checked keys to `Settings`: rules between keys, secrets resolved; all problems at once.
+
+For: what `serve` and `check-config` both run. Not for: connecting to anything.
+Source: style.md 3.7; architecture section 3 (session role, superuser).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from lockgate.config.load import Draft, Problems, Value, Values, is_loopback, read
+from lockgate.config.secret import Secret, resolve
+from lockgate.config.settings import (
+    Address,
+    AnalysisSettings,
+    DatabaseSettings,
+    FileSettings,
+    GatewaySettings,
+    LimitSettings,
+    MaskingSettings,
+    Settings,
+)
+from lockgate.errors import ConfigError, InvariantError
+
+SOCKET_PATH_BYTES_MAX = 100
+_T = TypeVar("_T")
+
+
+def load_settings(path: Path, *, environment: Mapping[str, str]) -> Settings:
+    """Read `lockgate.toml`.
+
+    Args:
+        path: the file; relative paths in it are relative to its folder.
+        environment: environment variables, for `env:` references.
+
+    Raises:
+        ConfigError: with every problem as `file:line: sentence`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}:1: the file cannot be read: {error.strerror or 'unknown cause'}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}:1: the file is not UTF-8 text") from None
+    return settings_from(text, path=path, environment=environment)
+
+
+def settings_from(text: str, *, path: Path, environment: Mapping[str, str]) -> Settings:
+    """The same from a text that was read already; `path` need not exist.
+
+    Raises:
+        ConfigError: with every problem as `file:line: sentence`.
+    """
+    folder = path.absolute().parent
+    draft, problems = read(text, file=str(path), folder=folder)
+    if draft is None:
+        raise ConfigError(problems.sentences())
+    _check_gateway(draft.sections["gateway"], problems)
+    secrets = [_check_database(draft, i, problems, folder, environment) for i in range(len(draft.databases))]
+    if not draft.databases:
+        problems.add((), "no database is configured; add a `[[database]]`")
+    if problems.found:
+        raise ConfigError(problems.sentences())
+    return _build(path.absolute(), draft, secrets)
+
+
+def _check_gateway(values: Values, problems: Problems) -> None:
+    listen, metrics = values.get("listen"), values.get("metrics_listen")
+    certificate, key = values.get("tls_certificate"), values.get("tls_key")
+    loopback = isinstance(listen, Address) and is_loopback(listen.host)
+    if (certificate is None) != (key is None) and {"tls_certificate", "tls_key"} <= set(values):
+        missing = "tls_key" if key is None else "tls_certificate"
+        problems.add(("gateway",), f"`tls_certificate` and `tls_key` belong together; add `{missing}`")
+    for name in ("tls_certificate", "tls_key"):
+        file = values.get(name)
+        if isinstance(file, Path) and not file.is_file():
+            problems.add(("gateway", name), f"`{name}` names a file that does not exist: `{file}`")
+    if isinstance(listen, Address) and certificate is None and "tls_certificate" in values:
+        if not loopback:
+            sentence = "is not loopback, so clients need TLS; set `tls_certificate` and `tls_key`"
+            problems.add(("gateway", "listen"), f"`listen` {sentence}")
+        elif values.get("cleartext_on_loopback") is False:
+            remedy = "set both, or `cleartext_on_loopback = true` for a gate that only this machine can reach"
+            problems.add(("gateway",), f"`tls_certificate` and `tls_key` are not set; {remedy}")
+    if isinstance(listen, Address) and not loopback and values.get("cleartext_on_loopback") is True:
+        sentence = "has no use: `listen` is not a loopback address; remove it"
+        problems.add(("gateway", "cleartext_on_loopback"), f"`cleartext_on_loopback` {sentence}")
+    if isinstance(metrics, Address) and not is_loopback(metrics.host):
+        problems.add(
+            ("gateway", "metrics_listen"), "`metrics_listen` must be a loopback address; use `127.0.0.1:<port>`"
+        )
+    socket = values.get("control_socket")
+    if isinstance(socket, Path) and len(str(socket).encode()) > SOCKET_PATH_BYTES_MAX:
+        sentence = f"is longer than {SOCKET_PATH_BYTES_MAX} bytes as an absolute path; choose a shorter one"
+        problems.add(("gateway", "control_socket"), f"`control_socket` {sentence}")
+
+
+def _check_database(
+    draft: Draft, index: int, problems: Problems, folder: Path, environment: Mapping[str, str]
+) -> dict[str, Secret]:
+    values = draft.databases[index]
+    at = ("database", index)
+    name = values.get("name")
+    if name is not None and any(other.get("name") == name for other in draft.databases[:index]):
+        problems.add((*at, "name"), f"the database name `{name}` is used twice; choose another")
+    role = values.get("session_role")
+    if role is not None and role == values.get("analysis_role"):
+        sentence = "must differ from `session_role`: the analysis role has no right on any data; run `lockgate init`"
+        problems.add((*at, "analysis_role"), f"`analysis_role` {sentence}")
+    root = values.get("sslrootcert")
+    if isinstance(root, Path) and not root.is_file():
+        problems.add((*at, "sslrootcert"), f"`sslrootcert` names a file that does not exist: `{root}`")
+    host = values.get("host")
+    if isinstance(host, str) and "sslmode" in values and "sslrootcert" in values:
+        mode = values["sslmode"] or ("disable" if is_loopback(host) else "verify-full")
+        values["sslmode"] = mode
+        if mode == "disable" and not is_loopback(host):
+            sentence = "would send data in clear to another machine; use `verify-full`, `verify-ca` or `require`"
+            problems.add((*at, "sslmode"), f"`sslmode` `disable` {sentence}")
+        if mode == "disable" and root is not None:
+            problems.add((*at, "sslrootcert"), "`sslrootcert` has no use with `sslmode` `disable`; remove one of them")
+    secrets: dict[str, Secret] = {}
+    for key in ("session_password", "analysis_password"):
+        reference = values.get(key)
+        if isinstance(reference, str):
+            found = resolve(reference, folder=folder, environment=environment)
+            if isinstance(found, Secret):
+                secrets[key] = found
+            else:
+                problems.add((*at, key), f"`{key}`: {found}")
+    return secrets
+
+
+def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]]) -> Settings:
+    gateway, limits, analysis = (draft.sections[name] for name in ("gateway", "limits", "analysis"))
+    files = draft.sections["files"]
+    return Settings(
+        path=path,
+        gateway=GatewaySettings(
+            name=_typed(gateway["name"], str),
+            listen=_typed(gateway["listen"], Address),
+            cleartext_on_loopback=_typed(gateway["cleartext_on_loopback"], bool),
+            tls_certificate=_maybe(gateway["tls_certificate"], Path),
+            tls_key=_maybe(gateway["tls_key"], Path),
+            control_socket=_typed(gateway["control_socket"], Path),
+            metrics_listen=_maybe(gateway["metrics_listen"], Address),
+        ),
+        limits=LimitSettings(**{name: _typed(value, int) for name, value in limits.items()}),
+        analysis=AnalysisSettings(
+            links_max=_typed(analysis["links_max"], int),
+            wait_seconds=_typed(analysis["wait_seconds"], float),
+            lock_seconds=_typed(analysis["lock_seconds"], float),
+            statement_seconds=_typed(analysis["statement_seconds"], float),
+            catalog_seconds=_typed(analysis["catalog_seconds"], float),
+        ),
+        masking=MaskingSettings(epoch=_typed(draft.sections["masking"]["epoch"], int)),
+        files=FileSettings(**{name: _typed(value, Path) for name, value in files.items()}),
+        databases=tuple(_database(v, s) for v, s in zip(draft.databases, secrets, strict=True)),
+    )
+
+
+def _database(values: Values, secrets: Mapping[str, Secret]) -> DatabaseSettings:
+    return DatabaseSettings(
+        name=_typed(values["name"], str),
+        environment=_typed(values["environment"], str),
+        host=_typed(values["host"], str),
+        port=_typed(values["port"], int),
+        dbname=_maybe(values["dbname"], str) or _typed(values["name"], str),
+        sslmode=_typed(values["sslmode"], str),
+        sslrootcert=_maybe(values["sslrootcert"], Path),
+        session_role=_typed(values["session_role"], str),
+        session_password=secrets.get("session_password"),
+        analysis_role=_typed(values["analysis_role"], str),
+        analysis_password=secrets.get("analysis_password"),
+        unsafe_superuser=_typed(values["unsafe_superuser"], bool),
+    )
+
+
+def _typed(value: Value, kind: type[_T]) -> _T:
+    if not isinstance(value, kind):
+        raise InvariantError("a checked setting has another type than its declaration says")
+    return value
+
+
+def _maybe(value: Value, kind: type[_T]) -> _T | None:
+    return None if value is None else _typed(value, kind)

@@ -1,0 +1,235 @@
+"""Every key of `lockgate.toml`, declared once: type, unit, bounds, default, sentence.
+
+For: checking (`load`), documentation and the template. Not for: rules between keys; `build` has those.
+Source: style.md 3.7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Form(str, Enum):
+    """What a value looks like."""
+
+    TEXT = "text"
+    NAME = "name"
+    BOOLEAN = "true or false"
+    WHOLE = "whole number"
+    SECONDS = "seconds"
+    ADDRESS = "host:port"
+    PATH = "path"
+    SECRET = "reference to a secret"  # noqa: S105 - the name of a form
+    CHOICE = "choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key.
+
+    Args:
+        name: as written in the file.
+        form: what the value looks like.
+        sentence: what it does, for people.
+        default: used when absent; None with `required` false means "not set".
+        required: absence is a problem.
+        lowest: smallest number allowed.
+        highest: largest number allowed.
+        choices: allowed words of a CHOICE.
+        unit: for the documentation.
+    """
+
+    name: str
+    form: Form
+    sentence: str
+    default: str | int | float | bool | None = None
+    required: bool = False
+    lowest: float = 0
+    highest: float = 0
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+
+
+MEBIBYTE = 1024 * 1024
+ENVIRONMENTS = ("production", "staging", "development")
+SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
+
+GATEWAY = (
+    Key("name", Form.NAME, "Name of this gate: origin of its ledger and part of every session id.", required=True),
+    Key("listen", Form.ADDRESS, "Where clients connect.", default="127.0.0.1:6432"),
+    Key(
+        "cleartext_on_loopback",
+        Form.BOOLEAN,
+        "Accept clients without TLS, on a loopback address only.",
+        default=False,
+    ),
+    Key("tls_certificate", Form.PATH, "PEM file with the certificate chain shown to clients."),
+    Key("tls_key", Form.PATH, "PEM file with the private key of `tls_certificate`."),
+    Key("control_socket", Form.PATH, "Unix socket of the operators' commands.", default="run/control.sock"),
+    Key("metrics_listen", Form.ADDRESS, "Loopback address where metrics are served; not set = no metrics."),
+)
+
+LIMITS = (
+    Key("links_max", Form.WHOLE, "Client links at one time.", default=5000, lowest=1, highest=100_000, unit="links"),
+    Key(
+        "statement_bytes_max",
+        Form.WHOLE,
+        "Largest message a client may send after sign-in.",
+        default=64 * MEBIBYTE,
+        lowest=1024,
+        highest=1024 * MEBIBYTE,
+        unit="bytes",
+    ),
+    Key(
+        "order_buffer_bytes_max",
+        Form.WHOLE,
+        "Largest masked result that may be put in a new order in memory; more is refused.",
+        default=64 * MEBIBYTE,
+        lowest=MEBIBYTE,
+        highest=4096 * MEBIBYTE,
+        unit="bytes",
+    ),
+    Key(
+        "bounded_rows",
+        Form.WHOLE,
+        "A write the planner expects to touch at most so many rows counts as bounded.",
+        default=1000,
+        lowest=0,
+        highest=10_000_000,
+        unit="rows",
+    ),
+    Key(
+        "hold_seconds",
+        Form.WHOLE,
+        "How long a held statement waits for an approver.",
+        default=600,
+        lowest=1,
+        highest=86_400,
+        unit="seconds",
+    ),
+    Key(
+        "login_seconds",
+        Form.WHOLE,
+        "Time from connecting to being signed in.",
+        default=15,
+        lowest=1,
+        highest=300,
+        unit="seconds",
+    ),
+    Key(
+        "idle_seconds",
+        Form.WHOLE,
+        "A session that sends nothing for so long is closed; 0 = never.",
+        default=3600,
+        lowest=0,
+        highest=604_800,
+        unit="seconds",
+    ),
+    Key(
+        "statement_seconds",
+        Form.WHOLE,
+        "A statement that runs longer is cancelled; 0 = never.",
+        default=0,
+        lowest=0,
+        highest=604_800,
+        unit="seconds",
+    ),
+)
+
+ANALYSIS = (
+    Key(
+        "links_max",
+        Form.WHOLE,
+        "Analysis connections per database.",
+        default=4,
+        lowest=1,
+        highest=64,
+        unit="connections",
+    ),
+    Key(
+        "wait_seconds",
+        Form.SECONDS,
+        "Longest wait for a free analysis connection; then the statement is refused.",
+        default=5.0,
+        lowest=0.1,
+        highest=60,
+        unit="seconds",
+    ),
+    Key(
+        "lock_seconds",
+        Form.SECONDS,
+        "Longest wait of an analysis for a lock; then the statement is refused.",
+        default=1.0,
+        lowest=0.05,
+        highest=60,
+        unit="seconds",
+    ),
+    Key(
+        "statement_seconds",
+        Form.SECONDS,
+        "Longest analysis of one statement; then the statement is refused.",
+        default=5.0,
+        lowest=0.1,
+        highest=60,
+        unit="seconds",
+    ),
+    Key(
+        "catalog_seconds",
+        Form.SECONDS,
+        "How often the database's catalog is checked for changes.",
+        default=5.0,
+        lowest=0.1,
+        highest=3600,
+        unit="seconds",
+    ),
+)
+
+MASKING = (
+    Key(
+        "epoch",
+        Form.WHOLE,
+        "Number of the masking keys; a new number gives every value a new pseudonym.",
+        default=1,
+        lowest=1,
+        highest=1_000_000,
+    ),
+)
+
+FILES = (
+    Key("principals", Form.PATH, "File of principals.", default="principals.toml"),
+    Key("catalog", Form.PATH, "File of labels.", default="catalog.toml"),
+    Key("policies", Form.PATH, "Folder of `*.cedar` files.", default="policies"),
+    Key("keys", Form.PATH, "Folder of the gate's own keys.", default="keys"),
+    Key("ledger", Form.PATH, "Folder of the ledger.", default="ledger"),
+)
+
+DATABASE = (
+    Key("name", Form.NAME, "Name clients ask for, and the name in policies.", required=True),
+    Key("environment", Form.CHOICE, "What the starter policies go by.", required=True, choices=ENVIRONMENTS),
+    Key("host", Form.TEXT, "Host name, address, or folder of a Unix socket.", default="127.0.0.1"),
+    Key("port", Form.WHOLE, "Port of the server.", default=5432, lowest=1, highest=65_535),
+    Key("dbname", Form.TEXT, "Name of the database on the server; not set = `name`."),
+    Key(
+        "sslmode",
+        Form.CHOICE,
+        "TLS towards the server; not set = `disable` on loopback and Unix sockets, else `verify-full`.",
+        choices=SSL_MODES,
+    ),
+    Key("sslrootcert", Form.PATH, "PEM file of authorities that may sign the server's certificate."),
+    Key("session_role", Form.TEXT, "Database role that runs statements; no superuser.", required=True),
+    Key("session_password", Form.SECRET, "Its password, as `file:<path>` or `env:<NAME>`."),
+    Key("analysis_role", Form.TEXT, "Database role that analyses; it needs no right on any data.", required=True),
+    Key("analysis_password", Form.SECRET, "Its password, as `file:<path>` or `env:<NAME>`."),
+    Key(
+        "unsafe_superuser",
+        Form.BOOLEAN,
+        "Accept a superuser as `session_role`; then only principals with `unmask` on everything get a session.",
+        default=False,
+    ),
+)
+
+SECTIONS: dict[str, tuple[Key, ...]] = {
+    "gateway": GATEWAY, "limits": LIMITS, "analysis": ANALYSIS, "masking": MASKING, "files": FILES,
+}  # fmt: skip
+"""Tables of the file; `[[database]]` repeats and is declared by `DATABASE`."""

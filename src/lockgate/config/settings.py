@@ -1,0 +1,114 @@
+"""The settings of one gate, as frozen values.
+
+For: what `load` returns and `app` reads. Not for: defaults or bounds; `schema` declares those, key by key.
+Source: style.md 3.7; docs/reference/configuration.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lockgate.config.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Section `[gateway]`: who this gate is and where it listens."""
+
+    name: str
+    listen: Address
+    cleartext_on_loopback: bool
+    tls_certificate: Path | None
+    tls_key: Path | None
+    control_socket: Path
+    metrics_listen: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Section `[limits]`: sizes in bytes, times in seconds."""
+
+    links_max: int
+    statement_bytes_max: int
+    order_buffer_bytes_max: int
+    bounded_rows: int
+    hold_seconds: int
+    login_seconds: int
+    idle_seconds: int
+    statement_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisSettings:
+    """Section `[analysis]`: the pool that asks the target server what a statement means."""
+
+    links_max: int
+    wait_seconds: float
+    lock_seconds: float
+    statement_seconds: float
+    catalog_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MaskingSettings:
+    """Section `[masking]`."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileSettings:
+    """Section `[files]`: where the other files are, as absolute paths."""
+
+    principals: Path
+    catalog: Path
+    policies: Path
+    keys: Path
+    ledger: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """One `[[database]]`: where it is and the two roles the gate uses there."""
+
+    name: str
+    environment: str
+    host: str
+    port: int
+    dbname: str
+    sslmode: str
+    sslrootcert: Path | None
+    session_role: str
+    session_password: Secret | None
+    analysis_role: str
+    analysis_password: Secret | None
+    unsafe_superuser: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything `lockgate.toml` says; `path` is the file itself."""
+
+    path: Path
+    gateway: GatewaySettings
+    limits: LimitSettings
+    analysis: AnalysisSettings
+    masking: MaskingSettings
+    files: FileSettings
+    databases: tuple[DatabaseSettings, ...]
+
+    def database(self, name: str) -> DatabaseSettings | None:
+        """The database of that configured name."""
+        return next((database for database in self.databases if database.name == name), None)

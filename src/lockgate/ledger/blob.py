@@ -1,0 +1,67 @@
+"""Sealed texts: AES-256-GCM under a key that can be destroyed, named by the hash of the ciphertext.
+
+For: keeping statement texts readable for those with the key, and erasable without breaking a proof.
+Not for: where keys live (`lockgate.storage.text_keys`). Nonces and keys are arguments; a nonce must never repeat under a key.
+Source: evidence.md 1.4, privacy; NIST SP 800-38D.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from lockgate.errors import LedgerError
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+_TAG_BYTES = 16
+_VERSION = b"\x01"
+
+
+def seal(key: bytes, plaintext: bytes, nonce: bytes, aad: bytes) -> bytes:
+    """The sealed text: version, length and bytes of `aad`, nonce, ciphertext.
+
+    Args:
+        key: 32 bytes.
+        plaintext: what to hide.
+        nonce: 12 bytes, never used before with this key.
+        aad: at most 255 bytes that stay readable and are authenticated, such as the key's id.
+    """
+    if len(key) != KEY_BYTES or len(nonce) != NONCE_BYTES or len(aad) > 255:
+        raise LedgerError("a key, nonce or label has the wrong length")
+    head = _VERSION + bytes([len(aad)]) + aad
+    return head + nonce + AESGCM(key).encrypt(nonce, plaintext, head)
+
+
+def _split(sealed: bytes) -> tuple[bytes, bytes]:
+    end = 2 + sealed[1] if len(sealed) > 2 else 0
+    if sealed[:1] != _VERSION or len(sealed) < end + NONCE_BYTES + _TAG_BYTES:
+        raise LedgerError("a sealed text is malformed")
+    return sealed[:end], sealed[end:]
+
+
+def label(sealed: bytes) -> bytes:
+    """The readable part that was given as `aad`."""
+    return _split(sealed)[0][2:]
+
+
+def open_(key: bytes, sealed: bytes) -> bytes:
+    """The plaintext.
+
+    Raises:
+        LedgerError: wrong key or changed bytes.
+    """
+    if len(key) != KEY_BYTES:
+        raise LedgerError("a key has the wrong length")
+    head, rest = _split(sealed)
+    try:
+        return AESGCM(key).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], head)
+    except InvalidTag:
+        raise LedgerError("a sealed text cannot be opened with this key") from None
+
+
+def blob_name(sealed: bytes) -> str:
+    """The name of a sealed text: the hex SHA-256 of its bytes, which entries refer to."""
+    return sha256(sealed).hexdigest()

@@ -1,0 +1,68 @@
+"""A checkpoint: the origin, size and root hash of a log, as the text of a signed note.
+
+For: writing and reading that text.
+Not for: signatures (`note.py`), nor deciding which checkpoint may be signed (`lockgate.storage`).
+Source: C2SP tlog-checkpoint.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lockgate.errors import LedgerError
+from lockgate.ledger.note import Signer, VerificationKey, open_note, sign_note
+from lockgate.ledger.tree import HASH_BYTES
+
+_SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a log promises: under this origin, this many entries with this root."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    @property
+    def text(self) -> str:
+        """The three lines that are signed."""
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+    @classmethod
+    def parse(cls, text: str) -> Checkpoint:
+        """The checkpoint that `text` states; extension lines are refused, since nobody checks them.
+
+        Raises:
+            LedgerError: the text is not three lines, or a line is malformed.
+        """
+        lines = text.split("\n")
+        if len(lines) != 4 or lines[3] or not lines[0]:
+            raise LedgerError("a checkpoint has three lines")
+        if _SIZE.fullmatch(lines[1]) is None:
+            raise LedgerError("a checkpoint's size is not a number")
+        try:
+            root = base64.b64decode(lines[2], validate=True)
+        except (ValueError, binascii.Error):
+            raise LedgerError("a checkpoint's root is not base64") from None
+        if len(root) != HASH_BYTES:
+            raise LedgerError("a checkpoint's root has the wrong length")
+        return cls(lines[0], int(lines[1]), root)
+
+
+def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> bytes:
+    """The signed note of a checkpoint."""
+    return sign_note(checkpoint.text, signer)
+
+
+def open_checkpoint(note: bytes, keys: Iterable[VerificationKey]) -> Checkpoint:
+    """The checkpoint in a note that one of `keys` signed.
+
+    Raises:
+        LedgerError: malformed, or not signed by a known key.
+    """
+    return Checkpoint.parse(open_note(note, keys))

@@ -1,0 +1,146 @@
+"""What the database contains, as the gate knows it: relations, columns, labels, functions.
+
+A snapshot is immutable and carries its generation; analysis and decisions name the generation they used.
+Source: PostgreSQL documentation, chapter 53 (system catalogs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+LABELS: tuple[str, ...] = (
+    "person.name", "person.email", "person.phone", "person.address", "person.birth_date", "person.national_id",
+    "payment.card", "payment.iban", "finance.salary", "amount.other", "network.address", "network.mac",
+    "location.coordinates", "health.code", "secret.credential", "text.free", "derived.embedding", "none", "unknown",
+)  # fmt: skip
+"""Every label a column may carry; `none` is not sensitive, `unknown` is masked for agents and services."""
+
+
+class ColumnRef(NamedTuple):
+    """A base column by identity: relation OID and attribute number (0 = whole row, negative = system column)."""
+
+    relation: int
+    attnum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a relation.
+
+    `json_labels` maps a path of JSON keys to a label. `label_by` says who decided (`name`, `lineage`, `person`, `default`).
+    """
+
+    attnum: int
+    name: str
+    type_oid: int
+    type_mod: int
+    not_null: bool
+    label: str
+    label_by: str = "default"
+    label_score: float = 0.0
+    json_labels: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One index of a relation; `columns` has 0 for an expression, `expression_columns` the columns inside expressions."""
+
+    oid: int
+    name: str
+    columns: tuple[int, ...]
+    expression_columns: frozenset[int]
+    unique: bool
+    partial: bool
+    immediate: bool
+    clustered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table, view, materialised view, partitioned or foreign table; `kind` is pg_class.relkind."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    columns: Mapping[int, Column]
+    indexes: tuple[Index, ...] = ()
+    row_security: bool = False
+    has_triggers: bool = False
+    has_rules: bool = False
+    partition_columns: frozenset[int] = frozenset()
+    estimated_rows: float = 0.0
+
+    @property
+    def qualified_name(self) -> str:
+        """`schema.name`, the Cedar name of the table."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def unique_keys(self) -> tuple[frozenset[int], ...]:
+        """Sets of attribute numbers that identify a row: unique, immediate, complete and NOT NULL."""
+        keys = []
+        for index in self.indexes:
+            columns = frozenset(index.columns)
+            if not index.unique or index.partial or not index.immediate or 0 in columns:
+                continue
+            if all(c in self.columns and self.columns[c].not_null for c in columns):
+                keys.append(columns)
+        return tuple(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One pg_proc row, as far as analysis needs it; `volatility` is `i`, `s` or `v`, `kind` is prokind."""
+
+    oid: int
+    schema: str
+    name: str
+    language: str
+    volatility: str
+    kind: str
+    returns_set: bool
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """One pg_type row: `kind` is typtype, `base` the domain's base or the array's element type OID (else 0)."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    base: int
+    category: str
+    relation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A snapshot of one database as the gate sees it."""
+
+    database: str
+    environment: str
+    server_version: int
+    generation: int
+    relations: Mapping[int, Relation]
+    functions: Mapping[int, Function]
+    types: Mapping[int, Type]
+    default_label: str = "unknown"
+    server_settings: Mapping[str, str] = field(default_factory=dict)
+
+    def column(self, ref: ColumnRef) -> Column | None:
+        """The column `ref` names, or None when the snapshot does not have it."""
+        relation = self.relations.get(ref.relation)
+        return None if relation is None else relation.columns.get(ref.attnum)
+
+    def column_name(self, ref: ColumnRef) -> str:
+        """`schema.table.column` for messages and the ledger; OIDs where the snapshot has no name."""
+        relation = self.relations.get(ref.relation)
+        if relation is None:
+            return f"{ref.relation}.{ref.attnum}"
+        column = relation.columns.get(ref.attnum)
+        return f"{relation.qualified_name}.{column.name if column else '*' if ref.attnum == 0 else ref.attnum}"

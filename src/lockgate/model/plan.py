@@ -1,0 +1,60 @@
+"""A mask plan: what happens to each output column of one statement, and to the order of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Disposition(str, Enum):
+    """What the client gets of a column."""
+
+    CLEAR = "clear"
+    MASKED = "masked"
+
+
+class Order(str, Enum):
+    """What the gate does about the order of rows."""
+
+    KEEP = "keep"  # the server's order does not depend on masked values
+    SORT = "sort"  # buffer all rows, sort them by their masked bytes
+    SORT_TIES = "sort-ties"  # keep the order by `tie_columns`, sort rows that tie
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
+    """One output column: its name, label (`none` when clear and unlabelled), disposition, mask rule and type.
+
+    `column` is the base column's `schema.table.column` for the record. `json_labels` as in `Column`.
+    """
+
+    name: str
+    column: str
+    label: str
+    disposition: Disposition
+    rule: str
+    type_oid: int
+    json_labels: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the answer of one statement is treated.
+
+    Args:
+        columns: one per output column; empty when there is no result or nothing labelled is involved.
+        masks: any column masked.
+        touches_labelled: the statement names a relation with masked columns: its errors and notices become fixed text.
+        order: what happens to the order of rows.
+        tie_columns: output positions for SORT_TIES.
+    """
+
+    columns: tuple[ColumnPlan, ...] = ()
+    masks: bool = False
+    touches_labelled: bool = False
+    order: Order = Order.KEEP
+    tie_columns: tuple[int, ...] = ()
+
+
+PASS = Plan()
+"""The plan of a statement that touches nothing labelled."""

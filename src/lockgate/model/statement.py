@@ -1,0 +1,267 @@
+"""What one statement is and does: kind, effects, accesses, provenance of every output.
+
+`Parsed` is what PostgreSQL's grammar says of the text; `Analysis` is what the target server's own tree says of its meaning.
+Source: masking.md 2.3 (outputs, control, writes, opaque); architecture section 3, step 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from lockgate.model.catalog import ColumnRef
+
+
+class Kind(str, Enum):
+    """Kinds of statement; a kind that is not here is refused."""
+
+    SELECT = "select"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    MERGE = "merge"
+    COPY_OUT = "copy-out"
+    COPY_IN = "copy-in"
+    COPY_FILE = "copy-file"
+    EXPLAIN = "explain"
+    DECLARE = "declare"
+    FETCH = "fetch"
+    CLOSE = "close"
+    PREPARE = "prepare"
+    EXECUTE = "execute"
+    DEALLOCATE = "deallocate"
+    TRANSACTION = "transaction"
+    SET = "set"
+    SHOW = "show"
+    DISCARD = "discard"
+    TRUNCATE = "truncate"
+    DROP = "drop"
+    ALTER = "alter"
+    CREATE = "create"
+    CREATE_TABLE_AS = "create-table-as"
+    CREATE_FUNCTION = "create-function"
+    GRANT = "grant"
+    ROLE = "role"
+    DO = "do"
+    CALL = "call"
+    LOCK = "lock"
+    LISTEN = "listen"
+    MAINTENANCE = "maintenance"
+    COMMENT = "comment"
+    EMPTY = "empty"
+    OTHER = "other"
+
+
+class Action(str, Enum):
+    """The closed set of actions that policies speak of."""
+
+    CONNECT = "connect"
+    READ = "read"
+    UNMASK = "unmask"
+    WRITE = "write"
+    DEFINE = "define"
+    ADMINISTER = "administer"
+    EXECUTE = "execute"
+    EXPORT = "export"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One action on one resource; `relation` 0 means the database itself, `name` is `schema.table` as far as known."""
+
+    action: Action
+    relation: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """One statement as PostgreSQL's grammar reads it.
+
+    Args:
+        text: exactly the statement's own text inside the client's text.
+        kind: what it is.
+        inner: text of the statement inside EXPLAIN, DECLARE, PREPARE, COPY (...), CREATE TABLE AS; else empty.
+        inner_kind: kind of `inner`.
+        tables: names as written, (schema or "", name), in order.
+        has_where: UPDATE and DELETE only.
+        destructive: drops, truncates, alters, or rewrites what others rely on.
+        executes: false for EXPLAIN without ANALYZE, PREPARE.
+        name: cursor, prepared statement, setting, savepoint or channel.
+        value: SET value when it is one plain constant; transaction operation (`begin`, `commit`, `rollback`, `savepoint`,
+            `release`, `rollback-to`, `prepare-transaction`, ...).
+        local: SET LOCAL.
+        temporary: creates or drops temporary objects.
+        columns: COPY column list.
+        options: EXPLAIN and COPY option names in lower case with their constant value.
+        shape: the text without literals, safe to store in clear.
+        parameters: highest $n used.
+        row_limit: FETCH count, None for ALL.
+    """
+
+    text: str
+    kind: Kind
+    shape: str
+    inner: str = ""
+    inner_kind: Kind | None = None
+    tables: tuple[tuple[str, str], ...] = ()
+    has_where: bool = False
+    destructive: bool = False
+    executes: bool = True
+    name: str = ""
+    value: str = ""
+    local: bool = False
+    temporary: bool = False
+    columns: tuple[str, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    parameters: int = 0
+    row_limit: int | None = None
+    scroll: bool = False
+
+
+class UseKind(str, Enum):
+    """How a statement uses the value of a base column (masking.md 2.3)."""
+
+    OUTPUT = "output"  # passes through unchanged
+    TRANSFORM = "transform"  # reaches an output changed
+    EQUAL = "equal"  # compared by the type's own equality with other columns
+    GROUP = "group"  # GROUP BY, DISTINCT, UNION, PARTITION BY on the bare column
+    COUNT = "count"  # count(column), count(DISTINCT column)
+    NULL_TEST = "null-test"
+    CONTROL = "control"  # anything else that decides rows, order or counts
+    WRITE_SOURCE = "write-source"
+    WRITE_TARGET = "write-target"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of base columns' values.
+
+    Args:
+        kind: how.
+        columns: base columns involved; for EQUAL all columns on both sides.
+        detail: short words for a message (`function upper`, `operator <`, `ORDER BY`), never a literal.
+        literal: a constant or parameter is mixed in (compared, coalesced, unioned).
+        level: number of the query level in `Analysis.levels`.
+        target: WRITE_SOURCE only: the column written.
+    """
+
+    kind: UseKind
+    columns: frozenset[ColumnRef]
+    detail: str = ""
+    literal: bool = False
+    level: int = 0
+    target: ColumnRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One column of the result.
+
+    `sources` are all base columns its value depends on; `plain` is true when the value is one of them unchanged (several by
+    UNION, CASE or COALESCE); `literal` when a constant other than NULL may also appear.
+    """
+
+    name: str
+    type_oid: int
+    sources: frozenset[ColumnRef]
+    plain: bool
+    literal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One ORDER BY key: its output position (or None), sources, and whether it is one bare column."""
+
+    output: int | None
+    sources: frozenset[ColumnRef]
+    plain: bool
+    type_oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One query level, with what decides the order and the choice of its rows.
+
+    Args:
+        parent: number of the enclosing level, None at the top.
+        feeds: levels in FROM, CTEs used, set-operation arms: their row order flows into this one.
+        relations: base relations scanned here.
+        deciding: columns that equality, grouping, DISTINCT, UNION or PARTITION BY here uses.
+        order_sensitive: constructs whose result depends on row order (`LIMIT`, `window row_number`, `aggregate array_agg`).
+        single_row: aggregates without GROUP BY: one row whatever the order.
+        sort: the ORDER BY.
+        grouped: GROUP BY outputs as sources, empty when not grouped.
+        distinct: DISTINCT or UNION without ALL at this level.
+        total: the ORDER BY leaves ties only between rows that look the same.
+    """
+
+    parent: int | None
+    feeds: tuple[int, ...] = ()
+    relations: frozenset[int] = frozenset()
+    deciding: frozenset[ColumnRef] = frozenset()
+    order_sensitive: tuple[str, ...] = ()
+    single_row: bool = False
+    sort: tuple[SortKey, ...] = ()
+    grouped: tuple[frozenset[ColumnRef], ...] = ()
+    is_grouped: bool = False
+    distinct: bool = False
+    total: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A part we cannot see into: function, operator, type or relation, with why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFact:
+    """A write to one relation.
+
+    `bounded` means: equality or IN with constants or parameters on all columns of a unique key, or no predicate needed (INSERT).
+    `selective` means: some predicate compares a column of the target with a constant or parameter (not a tautology).
+    """
+
+    kind: Kind
+    relation: int
+    bounded: bool
+    selective: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the server's own tree says of one statement.
+
+    Args:
+        kind: kind of the analysed statement.
+        outputs: the result's columns, in order; empty for statements without a result.
+        uses: every use of a base column's value, over all levels.
+        levels: query levels; 0 is the top.
+        reads: every base column whose value is used anywhere.
+        relations: every relation named anywhere, views included.
+        accesses: what policy is asked.
+        writes: relations written.
+        opaque: what we cannot see into; empty for most.
+        effect_free: a SELECT without locking clause whose every function is immutable or stable and known.
+        parameter_types: type OID of each $n.
+        row_description: the server's RowDescription body as the analysis connection saw it, empty when none.
+        functions: qualified names of functions called, for policy context and records.
+    """
+
+    kind: Kind
+    outputs: tuple[Output, ...] = ()
+    uses: tuple[Use, ...] = ()
+    levels: tuple[Level, ...] = ()
+    reads: frozenset[ColumnRef] = frozenset()
+    relations: frozenset[int] = frozenset()
+    accesses: tuple[Access, ...] = ()
+    writes: tuple[WriteFact, ...] = ()
+    opaque: tuple[Opaque, ...] = ()
+    effect_free: bool = False
+    parameter_types: tuple[int, ...] = ()
+    row_description: bytes = b""
+    functions: tuple[str, ...] = ()

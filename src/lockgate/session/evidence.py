@@ -1,0 +1,156 @@
+"""What a session writes into the ledger: sessions, intents, outcomes, denials.
+
+For: turning verdicts and results into entry fields; the text and parameters only as the name of an encrypted blob.
+Not for: durability (`transport` commits) and format (`ledger.entry`).
+Invariant: no literal, no row value and no credential in any field.
+Source: evidence.md 1.4; docs/reference/entries.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lockgate.model.catalog import Catalog
+from lockgate.model.decision import Clearance
+from lockgate.model.identity import Identity
+from lockgate.model.plan import Disposition
+from lockgate.session.judge import Verdict
+from lockgate.session.ports import Clock, Recorder
+from lockgate.session.runs import Run
+
+COLUMNS_MAX = 200
+"""Columns named in one entry; an entry must stay below 65,535 bytes."""
+NAME_CHARS_MAX = 160
+TABLES_MAX = 100
+
+
+class Evidence:
+    """The ledger entries of one session."""
+
+    def __init__(self, recorder: Recorder, clock: Clock, *, session: str, identity: Identity, database: str, environment: str,
+                 client: str) -> None:  # fmt: skip
+        self._recorder = recorder
+        self._clock = clock
+        self._database = database
+        self._sequence = 0
+        self._common: dict[str, object] = {
+            "session": session,
+            "principal": identity.principal.name,
+            "principal_kind": identity.principal.kind.value,
+            "on_behalf_of": identity.on_behalf_of.name if identity.on_behalf_of else None,
+            "binding": identity.binding.value,
+            "run": identity.run,
+            "purpose": identity.purpose,
+            "token": identity.token_id,
+            "client": client,
+            "database": database,
+            "environment": environment,
+        }
+
+    def opened(self) -> int:
+        """The session's own entry."""
+        return self._append("session", {"event": "opened"})
+
+    def closed(self, reason: str) -> int:
+        """The end of the session."""
+        return self._append("session", {"event": "closed", "reason": reason}, keep=True)
+
+    def intent(self, verdict: Verdict, catalog: Catalog, clearance: Clearance, *, text: str, parameters: bytes = b"",
+               request: str = "", approver: str = "") -> int:  # fmt: skip
+        """What is about to happen; must be durable before it may have an effect."""
+        fields = self._statement(verdict, catalog, clearance, text, parameters)
+        if request:
+            fields["request"] = request
+            fields["approver"] = approver
+        return self._append("intent", fields)
+
+    def denial(
+        self,
+        verdict: Verdict,
+        catalog: Catalog,
+        clearance: Clearance,
+        *,
+        text: str,
+        request: str = "",
+        sqlstate: str = "",
+    ) -> int:
+        """What did not happen, and which rule said so."""
+        fields = self._statement(verdict, catalog, clearance, text, b"")
+        fields |= {"sqlstate": sqlstate or verdict.sqlstate, "rule": verdict.rule}
+        fields["decision"] = "deny" if fields["sqlstate"] in ("42501", "57014") else "refuse"
+        if request:
+            fields["request"] = request
+        return self._append("deny", fields)
+
+    def unreadable(self, *, text: str, sqlstate: str, rule: str) -> int:
+        """A statement that could not be read at all: only its encrypted text is kept."""
+        return self._append("deny", {
+            "statement": "unreadable", "shape": "", "tables": [], "columns": [], "decision": "refuse", "rules": [rule], "rule": rule,
+            "sqlstate": sqlstate, "text": self._recorder.seal_text(self._database, text.encode()),
+        })  # fmt: skip
+
+    def outcome(self, run: Run, status: str, sqlstate: str, tag: str) -> int:
+        """What came of it: rows, bytes, columns with disposition, receipt, duration."""
+        masked = run.masker.cells_masked if run.masker is not None else ()
+        receipt = [
+            {
+                "column": plan.name[:NAME_CHARS_MAX],
+                "label": plan.label,
+                "rule": plan.rule,
+                "mode": "position",
+                "cells": cells,
+            }
+            for plan, cells in zip(run.plan.columns, masked, strict=False)
+            if plan.disposition is Disposition.MASKED
+        ]
+        count = tag.rsplit(" ", 1)[-1]
+        return self._append("outcome", {
+            "intent": run.intent, "status": status, "sqlstate": sqlstate, "rows": run.rows, "bytes": run.row_bytes,
+            "affected": int(count) if count.isdigit() and len(count) < 19 else None,
+            "duration_us": self._clock.ticks_us() - run.started_us, "receipt": receipt[:COLUMNS_MAX],
+        }, keep=True)  # fmt: skip
+
+    def _statement(
+        self, verdict: Verdict, catalog: Catalog, clearance: Clearance, text: str, parameters: bytes
+    ) -> dict[str, object]:
+        sealed = text.encode() if not parameters else text.encode() + b"\x00" + parameters
+        fields: dict[str, object] = {
+            "statement": verdict.parsed.kind.value,
+            "shape": verdict.parsed.shape,
+            "tables": _tables(verdict, catalog),
+            "columns": _columns(verdict, catalog, clearance),
+            "decision": verdict.effect,
+            "rules": [r.rule for r in verdict.decision.reasons][:50],
+            "policy": verdict.decision.revision,
+            "catalog": catalog.generation,
+            "text": self._recorder.seal_text(self._database, sealed),
+        }
+        if verdict.plan.masks:
+            fields["order"] = verdict.plan.order.value
+        return fields
+
+    def _append(self, kind: str, fields: Mapping[str, object], *, keep: bool = False) -> int:
+        self._sequence += 1
+        return self._recorder.append({"kind": kind, "s": self._sequence, **self._common, **fields}, keep=keep)
+
+
+def _tables(verdict: Verdict, catalog: Catalog) -> list[str]:
+    """Every relation involved, by its resolved name; names as written where nothing was resolved."""
+    names = {catalog.relations[oid].qualified_name for oid in verdict.analysis.relations if oid in catalog.relations}
+    if not names:
+        names = {".".join(part for part in pair if part) for pair in verdict.parsed.tables}
+    return [name[:NAME_CHARS_MAX] for name in sorted(names)][:TABLES_MAX]
+
+
+def _columns(verdict: Verdict, catalog: Catalog, clearance: Clearance) -> list[dict[str, str]]:
+    """Every labelled column whose value the statement uses: name, label, and whether it was shown in clear or masked."""
+    listed = []
+    for ref in sorted(verdict.analysis.reads):
+        column = catalog.column(ref)
+        if column is None or column.label == "none":
+            continue
+        disposition = "masked" if ref in clearance.masked else "clear"
+        listed.append(
+            {"name": catalog.column_name(ref)[:NAME_CHARS_MAX], "label": column.label, "disposition": disposition}
+        )
+    return listed[:COLUMNS_MAX]

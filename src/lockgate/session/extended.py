@@ -1,0 +1,252 @@
+"""The extended protocol's half of the conversation: Parse, Bind, Describe, Execute, Close, Sync, Flush.
+
+For: prepared statements, portals and pipelines. A statement is judged at Parse, so that a denied one never reaches the backend, and
+again at Bind, because policy, labels and catalog may have changed since; its intent is recorded at Bind.
+Not for: simple queries (`conversation.py`, which this class is one half of).
+Source: PostgreSQL documentation, 55.2.3 (extended query) and 55.2.4 (pipelining); threats W-13 to W-20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lockgate.model.plan import PASS, Order
+from lockgate.model.statement import Kind, Parsed
+from lockgate.session import texts
+from lockgate.session.replies import Replies
+from lockgate.session.runs import Expect, Portal, Prepared, Run
+from lockgate.session.wishes import Wish
+from lockgate.wire.postgres import backend as be
+from lockgate.wire.postgres import frontend as fe
+from lockgate.wire.postgres.frames import Frame
+from lockgate.wire.postgres.typed import from_client
+
+if TYPE_CHECKING:
+    from lockgate.session.judge import Verdict
+
+Steps = Generator[Wish, Any, None]
+
+
+class ExtendedProtocol:
+    """Messages P, B, D, E, C, S and H of one conversation."""
+
+    replies: Replies
+    to_backend: list[bytes]
+    to_client: list[bytes]
+    prepared: dict[str, Prepared]
+    portals: dict[str, Portal]
+    pipeline_open: bool
+    skip_to_sync: bool
+    spoil_implicit: bool
+    backend_open: bool
+    session_id: str
+
+    if TYPE_CHECKING:
+
+        def ensure_backend(self) -> Generator[Wish, Any, bool]: ...
+        def read(self, text: str, *, simple: bool) -> Generator[Wish, Any, tuple[Parsed, ...] | None]: ...
+        def judge_all(self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]) -> Generator[Wish, Any, tuple[Verdict, ...] | None]: ...  # fmt: skip
+        def settle(self, verdicts: tuple[Verdict, ...], text: str, parameters: bytes = b"") -> Generator[Wish, Any, tuple[str, str] | None]: ...  # fmt: skip
+        def refuse(self, verdict: Verdict, text: str) -> Steps: ...
+        def start(self, verdicts: tuple[Verdict, ...], text: str, *, parameters: bytes = b"", approval: tuple[str, str] = ("", "")) -> list[Run]: ...  # fmt: skip
+        def recorded(self, runs: Sequence[Run]) -> Generator[Wish, Any, bool]: ...
+        def forward(self, data: bytes, *expected: Expect) -> None: ...
+        def flush_pipeline(self) -> Steps: ...
+        def spoil_backend(self) -> Steps: ...
+        def limited_verdict(self, run: Run) -> Verdict: ...
+
+    def extended(self, frame: Frame, letter: str) -> Steps:
+        """One message of the extended protocol."""
+        self._learn_names()
+        if letter == "S":
+            yield from self._sync(frame)
+        elif letter == "H":
+            if self.backend_open and not self.replies.drained:
+                self.to_backend.append(frame.encode())
+        elif letter == "C":
+            self._close(frame)
+        elif letter == "P":
+            yield from self._stop_unless(self._parse(frame))
+        elif letter == "B":
+            yield from self._stop_unless(self._bind(frame))
+        elif letter == "D":
+            yield from self._stop_unless(self._describe(frame))
+        else:
+            yield from self._stop_unless(self._execute(frame))
+
+    def _stop_unless(self, step: Generator[Wish, Any, bool]) -> Steps:
+        """After an error the rest of the pipeline is skipped up to Sync, as the server does."""
+        if not (yield from step):
+            self.skip_to_sync = True
+
+    def _learn_names(self) -> None:
+        """A Parse or Bind that the server rejected leaves no name behind."""
+        for kind, name in self.replies.failed_names:
+            if kind == "parse" and name in self.prepared and self.prepared[name].pending:
+                del self.prepared[name]
+            elif kind == "bind":
+                self.portals.pop(name, None)
+        for kind, name in self.replies.succeeded_names:
+            if kind == "parse" and name in self.prepared:
+                self.prepared[name].pending = False
+        self.replies.failed_names.clear()
+        self.replies.succeeded_names.clear()
+
+    # -- steps: each answers True to go on, False when an error was sent -------------------------------------------------------
+
+    def _sync(self, frame: Frame) -> Steps:
+        self.skip_to_sync = False
+        if not self.backend_open:
+            self.to_client.append(be.ReadyForQuery(self.replies.status).encode())
+            return
+        if self.spoil_implicit:
+            # What this pipeline did before the refusal must not be kept: fail its implicit transaction before the server commits it.
+            self.spoil_implicit = False
+            self.to_backend.append(fe.Parse("", texts.SPOILER).encode())
+            self.prepared.pop("", None)
+            self.replies.expect(Expect("parse", silent=True))
+        self.forward(frame.encode(), Expect("sync"))
+        self.pipeline_open = False
+        yield from ()
+
+    def _spoiled(self, kind: Kind, value: str) -> Generator[Wish, Any, bool]:
+        """True when the statement may go on; in a spoiled transaction only its end may."""
+        if not self.replies.poisoned:
+            return True
+        yield from self.flush_pipeline()
+        if kind is Kind.TRANSACTION and value in texts.ENDS_TRANSACTION:
+            return True
+        self.to_client.append(be.error("25P02", texts.ABORTED))
+        return False
+
+    def _parse(self, frame: Frame) -> Generator[Wish, Any, bool]:
+        message = from_client(frame, fe.Parse)
+        if not (yield from self.ensure_backend()):
+            return False
+        if message.name and message.name in self.prepared:
+            yield from self.flush_pipeline()
+            self._learn_names()
+            if message.name in self.prepared:
+                self.to_client.append(be.error("42P05", f'prepared statement "{message.name}" already exists'))
+                return False
+        statements = yield from self.read(message.text, simple=False)
+        if statements is None:
+            return False
+        if len(statements) > 1:
+            yield from self.flush_pipeline()
+            self.to_client.append(be.error("42601", "cannot insert multiple commands into a prepared statement"))
+            return False
+        first = statements[0] if statements else None
+        if first is not None and not (yield from self._spoiled(first.kind, first.value)):
+            return False
+        verdicts = yield from self.judge_all(statements, message.text, message.parameter_types)
+        if verdicts is None:
+            return False
+        stopped = next((v for v in verdicts if v.sqlstate), None)
+        if stopped is not None:
+            yield from self.refuse(stopped, message.text)
+            return False
+        self.prepared[message.name] = Prepared(message.text, statements, message.parameter_types)
+        renamed = texts.prefixed_application_name(statements, message.text, self.session_id)
+        data = frame.encode() if renamed is None else fe.Parse(message.name, renamed, message.parameter_types).encode()
+        self.pipeline_open = True
+        self.forward(data, Expect("parse", name=message.name))
+        return True
+
+    def _bind(self, frame: Frame) -> Generator[Wish, Any, bool]:
+        message = from_client(frame, fe.Bind)
+        known = self.prepared.get(message.statement)
+        if known is None:
+            yield from self.flush_pipeline()
+            self.to_client.append(be.error("26000", f'prepared statement "{message.statement}" does not exist'))
+            return False
+        first = known.parsed[0] if known.parsed else None
+        if first is not None and not (yield from self._spoiled(first.kind, first.value)):
+            return False
+        verdicts = yield from self.judge_all(known.parsed, known.text, known.parameter_types)
+        if verdicts is None:
+            return False
+        parameters = _sealed_parameters(message)
+        approval = yield from self.settle(verdicts, known.text, parameters)
+        if approval is None:
+            return False
+        if self.replies.poisoned and first is not None:
+            if first.value in ("commit", "prepare-transaction"):
+                yield from self.spoil_backend()
+            self.replies.poisoned = False
+        runs = self.start(verdicts, known.text, parameters=parameters, approval=approval)
+        if not (yield from self.recorded(runs)):
+            return False
+        self.pipeline_open = True
+        self.forward(frame.encode(), Expect("bind", tuple(runs), name=message.portal))
+        if runs:
+            self.portals[message.portal] = Portal(runs[0], runs[0].parsed.kind)
+        else:
+            self.portals.pop(message.portal, None)
+        return True
+
+    def _describe(self, frame: Frame) -> Generator[Wish, Any, bool]:
+        message = from_client(frame, fe.Describe)
+        if message.kind == "S":
+            if message.name not in self.prepared:
+                yield from self.flush_pipeline()
+                self.to_client.append(be.error("26000", f'prepared statement "{message.name}" does not exist'))
+                return False
+            self.forward(frame.encode(), Expect("describe-statement"))
+            return True
+        if not self.backend_open:
+            self.to_client.append(be.error("34000", f'portal "{message.name}" does not exist'))
+            return False
+        portal = self.portals.get(message.name)
+        if portal is not None:
+            portal.described = True
+        self.forward(frame.encode(), Expect("describe-portal", (portal.run,) if portal is not None else ()))
+        yield from ()
+        return True
+
+    def _execute(self, frame: Frame) -> Generator[Wish, Any, bool]:
+        message = from_client(frame, fe.Execute)
+        if not self.backend_open:
+            self.to_client.append(be.error("34000", f'portal "{message.portal}" does not exist'))
+            return False
+        portal = self.portals.get(message.portal)
+        if portal is None:
+            # Nothing was bound under this name through the gate: an empty statement, or nothing at all; the server says which.
+            self.forward(frame.encode(), Expect("execute"))
+            return True
+        run = portal.run
+        if message.max_rows > 0 and run.plan is not PASS and not portal.limited_ok:
+            verdict = self.limited_verdict(run) if run.parsed.kind is not Kind.FETCH else None
+            if verdict is not None and (verdict.sqlstate or verdict.plan.order is not Order.KEEP):
+                yield from self.refuse(verdict, "")
+                return False
+            portal.limited_ok = True
+        if not portal.described and (run.plan.columns or run.plan.touches_labelled):
+            # Masking needs the row's shape and formats, and drift must be seen, whether or not the client asks for a description.
+            portal.described = True
+            self.to_backend.append(fe.Describe("P", message.portal).encode())
+            self.replies.expect(Expect("describe-portal", (run,), silent=True))
+        self.forward(frame.encode(), Expect("execute", (run,)))
+        if run.parsed.kind is Kind.COPY_IN:
+            self.replies.copy_in = True
+        return True
+
+    def _close(self, frame: Frame) -> None:
+        message = from_client(frame, fe.Close)
+        if message.kind == "S":
+            self.prepared.pop(message.name, None)
+        else:
+            self.portals.pop(message.name, None)
+        if self.backend_open:
+            self.forward(frame.encode(), Expect("close"))
+        else:
+            self.to_client.append(be.CloseComplete().encode())
+
+
+def _sealed_parameters(message: fe.Bind) -> bytes:
+    """Parameter values with their lengths, for the encrypted blob only."""
+    parts = [len(message.parameters).to_bytes(2, "big")]
+    for value in message.parameters:
+        parts.append(b"\xff\xff\xff\xff" if value is None else len(value).to_bytes(4, "big") + value)
+    return b"".join(parts)

@@ -1,0 +1,242 @@
+"""The one place where a statement is judged: what policy says, what must be refused, what happens to its answer.
+
+For: simple queries, the extended protocol, COPY and cursors alike; there is no other way to a verdict.
+Not for: waiting or forwarding (`conversation.py`), and not for reading SQL (`sql`).
+Invariant: whatever is not understood ends in a refusal with a named reason.
+Source: architecture section 3, steps 4 and 5; masking.md 2.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from lockgate.errors import RefusedStatementError
+from lockgate.masking.plan import make_plan
+from lockgate.model.catalog import Catalog
+from lockgate.model.decision import Clearance, Decision, Effect, Request
+from lockgate.model.identity import Identity
+from lockgate.model.plan import PASS, Plan
+from lockgate.model.statement import Access, Action, Analysis, Kind, Parsed
+from lockgate.policy.engine import Engine
+
+WRITES = frozenset({Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.COPY_IN, Kind.TRUNCATE})
+
+SETTINGS_FOR_MASKED = frozenset({
+    "application_name", "datestyle", "intervalstyle", "timezone", "time zone", "extra_float_digits", "bytea_output",
+    "client_min_messages", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout",
+    "idle_session_timeout", "jit", "search_path", "client_encoding", "names", "standard_conforming_strings", "work_mem",
+    "default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable", "transaction_isolation",
+    "transaction_read_only", "transaction_deferrable", "transaction", "session characteristics", "xmloption", "geqo", "xmlbinary",
+    "tcp_keepalives_idle", "tcp_keepalives_interval", "constraints", "lc_monetary", "lc_numeric", "lc_time", "lc_messages",
+})  # fmt: skip
+"""Settings a masked principal may change: none of them shows data or steers the planner to an order of masked values."""
+
+PINNED = {
+    "standard_conforming_strings": ("on", "true", "1", "yes"),
+    "client_encoding": ("utf8", "utf-8", "unicode"),
+    "names": ("utf8", "utf-8", "unicode"),
+}
+"""Settings on which reading a statement depends: only these values."""
+
+REFUSED_FOR_MASKED: Mapping[Kind, str] = {
+    Kind.LISTEN: "LISTEN and NOTIFY carry payloads past the mask",
+    Kind.DO: "DO runs code that cannot be analysed",
+    Kind.CALL: "CALL runs code that cannot be analysed",
+    Kind.CREATE_FUNCTION: "a function, trigger or rule could read masked columns unseen",
+    Kind.COPY_FILE: "COPY with files or programs leaves the gate",
+    Kind.OTHER: "this kind of statement is not known to the gate",
+}
+
+DDL_FOR_MASKED = ("create table", "create unlogged", "create index", "create unique", "create sequence", "create schema",
+                  "create type", "create domain", "alter table", "alter sequence", "alter index")  # fmt: skip
+DDL = frozenset({Kind.CREATE, Kind.ALTER, Kind.CREATE_TABLE_AS, Kind.COMMENT, Kind.MAINTENANCE, Kind.GRANT, Kind.ROLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Everything a verdict depends on.
+
+    Args:
+        statement: facts the session adds: `in_transaction`, `estimated_rows`.
+    """
+
+    identity: Identity
+    database: str
+    clearance: Clearance
+    catalog: Catalog
+    engine: Engine
+    now: datetime
+    client_address: str
+    unsafe_order: frozenset[int]
+    in_transaction: bool = False
+    estimated_rows: int | None = None
+    bounded_rows: int = 1000
+    row_limited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer for one statement: permit with a plan, hold, deny or refuse.
+
+    `sqlstate` is empty when the statement may run (or may run once approved).
+    """
+
+    parsed: Parsed
+    analysis: Analysis
+    decision: Decision
+    plan: Plan = PASS
+    sqlstate: str = ""
+    rule: str = ""
+    sentence: str = ""
+    hint: str = ""
+
+    @property
+    def effect(self) -> str:
+        """`permit`, `hold`, `deny` or `refuse`, as recorded."""
+        if not self.sqlstate:
+            return self.decision.effect.value
+        return "deny" if self.sqlstate == "42501" else "refuse"
+
+
+def judge(parsed: Parsed, analysis: Analysis, ask: Ask, *, plan: Plan | None = None) -> Verdict:
+    """Judge one analysed statement.
+
+    Args:
+        plan: the plan of a cursor or prepared statement that this statement reads from, made when that was judged.
+    """
+    decision = ask.engine.decide(
+        Request(ask.identity, ask.database, _accesses(parsed, analysis), _context(parsed, analysis, ask)),
+        ask.catalog,
+        now=ask.now,
+    )
+    if decision.effect is Effect.DENY:
+        reason = decision.reasons[0]
+        return Verdict(parsed, analysis, decision, sqlstate="42501", rule=reason.rule, sentence=reason.sentence,
+                       hint="Ask whoever keeps the policies, or request access with the rule named above.")  # fmt: skip
+    try:
+        _refuse_settings(parsed)
+        if not ask.clearance.complete:
+            _refuse_for_masked(parsed, analysis, ask)
+        made = plan if plan is not None else make_plan(
+            analysis, catalog=ask.catalog, clearance=ask.clearance, row_limited=ask.row_limited,
+            explain=parsed.kind is Kind.EXPLAIN, cursor=parsed.kind is Kind.DECLARE, unsafe_order=ask.unsafe_order,
+        )  # fmt: skip
+        made = _without_result(parsed, made)
+    except RefusedStatementError as refused:
+        return Verdict(parsed, analysis, decision, sqlstate=refused.sqlstate, rule=refused.reason, sentence=refused.sentence,
+                       hint=refused.hint)  # fmt: skip
+    return Verdict(parsed, analysis, decision, plan=made)
+
+
+def _without_result(parsed: Parsed, plan: Plan) -> Plan:
+    """EXPLAIN, DECLARE and PREPARE analyse an inner statement whose columns are not their own result."""
+    if parsed.kind in (Kind.EXPLAIN, Kind.DECLARE, Kind.PREPARE, Kind.CREATE_TABLE_AS, Kind.COPY_OUT, Kind.COPY_IN):
+        return Plan(touches_labelled=plan.touches_labelled)
+    return plan
+
+
+def _accesses(parsed: Parsed, analysis: Analysis) -> tuple[Access, ...]:
+    return analysis.accesses or (Access(Action.CONNECT, 0, ""),)
+
+
+def _context(parsed: Parsed, analysis: Analysis, ask: Ask) -> dict[str, object]:
+    identity = ask.identity
+    bounded = is_bounded(analysis, ask.estimated_rows, ask.bounded_rows)
+    statement: dict[str, object] = {
+        "kind": parsed.kind.value,
+        "has_where": parsed.has_where,
+        "bounded": bounded,
+        "destructive": parsed.destructive or not bounded,
+        "opaque": sorted({o.what for o in analysis.opaque}),
+        "functions": sorted(set(analysis.functions)),
+        "in_transaction": ask.in_transaction,
+        "executes": parsed.executes,
+    }
+    if ask.estimated_rows is not None:
+        statement["estimated_rows"] = ask.estimated_rows
+    context: dict[str, object] = {
+        "binding": identity.binding.value,
+        "client_address": ask.client_address,
+        "hour": ask.now.hour,
+        "weekday": ask.now.isoweekday(),
+        "statement": statement,
+    }
+    if identity.purpose:
+        context["purpose"] = identity.purpose
+    if identity.run:
+        context["run"] = identity.run
+    return context
+
+
+def is_bounded(analysis: Analysis, estimated_rows: int | None, bounded_rows: int) -> bool:
+    """Whether every write touches few rows: a unique key is given, or a real predicate and a small estimate (architecture 5)."""
+    return all(
+        w.bounded or (w.selective and estimated_rows is not None and estimated_rows <= bounded_rows)
+        for w in analysis.writes
+    )
+
+
+def _refuse_settings(parsed: Parsed) -> None:
+    if parsed.kind is not Kind.SET:
+        return
+    allowed = PINNED.get(parsed.name)
+    if allowed and parsed.value and parsed.value.strip("'\"").lower() not in allowed:
+        raise RefusedStatementError(
+            "pinned-setting", f"`{parsed.name}` is pinned to `{allowed[0]}`, because statements are read under it",
+            hint=f"Leave `{parsed.name}` as it is.",
+        )  # fmt: skip
+
+
+def _refuse_for_masked(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
+    if parsed.kind in REFUSED_FOR_MASKED:
+        raise RefusedStatementError(
+            f"kind-{parsed.kind.value}", f"{REFUSED_FOR_MASKED[parsed.kind]}, so it is refused for principals who see masked data",
+            hint="Someone with `unmask` on every label of this database may run it.",
+        )  # fmt: skip
+    if parsed.temporary:
+        raise RefusedStatementError(
+            "temporary-object", "temporary objects hide copies of data from analysis and are refused for principals who see masked data",
+            hint="Use a subquery or a CTE instead.",
+        )  # fmt: skip
+    if parsed.kind is Kind.SET and parsed.name not in SETTINGS_FOR_MASKED:
+        raise RefusedStatementError("setting", f"setting `{parsed.name}` is not on the list that masked principals may change",
+                                    hint="See docs/reference/policy.md for the list.")  # fmt: skip
+    if parsed.kind is Kind.TRANSACTION and "prepare" in parsed.value:
+        raise RefusedStatementError(
+            "two-phase", "two-phase commit outlives the session and is refused for principals who see masked data"
+        )
+    if parsed.kind in DDL:
+        _refuse_ddl(parsed, analysis, ask)
+    if parsed.kind in (Kind.COPY_OUT, Kind.COPY_IN, Kind.CREATE_TABLE_AS):
+        _refuse_copies(parsed, analysis, ask)
+
+
+def _refuse_ddl(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
+    if parsed.kind is not Kind.CREATE_TABLE_AS and not parsed.shape.lower().startswith(DDL_FOR_MASKED):
+        raise RefusedStatementError(
+            "definition", "this definition could move masked data to where its label does not follow; it is refused for principals who see "
+            "masked data", hint="Someone with `unmask` on every label of this database may run it.",
+        )  # fmt: skip
+    masked = {ref.relation for ref in ask.clearance.masked}
+    names = {ask.catalog.relations[oid].name for oid in masked if oid in ask.catalog.relations}
+    if any(oid in masked for oid in analysis.relations) or any(name in names for _, name in parsed.tables):
+        raise RefusedStatementError(
+            "definition-on-labelled", "defining something over a table with masked columns could show or relabel their values",
+            hint="Someone with `unmask` on the table's labels may run it.",
+        )  # fmt: skip
+
+
+def _refuse_copies(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
+    touched = sorted(ask.catalog.column_name(ref) for ref in analysis.reads & ask.clearance.masked)
+    if touched:
+        what = "COPY" if parsed.kind is not Kind.CREATE_TABLE_AS else "CREATE TABLE AS"
+        raise RefusedStatementError(
+            "copy-labelled", f"{what} would carry `{touched[0]}`, which is masked for you",
+            hint="Select the columns instead, or leave the masked ones out of the list.",
+        )  # fmt: skip
+    if parsed.kind is not Kind.COPY_OUT and analysis.opaque:
+        raise RefusedStatementError(
+            "opaque", f"`{analysis.opaque[0].what}` cannot be seen into: {analysis.opaque[0].why}"
+        )

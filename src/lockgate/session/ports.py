@@ -1,0 +1,80 @@
+"""What a session needs from outside, as small protocols.
+
+For: the seams between the conversation and its surroundings; `app` and `transport` implement them.
+Not for: behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from lockgate.masking.keys import KeyRing
+from lockgate.model.catalog import Catalog
+from lockgate.model.decision import Clearance
+from lockgate.model.identity import Identity
+from lockgate.policy.engine import Engine
+
+
+class Recorder(Protocol):
+    """The ledger as a session sees it: entries are buffered here and made durable by the driver."""
+
+    def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
+        """Buffer one entry and return its index."""
+        ...
+
+    def seal_text(self, database: str, text: bytes) -> str:
+        """Buffer one encrypted blob and return its name."""
+        ...
+
+
+class Clock(Protocol):
+    """Time as an argument."""
+
+    def now(self) -> datetime:
+        """Aware UTC time."""
+        ...
+
+    def ticks_us(self) -> int:
+        """Monotonic microseconds, for durations."""
+        ...
+
+
+class Counters(Protocol):
+    """Facts for metrics; labels never carry statement text."""
+
+    def count(self, name: str, **labels: str) -> None:
+        """Count one fact."""
+        ...
+
+
+class Holds(Protocol):
+    """Held statements, as the session opens them."""
+
+    def open(self, *, identity: Identity, database: str, environment: str, statement: str, digest: str, groups: tuple[str, ...],
+             facts: Mapping[str, object]) -> tuple[str, datetime]:  # fmt: skip
+        """Open a request; returns its number and when it expires."""
+        ...
+
+
+class Surroundings(Protocol):
+    """Everything of the database a session serves that outlives one session."""
+
+    database: str
+    environment: str
+    engine: Engine
+    key_ring: KeyRing
+    epoch: int
+    bounded_rows: int
+    order_buffer_bytes_max: int
+    unsafe_order: frozenset[int]
+
+    @property
+    def catalog(self) -> Catalog:
+        """The newest snapshot."""
+        ...
+
+    def clearance(self, identity: Identity, context: Mapping[str, object], now: datetime) -> Clearance:
+        """What the chain may not see, over the newest snapshot."""
+        ...

@@ -1,0 +1,360 @@
+"""What becomes of the backend's answers: matched to what was forwarded, masked, ordered, counted, and only then shown.
+
+For: the stream from the backend to the client. Rows of statements without masked columns pass as opaque spans; masked rows are
+rewritten; errors and notices that could carry a value become fixed text.
+Not for: the client's messages (`conversation.py`) and sockets.
+Invariant: no byte of a statement's answer is released before its intent is durable.
+Source: PostgreSQL documentation, 55.2 (message flow); architecture section 1, promise 4 and section 3, step 8.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from lockgate.errors import BackendProtocolError, RefusedStatementError
+from lockgate.masking.errors_text import redact_report
+from lockgate.model.plan import Order
+from lockgate.session.runs import Expect, Run
+from lockgate.wire.postgres import backend as be
+from lockgate.wire.postgres.frames import BackendReader, Frame, message
+from lockgate.wire.postgres.typed import from_backend
+
+ROWS = frozenset({ord("D"), ord("d")})
+NOTHING: frozenset[int] = frozenset()
+
+
+class Replies:
+    """The answers a session's backend link still owes, and the bytes they become.
+
+    Args:
+        body_bytes_max: largest message that is not a row.
+        masked: the principal lacks some `unmask`: notices, notifications and errors are guarded.
+        make_masker: called with a run and its row description; sets `run.masker` and `run.sorter`.
+        finish: called with a run, status, SQLSTATE and command tag when its answer ends.
+        parameter_changed: called with a reported setting, returns the value the client is shown.
+    """
+
+    def __init__(
+        self,
+        *,
+        body_bytes_max: int,
+        masked: bool,
+        make_masker: Callable[[Run, be.RowDescription], None],
+        finish: Callable[[Run, str, str, str], None],
+        parameter_changed: Callable[[str, str], str],
+    ) -> None:
+        self.reader = BackendReader(body_bytes_max=body_bytes_max)
+        self.masked = masked
+        self.owed: deque[Expect] = deque()
+        self.status = "I"
+        self.poisoned = False
+        self.touched_labelled = False
+        self.copy_in = False
+        self.lost = False
+        self._make_masker = make_masker
+        self._finish = finish
+        self._parameter_changed = parameter_changed
+        self._out: list[bytes] = []
+        self._swallow_to_sync = False
+        self.failed_names: list[tuple[str, str]] = []
+        self.succeeded_names: list[tuple[str, str]] = []
+        self.own_answers: list[Expect] = []
+
+    def expect(self, *expected: Expect) -> None:
+        """Note what the backend will answer to messages just forwarded."""
+        self.owed.extend(expected)
+
+    @property
+    def drained(self) -> bool:
+        """True when the backend owes nothing."""
+        return not self.owed
+
+    @property
+    def needed_index(self) -> int:
+        """Highest intent index that must be durable before the next answer may be released; -1 for none."""
+        if not self.owed:
+            return -1
+        return max((run.intent for run in self.owed[0].runs), default=-1)
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the backend; `pump` turns them into bytes for the client."""
+        self.reader.feed(data)
+
+    def pump(self, durable: int) -> bytes:
+        """Everything that may be shown to the client now.
+
+        Args:
+            durable: entries below this index are on disk.
+        Raises:
+            BackendProtocolError: the backend sent what the protocol does not allow here.
+        """
+        out = self._out
+        while self.needed_index < durable:
+            head = self.owed[0] if self.owed else None
+            run = head.run if head is not None else None
+            streaming = (
+                head is not None
+                and run is not None
+                and run.streams_rows
+                and not self._swallow_to_sync
+                and not head.silent
+            )
+            self.reader.passthrough = ROWS if streaming else NOTHING
+            before_rows = self.reader.rows
+            piece = self.reader.next()
+            if piece is None:
+                break
+            if isinstance(piece, bytes):
+                if run is None:
+                    raise BackendProtocolError("rows without a statement")
+                run.rows += self.reader.rows - before_rows
+                run.row_bytes += len(piece)
+                out.append(piece)
+                continue
+            self._message(piece, head, run)
+        shown = b"".join(out)
+        out.clear()
+        return shown
+
+    # -- one message ---------------------------------------------------------------------------------------------------------
+
+    def _message(self, frame: Frame, head: Expect | None, run: Run | None) -> None:
+        letter = chr(frame.tag)
+        if letter in "NAS":
+            self._asynchronous(letter, frame, run)
+        elif self._swallow_to_sync and letter != "Z":
+            return
+        elif letter == "E":
+            self._error(frame, head, run)
+        elif letter == "Z":
+            self._ready(frame)
+        elif head is None:
+            raise BackendProtocolError(f"unasked message `{letter}`")
+        elif letter in "DTnCIsGHd":
+            self._about_run(letter, frame, head, run)
+        elif letter in "123t" or letter == "c":
+            self._about_step(letter, frame, head)
+        else:
+            raise BackendProtocolError(f"message `{letter}` is not allowed here")
+
+    def _show(self, frame: Frame, head: Expect | None) -> None:
+        if head is not None and head.silent or self._swallow_to_sync:
+            return
+        self._out.append(message(frame.tag, frame.body))
+
+    def _asynchronous(self, letter: str, frame: Frame, run: Run | None) -> None:
+        if letter == "S":
+            status = from_backend(frame, be.ParameterStatus)
+            self._out.append(
+                be.ParameterStatus(status.name, self._parameter_changed(status.name, status.value)).encode()
+            )
+        elif letter == "N":
+            report = from_backend(frame, be.Report)
+            head = self.owed[0] if self.owed else None
+            if head is not None and head.silent:
+                return
+            fields = redact_report(report.fields) if self._guarded(run) else report.fields
+            self._out.append(be.NoticeResponse(fields).encode())
+        elif not self.masked:
+            self._out.append(message(frame.tag, frame.body))
+
+    def _guarded(self, run: Run | None) -> bool:
+        """Whether the database's own words could carry a masked value (promise 5: errors are results)."""
+        if not self.masked:
+            return False
+        if self.touched_labelled:
+            return True
+        return any(r.plan.touches_labelled for e in self.owed for r in e.runs) or (
+            run is not None and run.plan.touches_labelled
+        )
+
+    def _error(self, frame: Frame, head: Expect | None, run: Run | None) -> None:
+        report = from_backend(frame, be.Report)
+        sqlstate = report.fields.get("C", "XX000")
+        if head is None:
+            fields = redact_report(report.fields) if self._guarded(None) else report.fields
+            self._out.append(be.ErrorResponse(fields).encode())
+            self.lost = True
+            return
+        head.error = dict(report.fields)
+        if not head.silent and not self._swallow_to_sync:
+            fields = redact_report(report.fields) if self._guarded(run) else report.fields
+            self._out.append(be.ErrorResponse(fields).encode())
+        if run is not None and not run.closed:
+            self._finish(run, "error", sqlstate, "")
+        self.copy_in = False
+        if head.kind == "query":
+            self._close_rest(head)
+            return
+        # The backend now ignores everything up to Sync: none of that will be answered.
+        while self.owed and self.owed[0].kind not in ("sync", "query"):
+            skipped = self.owed.popleft()
+            if skipped.kind in ("parse", "bind") and not skipped.silent:
+                self.failed_names.append((skipped.kind, skipped.name))
+            for pending in skipped.runs:
+                if not pending.closed:
+                    self._finish(pending, "not-run", sqlstate, "")
+            if skipped.silent:
+                self.own_answers.append(skipped)
+
+    def _close_rest(self, head: Expect) -> None:
+        for pending in head.runs[head.position + 1 :]:
+            if not pending.closed:
+                self._finish(pending, "not-run", "", "")
+        head.position = len(head.runs)
+
+    def _ready(self, frame: Frame) -> None:
+        status = from_backend(frame, be.ReadyForQuery).status
+        while self._swallow_to_sync and self.owed and self.owed[0].kind not in ("sync", "query"):
+            for pending in self.owed.popleft().runs:
+                if not pending.closed:
+                    self._finish(pending, "not-run", "", "")
+        head = self.owed[0] if self.owed else None
+        if head is None or head.kind not in ("sync", "query"):
+            raise BackendProtocolError("ReadyForQuery without a question")
+        self.owed.popleft()
+        self.status = status
+        self._swallow_to_sync = False
+        self.copy_in = False
+        if status == "I":
+            self.touched_labelled = False
+            self.poisoned = False
+        if status == "E":
+            self.poisoned = False
+        if head.silent:
+            self.own_answers.append(head)
+        else:
+            self._out.append(be.ReadyForQuery("E" if self.poisoned else status).encode())
+
+    def _about_step(self, letter: str, frame: Frame, head: Expect) -> None:
+        kinds = {"1": "parse", "2": "bind", "3": "close", "t": "describe-statement", "c": "query execute"}
+        if head.kind not in kinds[letter].split():
+            raise BackendProtocolError(f"message `{letter}` answers nothing that was asked")
+        self._show(frame, head)
+        if letter in "123":
+            self.owed.popleft()
+            if letter != "3" and not head.silent:
+                self.succeeded_names.append((head.kind, head.name))
+
+    # -- results ----------------------------------------------------------------------------------------------------------------
+
+    def _about_run(self, letter: str, frame: Frame, head: Expect, run: Run | None) -> None:
+        if letter == "T" or letter == "n":
+            self._description(letter, frame, head, run)
+        elif head.silent:
+            self._own(letter, frame, head)
+        elif head.kind not in ("query", "execute"):
+            raise BackendProtocolError(f"message `{letter}` answers nothing that was asked")
+        elif letter in "Dd":
+            self._row(frame, run)
+        elif letter in "GH":
+            self.copy_in = letter == "G"
+            self._show(frame, head)
+        elif letter == "I" and run is None:
+            self._show(frame, head)
+        elif run is None:
+            raise BackendProtocolError(f"message `{letter}` without a statement")
+        else:
+            self._completed(letter, frame, head, run)
+
+    def _own(self, letter: str, frame: Frame, head: Expect) -> None:
+        if letter == "D":
+            head.rows.append(frame.body)
+        elif letter in "CIs" and head.kind == "execute":
+            self.own_answers.append(self.owed.popleft())
+
+    def _description(self, letter: str, frame: Frame, head: Expect, run: Run | None) -> None:
+        if head.kind == "describe-statement":
+            self._show(frame, head)
+            self.owed.popleft()
+            return
+        if run is not None and letter == "T":
+            self._learn(run, from_backend(frame, be.RowDescription))
+        if run is None or not run.failed:
+            self._show(frame, head)
+        if head.kind == "describe-portal":
+            self.owed.popleft()
+            if run is not None:
+                run.described = True
+
+    def _learn(self, run: Run, described: be.RowDescription) -> None:
+        """Bind the plan to what will really be executed; any drift from what was analysed withholds the answer."""
+        if not run.plan.columns and not run.plan.touches_labelled:
+            return
+        if run.analysis.row_description:
+            analysed = from_backend(Frame(ord("T"), run.analysis.row_description), be.RowDescription)
+            if _identity(analysed) != _identity(described):
+                run.failed = "the catalog changed between analysis and execution; run the statement again"
+                return
+        if run.plan.columns and len(run.plan.columns) != len(described.fields):
+            run.failed = "the result has other columns than were analysed; run the statement again"
+            return
+        if run.plan.masks or run.plan.order is not Order.KEEP:
+            self._make_masker(run, described)
+
+    def _row(self, frame: Frame, run: Run | None) -> None:
+        if run is None:
+            raise BackendProtocolError("rows without a statement")
+        if run.failed:
+            return
+        if frame.tag == ord("d"):
+            if run.plan.masks:
+                raise BackendProtocolError("COPY data for a masked statement")
+            self._out.append(message(frame.tag, frame.body))
+            return
+        if run.masker is None and run.plan.masks:
+            run.failed = "the shape of the result is not known, so it cannot be masked"
+            return
+        try:
+            body = run.masker.mask(frame.body) if run.masker is not None else frame.body
+            if run.sorter is not None:
+                run.sorter.add(body)
+            else:
+                self._out.append(message(frame.tag, body))
+        except RefusedStatementError as error:
+            run.failed = error.sentence
+            return
+        run.rows += 1
+        run.row_bytes += len(body) + 5
+
+    def _completed(self, letter: str, frame: Frame, head: Expect, run: Run) -> None:
+        tag = from_backend(frame, be.CommandComplete).tag if letter == "C" else ""
+        if run.failed:
+            self._out.append(be.error("0A000", f"lockgate: {run.failed}", detail="rule=drift"))
+            self._finish(run, "error", "0A000", "")
+            self._after_own_error(head)
+            return
+        if run.sorter is not None:
+            self._out.extend(message(ord("D"), body) for body in run.sorter.finish())
+        self._show(frame, head)
+        if letter != "s":
+            self._finish(run, "complete", "00000", tag)
+        if run.plan.touches_labelled:
+            self.touched_labelled = True
+        if head.kind == "execute":
+            self.owed.popleft()
+        else:
+            head.position += 1
+
+    def _after_own_error(self, head: Expect) -> None:
+        """The gate turned a success into an error: the rest of the pipeline is not shown, an open transaction is spoiled."""
+        if head.kind == "execute":
+            self.owed.popleft()
+        else:
+            self._close_rest(head)
+        self._swallow_to_sync = True
+        if self.status == "T":
+            self.poisoned = True
+
+    def abandon(self, status: str, sqlstate: str) -> None:
+        """The link is gone: every open run ends with `status`."""
+        while self.owed:
+            for run in self.owed.popleft().runs:
+                if not run.closed:
+                    self._finish(run, status, sqlstate, "")
+
+
+def _identity(described: be.RowDescription) -> Sequence[tuple[str, int, int, int, int]]:
+    """What must agree between analysis and execution: names, origins and types, not formats."""
+    return [(f.name, f.table_oid, f.attnum, f.type_oid, f.type_mod) for f in described.fields]

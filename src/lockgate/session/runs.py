@@ -1,0 +1,92 @@
+"""One statement on its way: what was decided about it, and what has come back so far.
+
+For: the state that the conversation makes and the replies fill.
+Not for: deciding, parsing or writing bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lockgate.masking.order import RowSorter
+from lockgate.masking.rows import RowMasker
+from lockgate.model.plan import PASS, Plan
+from lockgate.model.statement import Analysis, Kind, Parsed
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution: a statement of a simple query, or a portal.
+
+    Args:
+        parsed: the statement.
+        analysis: what it does.
+        plan: what happens to its answer.
+        intent: index of its intent entry.
+        started_us: monotonic microseconds.
+    """
+
+    parsed: Parsed
+    analysis: Analysis
+    plan: Plan
+    intent: int
+    started_us: int
+    described: bool = False
+    masker: RowMasker | None = None
+    sorter: RowSorter | None = None
+    rows: int = 0
+    row_bytes: int = 0
+    failed: str = ""
+    closed: bool = False
+    approved_rows_max: int | None = None
+
+    @property
+    def streams_rows(self) -> bool:
+        """True when rows travel unseen: nothing to mask, nothing to order."""
+        return not self.plan.masks and self.sorter is None and not self.failed
+
+
+@dataclass(slots=True)
+class Expect:
+    """One answer the backend owes us, in order.
+
+    `kind` is `parse`, `bind`, `close`, `describe-statement`, `describe-portal`, `execute`, `sync` or `query`; a `silent` answer is
+    the gate's own and is not shown to the client.
+    """
+
+    kind: str
+    runs: tuple[Run, ...] = ()
+    silent: bool = False
+    name: str = ""
+    position: int = 0
+    rows: list[bytes] = field(default_factory=list)
+    error: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Run | None:
+        """The run whose answer is arriving."""
+        return self.runs[self.position] if self.position < len(self.runs) else None
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A prepared statement as the gate knows it: the text that was judged is the text the server holds."""
+
+    text: str
+    parsed: tuple[Parsed, ...]
+    parameter_types: tuple[int, ...]
+    pending: bool = True
+
+
+@dataclass(slots=True)
+class Portal:
+    """A portal or cursor: which statement it runs and what was decided at Bind or DECLARE."""
+
+    run: Run
+    kind: Kind
+    described: bool = False
+    limited_ok: bool = False
+
+
+OWN_PLAN = PASS
+"""Plan of the gate's own statements."""

@@ -1,0 +1,91 @@
+"""Sentences, names and small tables of the conversation.
+
+For: what a session says to people and sends as its own statements.
+Not for: deciding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from lockgate.model.identity import Identity
+from lockgate.model.statement import Kind, Parsed
+from lockgate.wire.postgres import backend as be
+
+ABORTED = "current transaction is aborted, commands ignored until end of transaction block"
+SPOILER = "lockgate_refused_a_statement_of_this_transaction"
+"""A text that no server accepts: it fails the backend's transaction when the client tries to commit a refused one."""
+CONTEXT_QUERY = "SELECT pg_catalog.current_setting('search_path')"
+
+ENDS_TRANSACTION = frozenset({"commit", "rollback", "rollback-to", "prepare-transaction"})
+
+NEEDS_NAMES = frozenset({
+    Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.COPY_OUT, Kind.COPY_IN, Kind.EXPLAIN, Kind.DECLARE,
+    Kind.PREPARE, Kind.CREATE_TABLE_AS, Kind.TRUNCATE, Kind.DROP, Kind.ALTER, Kind.CREATE, Kind.LOCK,
+})  # fmt: skip
+
+CHANGES_CATALOG = frozenset({
+    Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION, Kind.GRANT, Kind.ROLE, Kind.DO, Kind.CALL,
+    Kind.OTHER, Kind.COMMENT, Kind.DISCARD,
+})  # fmt: skip
+
+CONSTANT_EXECUTE = re.compile(
+    r"(?is)\s*execute\s+(\"[^\"]+\"|\w+)\s*(\(\s*(-?\s*\?|null|true|false)(\s*,\s*(-?\s*\?|null|true|false))*\s*\))?\s*;?\s*"
+)
+"""EXECUTE whose arguments are constants, as the statement's shape shows it."""
+
+HOLD_ENDS = {
+    "denied": ("42501", "the request for approval was denied"),
+    "expired": ("42501", "nobody approved the request in time"),
+    "cancelled": ("57014", "canceling statement due to user request while it was held"),
+}
+
+
+def held(request: str, expires: datetime) -> str:
+    """The notice a client sees while its statement waits."""
+    return f"lockgate: held for approval as request {request}, until {expires:%H:%M:%S} UTC; nothing has run yet"
+
+
+def application_prefix(session_id: str) -> str:
+    """What stands before every `application_name` on the backend."""
+    return f"lg:{session_id} "
+
+
+def digest(identity: Identity, database: str, text: str, parameters: bytes, generation: int) -> str:
+    """What an approval is bound to: chain, exact text, parameters, database and catalog; SHA-256 over length-prefixed parts."""
+    hashed = hashlib.sha256()
+    parts = [p.name.encode() for p in identity.chain] + [
+        database.encode(),
+        text.encode(),
+        parameters,
+        str(generation).encode(),
+    ]
+    for part in parts:
+        hashed.update(len(part).to_bytes(8, "big") + part)
+    return hashed.hexdigest()
+
+
+def prefixed_application_name(statements: Sequence[Parsed], text: str, session_id: str) -> str | None:
+    """The text to send instead of `SET application_name`, or None when the client's own text goes as it is."""
+    if not any(s.kind is Kind.SET and s.name == "application_name" for s in statements):
+        return None
+    parts = []
+    for parsed in statements:
+        if parsed.kind is Kind.SET and parsed.name == "application_name":
+            value = (application_prefix(session_id) + parsed.value)[:63].replace("'", "''")
+            scope = "LOCAL" if parsed.local else "SESSION"
+            parts.append(f"SET {scope} application_name = '{value}'")
+        else:
+            parts.append(parsed.text)
+    return ";".join(parts)
+
+
+def ledger_unavailable() -> bytes:
+    """The client's answer when evidence cannot be written."""
+    return be.error(
+        "58030", "lockgate: the ledger cannot write, so nothing may run", detail="rule=ledger-unavailable",
+        hint="An administrator must free or repair the disk that holds the ledger; sessions recover by themselves.",
+    )  # fmt: skip

@@ -1,0 +1,461 @@
+"""What PostgreSQL's own grammar says of a text: its statements, their kinds and their shapes.
+
+For: splitting a client's text, classifying every statement, finding the statement inside EXPLAIN, DECLARE, PREPARE, COPY and
+CREATE TABLE AS, and making a shape without literals. The only module that knows the parser library.
+Not for: names, types or provenance: those are the server's to say (`analysis`).
+Source: PostgreSQL 18 grammar (libpg_query); masking.md 1.1. The parser is native code: a text is bounded by its tokens first,
+because its recursion is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import postgast
+from google.protobuf.message import DecodeError, Message
+from postgast import pg_query_pb2 as pb
+
+from lockgate.errors import RefusedStatementError
+from lockgate.model.statement import Kind, Parsed
+from lockgate.sql.kinds import DESTRUCTIVE_KINDS, DESTRUCTIVE_NODES, KINDS, TRANSACTIONS
+
+MAX_BYTES = 8 << 20
+MAX_TOKENS = 400_000
+MAX_WEIGHT = 20_000
+MAX_STATEMENTS = 1_000
+MAX_SHAPE = 8_000
+_FETCH_ALL = (1 << 31) - 1
+
+_CONSTANTS = frozenset({pb.SCONST, pb.ICONST, pb.FCONST, pb.BCONST, pb.XCONST, pb.USCONST})
+_COMMENTS = frozenset({pb.SQL_COMMENT, pb.C_COMMENT})
+_FLAT = _CONSTANTS | _COMMENTS | {
+    pb.PARAM, pb.IDENT, pb.UIDENT, pb.ASCII_40, pb.ASCII_41, pb.ASCII_44, pb.ASCII_59, pb.DEFAULT, pb.NULL_P, pb.TRUE_P,
+    pb.FALSE_P,
+}  # fmt: skip
+"""Tokens that cannot deepen the parse tree by left recursion; right recursion is bounded by the parser's own stack."""
+
+_OPENERS = frozenset(
+    {
+        pb.SELECT, pb.WITH, pb.VALUES, pb.TABLE, pb.INSERT, pb.UPDATE, pb.DELETE_P, pb.MERGE, pb.ASCII_40, pb.DECLARE,
+        pb.CREATE, pb.EXECUTE, pb.REFRESH, pb.WITH_LA,
+    }
+)  # fmt: skip
+_INNER_TRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: int
+    start: int
+    end: int
+
+
+def split_and_parse(text: str) -> tuple[Parsed, ...]:
+    """Every statement of a text, in order; one `Kind.EMPTY` when there is none.
+
+    Raises:
+        RefusedStatementError: `syntax` (42601) when the grammar rejects it, else a limit's name.
+    """
+    data = _encode(text)
+    tokens = _scan(data)
+    tree = _parse(text)
+    if not tree.stmts:
+        return (Parsed(text="", kind=Kind.EMPTY, shape=""),)
+    if len(tree.stmts) > MAX_STATEMENTS:
+        raise RefusedStatementError(
+            "too-many-statements", f"a text may have at most {MAX_STATEMENTS} statements", sqlstate="54001"
+        )
+    result = []
+    position = 0
+    for raw in tree.stmts:
+        begin = raw.stmt_location
+        end = begin + raw.stmt_len if raw.stmt_len else len(data)
+        own = []
+        while position < len(tokens) and tokens[position].start < end:
+            token = tokens[position]
+            if token.start >= begin and token.kind not in _COMMENTS and token.kind != pb.ASCII_59:
+                own.append(token)
+            position += 1
+        if not own:
+            raise RefusedStatementError("parse", "a statement without a token was found")
+        result.append(_Reader(data, own, raw.stmt).read())
+    return tuple(result)
+
+
+def _encode(text: str) -> bytes:
+    if "\0" in text:
+        raise RefusedStatementError("nul", "a statement must not contain a NUL character", sqlstate="22021")
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise RefusedStatementError("encoding", "a statement must be valid UTF-8", sqlstate="22021") from None
+    if len(data) > MAX_BYTES:
+        raise RefusedStatementError("too-long", f"a text may have at most {MAX_BYTES} bytes", sqlstate="54001")
+    return data
+
+
+def _scan(data: bytes) -> list[_Token]:
+    try:
+        tokens = [_Token(t.token, t.start, t.end) for t in postgast.scan(data.decode("utf-8")).tokens]
+    except postgast.PgQueryError:
+        raise RefusedStatementError("syntax", "syntax error", sqlstate="42601") from None
+    except (DecodeError, RecursionError, MemoryError, ValueError):
+        raise RefusedStatementError("parse", "the text cannot be read") from None
+    weight = sum(1 for t in tokens if t.kind not in _FLAT)
+    if len(tokens) > MAX_TOKENS or weight > MAX_WEIGHT:
+        raise RefusedStatementError(
+            "too-complex", "the text has too many operators or words to be read safely", sqlstate="54001"
+        )
+    return tokens
+
+
+def _parse(text: str) -> pb.ParseResult:
+    try:
+        return postgast.parse(text)
+    except postgast.PgQueryError as error:
+        if "memory exhausted" in str(error):
+            raise RefusedStatementError(
+                "too-complex", "the text is nested too deeply to be read safely", sqlstate="54001"
+            ) from None
+        raise RefusedStatementError("syntax", "syntax error", sqlstate="42601") from None
+    except (DecodeError, RecursionError, MemoryError, ValueError):
+        raise RefusedStatementError(
+            "too-complex", "the text is nested too deeply to be read safely", sqlstate="54001"
+        ) from None
+
+
+def _walk(message: Message) -> Iterator[Message]:
+    """Every message of a tree, parents first, in the order of the text's grammar."""
+    stack: list[Message] = [message]
+    while stack:
+        top = stack.pop()
+        yield top
+        children: list[Message] = []
+        for descriptor, value in top.ListFields():
+            if descriptor.message_type is not None:
+                children.extend(value if isinstance(value, _REPEATED) else (value,))
+        stack.extend(reversed(children))
+
+
+_REPEATED = type(pb.ParseResult().stmts)
+
+
+def _stripped(message: Message) -> bytes:
+    """A tree's bytes without any position in the text."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for part in _walk(copy):
+        for descriptor in part.DESCRIPTOR.fields:
+            name = descriptor.name
+            if "location" in name or name.endswith(("list_start", "list_end")) or name == "stmt_len":
+                part.ClearField(name)
+    return copy.SerializeToString(deterministic=True)
+
+
+def _constant(node: pb.Node) -> str | None:
+    """Text of a plain constant; None for anything else."""
+    kind = node.WhichOneof("node")
+    if kind == "a_const":
+        value = node.a_const
+        which = value.WhichOneof("val")
+        if value.isnull or which is None:
+            return None
+        if which == "ival":
+            return str(value.ival.ival)
+        if which == "fval":
+            return value.fval.fval
+        if which == "boolval":
+            return "true" if value.boolval.boolval else "false"
+        return value.sval.sval if which == "sval" else None
+    if kind == "string":
+        return node.string.sval
+    if kind == "integer":
+        return str(node.integer.ival)
+    if kind == "float":
+        return node.float.fval
+    if kind == "boolean":
+        return "true" if node.boolean.boolval else "false"
+    return None
+
+
+def _is_on(value: str | None) -> bool:
+    """A boolean option as the server reads it; what is not clearly off counts as on."""
+    return value is None or value.lower() not in ("false", "off", "0")
+
+
+class _Reader:
+    """Reads one statement: `data` is the whole text, `tokens` the statement's own."""
+
+    def __init__(self, data: bytes, tokens: list[_Token], node: pb.Node) -> None:
+        self._data = data
+        self._tokens = tokens
+        self._name = node.WhichOneof("node") or ""
+        self._node: Message = getattr(node, self._name) if self._name else node
+        self._facts: dict[str, object] = {}
+
+    def read(self) -> Parsed:
+        kind = KINDS.get(self._name, Kind.OTHER)
+        tables, temporary = self._names()
+        facts: dict[str, object] = {
+            "tables": tables,
+            "temporary": temporary,
+            "destructive": kind in DESTRUCTIVE_KINDS
+            or self._name in DESTRUCTIVE_NODES
+            or bool(getattr(self._node, "replace", False)),
+        }
+        self._facts = facts
+        facts["kind"] = kind
+        detail = getattr(self, f"_{self._name}", None)
+        if detail is not None:
+            detail(self._node)
+        return Parsed(
+            text=self._text(self._tokens),
+            shape=self._shape(),
+            parameters=self._parameters(),
+            **facts,  # type: ignore[arg-type]
+        )
+
+    # the text
+
+    def _text(self, tokens: list[_Token]) -> str:
+        return self._data[tokens[0].start : tokens[-1].end].decode("utf-8")
+
+    def _shape(self) -> str:
+        parts: list[str] = []
+        size = 0
+        last = self._tokens[0].start
+        for token in self._tokens:
+            piece = "?" if token.kind in _CONSTANTS else self._data[token.start : token.end].decode("utf-8")
+            parts.append(f" {piece}" if token.start > last else piece)
+            size += len(parts[-1])
+            last = token.end
+            if size > MAX_SHAPE:
+                return "".join(parts)[: MAX_SHAPE - 3] + "..."
+        return "".join(parts)
+
+    def _parameters(self) -> int:
+        numbers = [self._data[t.start + 1 : t.end] for t in self._tokens if t.kind == pb.PARAM]
+        if any(len(n) > 6 or not n.isdigit() for n in numbers):
+            raise RefusedStatementError("parameter", "a parameter number is out of range", sqlstate="42P02")
+        return max((int(n) for n in numbers), default=0)
+
+    def _names(self) -> tuple[tuple[tuple[str, str], ...], bool]:
+        names: list[tuple[str, str]] = []
+        temporary = False
+        for part in _walk(self._node):
+            if isinstance(part, pb.RangeVar):
+                name = (part.schemaname, part.relname)
+                temporary = temporary or part.relpersistence == "t" or part.schemaname.startswith("pg_temp")
+                if name not in names:
+                    names.append(name)
+            elif (
+                isinstance(part, pb.String)
+                and self._name not in ("select_stmt", "insert_stmt")
+                and part.sval.startswith("pg_temp")
+            ):
+                temporary = True
+        return tuple(names), temporary
+
+    # the statement inside
+
+    def _inner(self, subtree: pb.Node, tokens: list[_Token], trims: tuple[int, ...] = (0,)) -> None:
+        """Find, among the tokens, the text that parses to exactly `subtree`."""
+        wanted = _stripped(subtree)
+        tries = 0
+        for at, token in enumerate(tokens):
+            if token.kind not in _OPENERS:
+                continue
+            for trim in trims:
+                tries += 1
+                if tries > _INNER_TRIES:
+                    raise RefusedStatementError("inner-statement", "the statement inside cannot be found in the text")
+                if at + trim >= len(tokens):
+                    continue
+                text = self._text(tokens[at : len(tokens) - trim])
+                if self._matches(text, wanted):
+                    self._facts["inner"] = text
+                    self._facts["inner_kind"] = KINDS.get(subtree.WhichOneof("node") or "", Kind.OTHER)
+                    return
+        raise RefusedStatementError("inner-statement", "the statement inside cannot be found in the text")
+
+    @staticmethod
+    def _matches(text: str, wanted: bytes) -> bool:
+        try:
+            found = postgast.parse(text)
+        except (postgast.PgQueryError, DecodeError):
+            return False
+        return len(found.stmts) == 1 and _stripped(found.stmts[0].stmt) == wanted
+
+    # details, one method per grammar node
+
+    def _select_stmt(self, node: pb.SelectStmt) -> None:
+        leftmost = node
+        while leftmost.HasField("larg"):
+            leftmost = leftmost.larg
+        if leftmost.HasField("into_clause"):
+            self._facts["kind"] = Kind.CREATE_TABLE_AS
+            self._facts["temporary"] = self._facts["temporary"] or leftmost.into_clause.rel.relpersistence == "t"
+            wanted = pb.Node()
+            wanted.select_stmt.CopyFrom(node)
+            bare = wanted.select_stmt
+            while bare.HasField("larg"):
+                bare = bare.larg
+            bare.ClearField("into_clause")
+            self._without_into(_stripped(wanted))
+        elif any(isinstance(p, pb.LockingClause) for p in _walk(node)):
+            self._facts["options"] = (("locking", "true"),)
+
+    def _without_into(self, wanted: bytes) -> None:
+        for at, token in enumerate(self._tokens):
+            if token.kind != pb.INTO:
+                continue
+            for until in range(at + 2, min(at + 10, len(self._tokens)) + 1):
+                head = self._text(self._tokens[:at]) if at else ""
+                tail = self._text(self._tokens[until:]) if until < len(self._tokens) else ""
+                text = f"{head} {tail}".strip()
+                if self._matches(text, wanted):
+                    self._facts["inner"] = text
+                    self._facts["inner_kind"] = Kind.SELECT
+                    return
+        raise RefusedStatementError("inner-statement", "the query of SELECT INTO cannot be found in the text")
+
+    def _update_stmt(self, node: pb.UpdateStmt) -> None:
+        self._facts["has_where"] = node.HasField("where_clause")
+
+    def _delete_stmt(self, node: pb.DeleteStmt) -> None:
+        self._facts["has_where"] = node.HasField("where_clause")
+
+    def _explain_stmt(self, node: pb.ExplainStmt) -> None:
+        options = self._options(node.options)
+        self._facts["options"] = options
+        analyze = [value for name, value in options if name == "analyze"]
+        self._facts["executes"] = any(_is_on(value or None) for value in analyze)
+        self._inner(node.query, self._tokens[1:])
+
+    def _declare_cursor_stmt(self, node: pb.DeclareCursorStmt) -> None:
+        self._facts["name"] = node.portalname
+        self._facts["scroll"] = bool(node.options & 0x2)
+        flags = (("binary", 0x1), ("hold", 0x20))
+        self._facts["options"] = tuple((name, "true") for name, bit in flags if node.options & bit)
+        self._inner(node.query, self._tokens[2:])
+
+    def _prepare_stmt(self, node: pb.PrepareStmt) -> None:
+        self._facts["name"] = node.name
+        self._facts["executes"] = False
+        self._inner(node.query, self._tokens[2:])
+
+    def _create_table_as_stmt(self, node: pb.CreateTableAsStmt) -> None:
+        self._facts["temporary"] = self._facts["temporary"] or node.into.rel.relpersistence == "t"
+        self._inner(node.query, self._tokens[2:], trims=(0, 2, 3))
+
+    def _copy_stmt(self, node: pb.CopyStmt) -> None:
+        kind = Kind.COPY_IN if node.is_from else Kind.COPY_OUT
+        self._facts["kind"] = Kind.COPY_FILE if node.is_program or node.filename else kind
+        self._facts["columns"] = tuple(part.string.sval for part in node.attlist)
+        options = self._options(node.options)
+        if node.HasField("where_clause"):
+            options += (("where", "true"),)
+        self._facts["options"] = options
+        if node.HasField("query"):
+            depth = 0
+            for at, token in enumerate(self._tokens):
+                depth += (token.kind == pb.ASCII_40) - (token.kind == pb.ASCII_41)
+                if token.kind == pb.ASCII_41 and depth == 0:
+                    self._inner(node.query, self._tokens[2:at])
+                    return
+            raise RefusedStatementError("inner-statement", "the query inside COPY cannot be found in the text")
+
+    @staticmethod
+    def _options(elements: object) -> tuple[tuple[str, str], ...]:
+        result = []
+        for element in elements:  # type: ignore[attr-defined]
+            option = element.def_elem
+            value = _constant(option.arg) if option.HasField("arg") else ""
+            result.append((option.defname.lower(), "true" if value is None else value))
+        return tuple(result)
+
+    def _fetch_stmt(self, node: pb.FetchStmt) -> None:
+        self._facts["name"] = node.portalname
+        direction = pb.FetchDirection.Name(node.direction).removeprefix("FETCH_").lower()
+        self._facts["options"] = (("direction", direction),) + ((("move", "true"),) if node.ismove else ())
+        every = abs(node.how_many) >= _FETCH_ALL
+        self._facts["row_limit"] = None if every else 1 if direction in ("absolute", "relative") else abs(node.how_many)
+
+    def _close_portal_stmt(self, node: pb.ClosePortalStmt) -> None:
+        self._facts["name"] = node.portalname
+
+    def _execute_stmt(self, node: pb.ExecuteStmt) -> None:
+        self._facts["name"] = node.name
+
+    def _deallocate_stmt(self, node: pb.DeallocateStmt) -> None:
+        self._facts["name"] = node.name
+
+    def _transaction_stmt(self, node: pb.TransactionStmt) -> None:
+        operation = pb.TransactionStmtKind.Name(node.kind)
+        self._facts["value"] = TRANSACTIONS.get(operation, "unknown")
+        self._facts["name"] = node.savepoint_name
+        options = self._options(node.options)
+        self._facts["options"] = options + ((("chain", "true"),) if node.chain else ())
+
+    def _variable_set_stmt(self, node: pb.VariableSetStmt) -> None:
+        kind = pb.VariableSetKind.Name(node.kind)
+        self._facts["name"] = node.name.lower()
+        self._facts["local"] = node.is_local
+        if kind in ("VAR_RESET", "VAR_RESET_ALL", "VAR_SET_DEFAULT"):
+            self._facts["options"] = (("reset", "all" if kind == "VAR_RESET_ALL" else "one"),)
+        if kind == "VAR_SET_VALUE" and len(node.args) == 1:
+            self._facts["value"] = _constant(node.args[0]) or ""
+
+    def _constraints_set_stmt(self, node: pb.ConstraintsSetStmt) -> None:
+        self._facts["name"] = "constraints"
+        self._facts["value"] = "deferred" if node.deferred else "immediate"
+
+    def _variable_show_stmt(self, node: pb.VariableShowStmt) -> None:
+        self._facts["name"] = node.name.lower()
+
+    def _discard_stmt(self, node: pb.DiscardStmt) -> None:
+        self._facts["value"] = pb.DiscardMode.Name(node.target).removeprefix("DISCARD_").lower()
+
+    def _listen_stmt(self, node: pb.ListenStmt) -> None:
+        self._facts["name"] = node.conditionname
+        self._facts["value"] = "listen"
+
+    def _unlisten_stmt(self, node: pb.UnlistenStmt) -> None:
+        self._facts["name"] = node.conditionname
+        self._facts["value"] = "unlisten"
+
+    def _notify_stmt(self, node: pb.NotifyStmt) -> None:
+        self._facts["name"] = node.conditionname
+        self._facts["value"] = "notify"
+
+    def _drop_stmt(self, node: pb.DropStmt) -> None:
+        kind = pb.ObjectType.Name(node.remove_type)
+        hosted = kind in ("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE")
+        relations = (
+            "OBJECT_TABLE",
+            "OBJECT_VIEW",
+            "OBJECT_MATVIEW",
+            "OBJECT_SEQUENCE",
+            "OBJECT_FOREIGN_TABLE",
+            "OBJECT_INDEX",
+        )
+        if not hosted and kind not in relations:
+            return
+        names = []
+        for item in node.objects:
+            parts = [p.string.sval for p in item.list.items]
+            parts = parts[:-1] if hosted else parts
+            if parts:
+                names.append((parts[-2] if len(parts) > 1 else "", parts[-1]))
+        self._facts["tables"] = tuple(dict.fromkeys(names))
+
+    def _comment_stmt(self, node: pb.CommentStmt) -> None:
+        kind = pb.ObjectType.Name(node.objtype)
+        parts = [p.string.sval for p in node.object.list.items] if node.HasField("object") else []
+        if kind in ("OBJECT_COLUMN", "OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"):
+            parts = parts[:-1]
+        elif kind not in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE", "OBJECT_SEQUENCE"):
+            return
+        if parts:
+            self._facts["tables"] = ((parts[-2] if len(parts) > 1 else "", parts[-1]),)

@@ -1,0 +1,90 @@
+"""Durable files: folders, immutable files and replaced files, each in the order that survives a crash.
+
+For: temporary name, bytes synced, then the name; folders synced before anything relies on them.
+Not for: the write-ahead log, whose files grow (`wal_segments`).
+Source: evidence.md 1.4 (tiles are hard-linked, so that rewriting one is an error); rename(2), link(2).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from posixpath import dirname
+
+from lockgate.errors import CorruptLedgerError
+from lockgate.storage.port import Files
+
+TEMPORARY = ".tmp"
+
+
+def make_folders(files: Files, root: str, folder: str) -> None:
+    """Make `folder` below `root`, every new name synced; `root` itself too when its parent is there."""
+    path = root
+    if files.mkdir(path):
+        files.fsync_dir(dirname(path) or ".")
+    for part in folder.split("/") if folder else ():
+        parent, path = path, f"{path}/{part}"
+        if files.mkdir(path):
+            files.fsync_dir(parent)
+
+
+def write_synced(files: Files, path: str, stored: bytes) -> None:
+    """Write a file and make its bytes durable; its name is not durable yet."""
+    handle = files.open_append(path)
+    try:
+        files.truncate(handle, 0)
+        files.write(handle, stored, 0)
+        files.fdatasync(handle)
+    finally:
+        files.close(handle)
+
+
+class Batch:
+    """Immutable files of one step, below one root; names become durable in `sync`."""
+
+    def __init__(self, files: Files, root: str) -> None:
+        self._files = files
+        self._root = root
+        self._folders: dict[str, None] = {}
+
+    def put(self, path: str, stored: bytes, *, kind: str) -> None:
+        """Store `path` below the root unless it is there with the same bytes.
+
+        Raises:
+            CorruptLedgerError: it is there with other bytes; `kind` names the contradiction.
+        """
+        target = f"{self._root}/{path}"
+        folder = dirname(target)
+        if folder not in self._folders:
+            make_folders(self._files, self._root, dirname(path))
+            self._folders[folder] = None
+        temporary = target + TEMPORARY
+        try:
+            if self._files.read(target) != stored:
+                raise CorruptLedgerError(kind, f"`{path}` exists with other bytes")
+        except FileNotFoundError:
+            pass
+        else:
+            return
+        write_synced(self._files, temporary, stored)
+        self._files.link(temporary, target)
+        self._files.unlink(temporary)
+
+    def sync(self) -> None:
+        """Make every name durable."""
+        for folder in self._folders:
+            self._files.fsync_dir(folder)
+        self._folders.clear()
+
+
+def replace(files: Files, root: str, path: str, stored: bytes) -> None:
+    """Replace the file `path` below the root in one durable step."""
+    target = f"{root}/{path}"
+    write_synced(files, target + TEMPORARY, stored)
+    files.rename(target + TEMPORARY, target)
+    files.fsync_dir(dirname(target))
+
+
+def remove_quietly(files: Files, path: str) -> None:
+    """Remove a file nobody needs any more; a failure is tried again another time."""
+    with suppress(OSError):
+        files.unlink(path)

@@ -1,0 +1,331 @@
+"""The log of one gateway worker: append, commit, integrate, recover.
+
+For: entries that are durable before anything relies on them, and signed over only when durable.
+Not for: what entries say, threads or timers; one event loop calls this, and decides when.
+Source: evidence.md 1.4, write path and crash recovery; architecture section 1 promise 4, section 7.
+
+A group commit: `append` and `seal_text` only fill a buffer; `commit` writes the buffer with one write and one fdatasync;
+`integrate` turns durable entries into tiles and a signed checkpoint. Sealed texts travel in the same group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from lockgate import __version__
+from lockgate.errors import CorruptLedgerError, LedgerError
+from lockgate.ledger import wal
+from lockgate.ledger.entry import SCHEMA_VERSION, encode, time_text
+from lockgate.ledger.note import Signer, VerificationKey, key_id
+from lockgate.storage import wal_segments
+from lockgate.storage.durable import make_folders
+from lockgate.storage.ledger_recovery import OpenIntents, read_history
+from lockgate.storage.port import Files
+from lockgate.storage.text_keys import TextKeys, keys_folder
+from lockgate.storage.tile_store import TileStore, prepare_folders, store_text
+
+SEGMENT_BYTES = 8 << 20
+_INLINE_TEXT_BYTES_MAX = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What became of the buffered entries.
+
+    Args:
+        durable: every index below is durable.
+        failed: indices that were given out and dropped; they will be given out again.
+        moved: kept entries whose index changed because entries before them were dropped, old to new.
+    """
+
+    durable: int
+    failed: tuple[int, ...] = ()
+    moved: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Buffered:
+    """An entry that has an index but is not durable."""
+
+    fields: dict[str, object]
+    encoded: bytes
+    keep: bool
+
+
+class LedgerLog:
+    """One log: the only writer of its folder."""
+
+    def __init__(self, *, root: str, files: Files, tiles: TileStore, keys: TextKeys, lock: int) -> None:
+        """Use `open`."""
+        self._root = root
+        self._files = files
+        self._tiles = tiles
+        self._keys = keys
+        self._lock = lock
+        self._clock: Callable[[], datetime]
+        self._writer: wal_segments.Writer
+        self._epoch = 0
+        self._counter = 0
+        self._last_time = ""
+        self._buffer: list[_Buffered] = []
+        self._texts: list[tuple[str, bytes]] = []
+        self._kept_bytes = 0
+        self._kept_bytes_max = 0
+        self._fresh: list[bytes] = []
+        self._fresh_texts: list[bytes] = []
+        self._intents = OpenIntents()
+        self._closed = False
+        self.healthy = True
+
+    @classmethod
+    def open(
+        cls,
+        root: str,
+        *,
+        origin: str,
+        signer: Signer,
+        files: Files,
+        text_key: bytes,
+        clock: Callable[[], datetime],
+        entropy: Callable[[int], bytes],
+        trusted: Iterable[VerificationKey] = (),
+        facts: Mapping[str, object] | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        kept_bytes_max: int = 16 << 20,
+    ) -> LedgerLog:
+        """Open or begin the log in `root`, recover it, and write its `boot` entry.
+
+        Args:
+            trusted: earlier keys of this log, whose checkpoints are accepted.
+            facts: further fields of the `boot` entry, such as `config`.
+            segment_bytes: length of a preallocated segment.
+            kept_bytes_max: bound of entries that wait with `keep` while nothing can be written.
+
+        Raises:
+            LedgerError: another process has it open, or it cannot be read or written.
+            CorruptLedgerError: what is stored contradicts itself.
+        """
+        root = root.rstrip("/")
+        lock: int | None = None
+        try:
+            make_folders(files, root, "")
+            lock = files.lock(f"{root}/lock")
+            prepare_folders(files, root)
+            store = TileStore(files=files, root=root, origin=origin, signer=signer)
+            keys = TextKeys(folder=keys_folder(root), files=files, text_key=text_key, entropy=entropy)
+            log = cls(root=root, files=files, tiles=store, keys=keys, lock=lock)
+            log._clock = clock
+            log._kept_bytes_max = kept_bytes_max
+            log._recover(trusted, segment_bytes)
+            log._begin_epoch(origin, signer, facts or {})
+        except OSError as error:
+            if lock is not None:
+                files.close(lock)
+            held = isinstance(error, BlockingIOError)
+            raise LedgerError(
+                "the log is open in another process" if held else f"the log cannot be opened: error {error.errno}"
+            ) from error
+        except LedgerError:
+            if lock is not None:
+                files.close(lock)
+            raise
+        return log
+
+    def _recover(self, trusted: Iterable[VerificationKey], segment_bytes: int) -> None:
+        """Integrate whatever is durable, and find where the last epoch ended."""
+        stored = self._tiles.load(trusted)
+        found = wal_segments.segments(self._files, self._root)
+        tail = wal_segments.read_tail(self._files, [path for _, _, path in found], self._tiles.size)
+        if not stored and not tail.entries and self._files.list(f"{self._root}/tile/entries"):
+            raise CorruptLedgerError("rollback", "the log has tiles but neither checkpoint nor write-ahead log")
+        if tail.entries:
+            self._tiles.grow(tail.entries, tail.blobs)
+        history = read_history(self._files, self._root, self._tiles.size)
+        self._intents = history.intents
+        self._last_time = history.last_time
+        self._epoch = max([history.epoch, *(epoch for epoch, _, _ in found)]) + 1
+        self._writer = wal_segments.Writer(
+            files=self._files, root=self._root, epoch=self._epoch, segment_bytes=segment_bytes
+        )
+        self._writer.begin()
+        self._writer.remove_others()
+
+    def _begin_epoch(self, origin: str, signer: Signer, facts: Mapping[str, object]) -> None:
+        unknown = sorted(self._intents.open)
+        boot: dict[str, object] = {
+            "kind": "boot",
+            "origin": origin,
+            "build": __version__,
+            "keys": [f"{signer.name}+{key_id(signer.name, signer.public_key).hex()}"],
+            "previous": {"size": self._tiles.size, "root": self._tiles.root.hex()},
+        }
+        self.append({**facts, **boot})
+        for intent in unknown:
+            self.append({"kind": "outcome", "intent": intent, "status": "unknown"})
+        if self.commit().failed:
+            raise LedgerError("the log cannot be written")
+        self.integrate()
+
+    @property
+    def size(self) -> int:
+        """How many entries are durable."""
+        return self._tiles.size + len(self._fresh)
+
+    @property
+    def integrated(self) -> int:
+        """How many entries are under the checkpoint."""
+        return self._tiles.size
+
+    @property
+    def lag(self) -> int:
+        """How many durable entries are not yet under the checkpoint."""
+        return len(self._fresh)
+
+    @property
+    def epoch(self) -> int:
+        """The number of this opening of the log."""
+        return self._epoch
+
+    def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
+        """Give the entry the next index and buffer it; nothing is written before `commit`.
+
+        Args:
+            fields: `kind` and the kind's own fields; `v`, `time`, `epoch` and `n` are filled in.
+            keep: when writing fails, try again at the next commit instead of dropping it.
+
+        Raises:
+            LedgerError: the entry is too long or malformed, or too many entries wait.
+        """
+        if self._closed:
+            raise LedgerError("the log is closed")
+        now = time_text(self._clock())
+        stamped: dict[str, object] = {**fields, "v": SCHEMA_VERSION, "epoch": self._epoch}
+        if now < self._last_time:
+            stamped["clock"], now = now, self._last_time
+        stamped["time"] = now
+        stamped["n"] = self._counter + len(self._buffer)
+        encoded = encode(stamped)
+        if keep and self._kept_bytes + len(encoded) > self._kept_bytes_max:
+            raise LedgerError("too many entries wait for the ledger")
+        self._last_time = now
+        self._kept_bytes += len(encoded) if keep else 0
+        self._buffer.append(_Buffered(stamped, encoded, keep))
+        return self.size + len(self._buffer) - 1
+
+    def seal_text(self, database: str, text: bytes) -> str:
+        """Encrypt a text under the key of its database and day, buffer it, and return the name entries refer to.
+
+        Raises:
+            LedgerError: the text is longer than a frame may be.
+        """
+        if len(text) > wal.PAYLOAD_BYTES_MAX - 1024:
+            raise LedgerError("a text is too long to be stored")
+        name, sealed = self._keys.seal(database, time_text(self._clock())[:10], text)
+        if sealed is not None:
+            self._texts.append((name, sealed))
+        return name
+
+    def commit(self) -> CommitResult:
+        """Make everything buffered durable with one write and one sync, or report what was dropped.
+
+        After an error the segment is never used again: a failed sync says nothing about what is on the disk. Every later
+        call tries a new segment, so the log recovers by itself.
+        """
+        if self.healthy and not self._buffer and not self._texts:
+            return CommitResult(self.size)
+        first = self.size
+        try:
+            self._write(first)
+        except OSError:
+            return self._fail(first)
+        for offset, entry in enumerate(self._buffer):
+            self._intents.follow(first + offset, entry.fields)
+            self._fresh.append(entry.encoded)
+        self._counter += len(self._buffer)
+        self._buffer.clear()
+        self._texts.clear()
+        self._kept_bytes = 0
+        self.healthy = True
+        return CommitResult(self.size)
+
+    def _write(self, first: int) -> None:
+        self._keys.store_new()
+        frames, inline = [], []
+        for name, sealed in self._texts:
+            if len(sealed) > _INLINE_TEXT_BYTES_MAX:
+                store_text(self._files, self._root, name, sealed)
+            else:
+                frames.append(wal.frame(wal.BLOB_INDEX, sealed))
+                inline.append(sealed)
+        frames.extend(wal.frame(first + i, entry.encoded) for i, entry in enumerate(self._buffer))
+        self._writer.write(b"".join(frames))
+        self._fresh_texts.extend(inline)
+
+    def _fail(self, first: int) -> CommitResult:
+        """Drop what is not kept, and give the rest the indices that became free."""
+        self.healthy = False
+        self._writer.abandon()
+        if not self._buffer and not self._texts:
+            return CommitResult(first)
+        kept: list[_Buffered] = []
+        failed: list[int] = []
+        moved: dict[int, int] = {}
+        for index, entry in enumerate(self._buffer, first):
+            intent = entry.fields.get("intent")
+            gone = isinstance(intent, int) and intent >= first and intent not in moved
+            if not entry.keep or gone:
+                failed.append(index)
+                continue
+            entry.fields["n"] = self._counter + len(kept)
+            if isinstance(intent, int):
+                entry.fields["intent"] = moved.get(intent, intent)
+            entry.encoded = encode(entry.fields)
+            moved[index] = first + len(kept)
+            kept.append(entry)
+        self._buffer = kept
+        self._kept_bytes = sum(len(entry.encoded) for entry in kept)
+        wanted = {entry.fields.get("text") for entry in kept}
+        self._texts = [(name, sealed) for name, sealed in self._texts if name in wanted]
+        self._keys.forget_texts()
+        return CommitResult(first, tuple(failed), {old: new for old, new in moved.items() if old != new})
+
+    def integrate(self, limit: int | None = None) -> None:
+        """Put durable entries under a signed checkpoint, then remove segments that are no longer needed.
+
+        Args:
+            limit: at most so many entries now, so that a long backlog does not stall the event loop; `lag` says what is left.
+
+        Raises:
+            LedgerError: writing failed; nothing is lost, call again later.
+            CorruptLedgerError: a stored file contradicts the log.
+        """
+        try:
+            if self._fresh:
+                count = len(self._fresh) if limit is None else max(1, limit)
+                self._tiles.grow(self._fresh[:count], self._fresh_texts)
+                self._fresh, self._fresh_texts = self._fresh[count:], []
+                if not self._fresh:
+                    self._intents.store(self._files, self._root, self._tiles.size)
+                    self._writer.remove_others()
+            if self._writer.wants_spare:
+                self._writer.prepare()
+        except OSError as error:
+            raise LedgerError(f"the ledger cannot be integrated: error {error.errno}") from error
+
+    def close(self) -> None:
+        """Write `close`, integrate, and let go of the folder; an error is raised after everything is released."""
+        if self._closed:
+            return
+        try:
+            self.append({"kind": "close"})
+            if self.commit().failed:
+                raise LedgerError("the ledger could not be closed in writing")
+            self.integrate()
+        finally:
+            self._closed = True
+            self._writer.close()
+            with suppress(OSError):
+                self._files.close(self._lock)

@@ -1,0 +1,95 @@
+"""What a reopened log must know of its past: the last epoch and time, and the intents without an outcome.
+
+For: writing `outcome unknown` for every statement that a crash cut off.
+Not for: reading the write-ahead log (`wal_segments`); by the time this runs everything is integrated.
+Source: evidence.md 1.4, crash recovery.
+
+The file `open-intents` says which intents were open at some size, so that not the whole log is read again. It is only a
+shortcut: when it is missing or malformed everything is read, and the verifier does not believe it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import msgspec
+
+from lockgate.errors import CorruptLedgerError
+from lockgate.ledger.entry import decode
+from lockgate.ledger.tiles import WIDTH
+from lockgate.storage.durable import replace
+from lockgate.storage.port import Files
+from lockgate.storage.tile_store import read_bundle
+
+_SHORTCUT = "open-intents"
+
+
+class _Shortcut(msgspec.Struct, forbid_unknown_fields=True):
+    """The file's content."""
+
+    size: int
+    open: list[int]
+
+
+@dataclass(slots=True)
+class OpenIntents:
+    """Indices of intents that have no outcome yet."""
+
+    open: set[int] = field(default_factory=set)
+
+    def follow(self, index: int, fields: Mapping[str, object]) -> None:
+        """Take one durable entry into account."""
+        kind = fields.get("kind")
+        if kind == "intent":
+            self.open.add(index)
+        elif kind == "outcome":
+            intent = fields.get("intent")
+            if isinstance(intent, int):
+                self.open.discard(intent)
+
+    def store(self, files: Files, root: str, size: int) -> None:
+        """Write the shortcut for a log of `size` entries."""
+        replace(files, root, _SHORTCUT, msgspec.json.encode(_Shortcut(size, sorted(self.open))))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Where the log's last epoch ended."""
+
+    epoch: int
+    last_time: str
+    intents: OpenIntents
+
+
+def _shortcut(files: Files, root: str, size: int) -> tuple[int, OpenIntents]:
+    with suppress(FileNotFoundError, msgspec.DecodeError):
+        stored = msgspec.json.decode(files.read(f"{root}/{_SHORTCUT}"), type=_Shortcut)
+        if 0 <= stored.size <= size and all(0 <= index < stored.size for index in stored.open):
+            return stored.size, OpenIntents(set(stored.open))
+    return 0, OpenIntents()
+
+
+def read_history(files: Files, root: str, size: int) -> History:
+    """Read the integrated entries, from the shortcut on.
+
+    Raises:
+        CorruptLedgerError: a bundle is missing or an entry malformed.
+    """
+    start, intents = _shortcut(files, root, size)
+    first = max(0, min(start, size - 1)) // WIDTH
+    epoch, last_time = 0, ""
+    for number in range(first, (size + WIDTH - 1) // WIDTH):
+        try:
+            entries = read_bundle(files, root, number, min(WIDTH, size - number * WIDTH))
+        except FileNotFoundError:
+            raise CorruptLedgerError("entry-missing", f"entry bundle {number} is missing") from None
+        for index, entry in enumerate(entries, number * WIDTH):
+            fields = decode(entry)
+            if index >= start:
+                intents.follow(index, fields)
+            if isinstance(fields.get("epoch"), int):
+                epoch = max(epoch, int(str(fields["epoch"])))
+            last_time = str(fields["time"])
+    return History(epoch, last_time, intents)

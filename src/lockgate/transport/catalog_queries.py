@@ -1,0 +1,165 @@
+"""The gate's own catalogue queries, and the snapshot they become.
+
+For: reading relations, columns, indexes, functions and types of one database through the analysis role, without any right on data.
+Not for: labels (`config.catalog_file`, `classification`), which are given as a function.
+Source: PostgreSQL documentation, chapter 53 (system catalogs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lockgate.model.catalog import Catalog, Column, Function, Index, Relation, Type
+from lockgate.transport.pgclient import PgClient
+
+RELATIONS = """
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relrowsecurity, c.relhastriggers, c.relhasrules, greatest(c.reltuples, 0)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname !~ '^pg_(toast|temp)'"""
+
+COLUMNS = """
+SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname !~ '^pg_(toast|temp)'"""
+
+INDEXES = """
+SELECT i.indrelid, i.indexrelid, c.relname, i.indkey::text, i.indnkeyatts, i.indisunique, i.indpred IS NOT NULL, i.indimmediate,
+       i.indisclustered, i.indisvalid,
+       coalesce((SELECT string_agg(DISTINCT d.refobjsubid::text, ' ') FROM pg_catalog.pg_depend d
+                 WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
+                   AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0), '')
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_(toast|temp|catalog)'"""
+
+PARTITIONED = "SELECT partrelid, partattrs::text FROM pg_catalog.pg_partitioned_table"
+
+FUNCTIONS = """
+SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolatile, p.prokind, p.proretset, p.proisstrict
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang"""
+
+TYPES = """
+SELECT t.oid, n.nspname, t.typname, t.typtype, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END, t.typcategory, t.typrelid
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"""
+
+FINGERPRINT = """
+SELECT md5(concat_ws(',',
+  (SELECT sum(hashtext(concat_ws(':', oid, xmin, relname, relnamespace))::numeric) FROM pg_catalog.pg_class WHERE relpersistence <> 't'),
+  (SELECT sum(hashtext(concat_ws(':', attrelid, attnum, xmin))::numeric) FROM pg_catalog.pg_attribute
+     WHERE attrelid >= 16384 AND attrelid NOT IN (SELECT oid FROM pg_catalog.pg_class WHERE relpersistence = 't')),
+  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_proc),
+  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_type WHERE oid >= 16384 AND typrelid = 0 AND typelem = 0),
+  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_rewrite),
+  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'),
+  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_operator),
+  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_cast),
+  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_policy),
+  (SELECT sum(hashtext(concat_ws(':', indexrelid, xmin))::numeric) FROM pg_catalog.pg_index),
+  (SELECT sum(hashtext(concat_ws(':', inhrelid, xmin))::numeric) FROM pg_catalog.pg_inherits)))"""
+"""Changes when any object that analysis reads changes; temporary objects of any session are left out."""
+
+Labels = Callable[[str, str, str], tuple[str, str, float, tuple[tuple[tuple[str, ...], str], ...]]]
+"""(schema, table, column) -> (label, by, score, labels of JSON paths)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawCatalog:
+    """What the catalogue queries returned, before labels."""
+
+    relations: list[list[str]]
+    columns: list[list[str]]
+    indexes: list[list[str]]
+    partitioned: list[list[str]]
+    functions: list[list[str]]
+    types: list[list[str]]
+    fingerprint: str
+
+
+async def _rows(client: PgClient, text: str) -> list[list[str]]:
+    return [[(cell or b"").decode() for cell in row] for row in await client.query(text)]
+
+
+async def fingerprint(client: PgClient) -> str:
+    """A hash that changes with every definition in the database."""
+    return (await _rows(client, FINGERPRINT))[0][0]
+
+
+async def read_catalog(client: PgClient) -> RawCatalog:
+    """Read everything in one repeatable-read transaction, so that the snapshot is one state."""
+    await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        return RawCatalog(
+            await _rows(client, RELATIONS), await _rows(client, COLUMNS), await _rows(client, INDEXES), await _rows(client, PARTITIONED),
+            await _rows(client, FUNCTIONS), await _rows(client, TYPES), await fingerprint(client),
+        )  # fmt: skip
+    finally:
+        await client.query("COMMIT")
+
+
+def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_version: int, generation: int, labels: Labels,
+                  default_label: str, server_settings: Mapping[str, str]) -> Catalog:  # fmt: skip
+    """The snapshot: names, keys and labels by OID.
+
+    Args:
+        labels: who decides the label of a user column; system columns are `none`.
+    """
+    columns: dict[int, dict[int, Column]] = {}
+    named = {int(r[0]): (r[1], r[2]) for r in raw.relations}
+    for relation, attnum, name, type_oid, type_mod, not_null in raw.columns:
+        schema, table = named.get(int(relation), ("pg_catalog", ""))
+        label, by, score, paths = (
+            labels(schema, table, name)
+            if schema not in ("pg_catalog", "information_schema")
+            else ("none", "system", 1.0, ())
+        )
+        columns.setdefault(int(relation), {})[int(attnum)] = Column(
+            int(attnum), name, int(type_oid), int(type_mod), not_null == "t", label, by, score, paths
+        )
+    indexes = _indexes(raw)
+    partition_columns: dict[int, frozenset[int]] = {
+        int(r[0]): frozenset(int(a) for a in r[1].split() if a != "0") for r in raw.partitioned
+    }
+    relations = {
+        int(r[0]): Relation(
+            int(r[0]),
+            r[1],
+            r[2],
+            r[3],
+            columns.get(int(r[0]), {}),
+            tuple(indexes.get(int(r[0]), ())),
+            r[4] == "t",
+            r[5] == "t",
+            r[6] == "t",
+            partition_columns.get(int(r[0]), frozenset()),
+            float(r[7]),
+        )  # fmt: skip
+        for r in raw.relations
+    }
+    functions = {
+        int(r[0]): Function(int(r[0]), r[1], r[2], r[3], r[4], r[5], r[6] == "t", r[7] == "t") for r in raw.functions
+    }
+    types = {int(r[0]): Type(int(r[0]), r[1], r[2], r[3], int(r[4]), r[5], int(r[6])) for r in raw.types}
+    return Catalog(
+        database,
+        environment,
+        server_version,
+        generation,
+        relations,
+        functions,
+        types,
+        default_label,
+        dict(server_settings),
+    )
+
+
+def _indexes(raw: RawCatalog) -> dict[int, list[Index]]:
+    found: dict[int, list[Index]] = {}
+    for relation, oid, name, keys, key_count, unique, partial, immediate, clustered, valid, depends in raw.indexes:
+        columns = tuple(int(k) for k in keys.split())[: int(key_count)]
+        used = frozenset(int(d) for d in depends.split()) - frozenset(columns)
+        found.setdefault(int(relation), []).append(
+            Index(int(oid), name, columns, used if 0 in columns or partial == "t" else frozenset(), unique == "t" and valid == "t",
+                  partial == "t", immediate == "t", clustered == "t")
+        )  # fmt: skip
+    return found

@@ -1,0 +1,136 @@
+"""Group commit in the event loop: whatever gathered while the last sync ran goes next, no timer.
+
+For: giving sessions a place to append entries, and telling them what is on disk.
+Not for: the files themselves (`storage`), which it reaches through `Log`.
+Invariant: an index is reported durable only after `commit` said so.
+Source: architecture section 3, step 6; dataplane.md, "in loop: forward, fsync, then read the reply".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+
+class CommitResult(Protocol):
+    """What one group commit did."""
+
+    @property
+    def durable(self) -> int:
+        """Every index below this is on disk."""
+        ...
+
+    @property
+    def failed(self) -> tuple[int, ...]:
+        """Indices that were dropped because they could not be written."""
+        ...
+
+    @property
+    def moved(self) -> Mapping[int, int]:
+        """Kept entries whose index changed."""
+        ...
+
+
+class Log(Protocol):
+    """The ledger file as the loop sees it."""
+
+    def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int: ...
+    def seal_text(self, database: str, text: bytes) -> str: ...
+    def commit(self) -> CommitResult: ...
+    def integrate(self) -> None: ...
+    @property
+    def healthy(self) -> bool: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def integrated(self) -> int: ...
+
+
+class Committer:
+    """Collects entries of one loop iteration and commits them together in the next."""
+
+    def __init__(self, log: Log, *, integrate_seconds: float = 1.0, heartbeat_seconds: float = 10.0) -> None:
+        self._log = log
+        self._integrate_seconds = integrate_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._scheduled = False
+        self._listeners: set[Callable[[CommitResult], None]] = set()
+        self.durable = log.size
+        self.commits = 0
+        self.failures = 0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
+        """Buffer one entry; it is committed with everything else of this loop iteration."""
+        index = self._log.append(fields, keep=keep)
+        self._schedule()
+        return index
+
+    def seal_text(self, database: str, text: bytes) -> str:
+        """Buffer one encrypted text."""
+        return self._log.seal_text(database, text)
+
+    def subscribe(self, listener: Callable[[CommitResult], None]) -> None:
+        """Call `listener` after every commit."""
+        self._listeners.add(listener)
+
+    def unsubscribe(self, listener: Callable[[CommitResult], None]) -> None:
+        """Stop calling `listener`."""
+        self._listeners.discard(listener)
+
+    @property
+    def healthy(self) -> bool:
+        """False while the ledger cannot write."""
+        return self._log.healthy
+
+    @property
+    def lag(self) -> int:
+        """Durable entries not yet under a signed checkpoint."""
+        return max(0, self._log.size - self._log.integrated)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            # The handle runs in the next iteration, before any answer that arrives in it is read: answers meet a committed ledger.
+            asyncio.get_running_loop().call_soon(self.commit)
+
+    def commit(self) -> None:
+        """Write and sync everything buffered, then tell the sessions."""
+        self._scheduled = False
+        result = self._log.commit()
+        self.commits += 1
+        self.durable = result.durable
+        if result.failed:
+            self.failures += 1
+        for listener in tuple(self._listeners):
+            listener(result)
+
+    def start(self) -> None:
+        """Begin integrating and sending heartbeats."""
+        self._tick(self._integrate, self._integrate_seconds)
+        self._tick(self._heartbeat, self._heartbeat_seconds)
+
+    def _tick(self, action: Callable[[], None], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            self._timers[:] = [t for t in self._timers if not t.cancelled() and t.when() > loop.time()]
+            action()
+            self._timers.append(loop.call_later(seconds, run))
+
+        self._timers.append(loop.call_later(seconds, run))
+
+    def _integrate(self) -> None:
+        if not self._log.healthy:
+            self._schedule()  # try again by itself, so that the gate recovers without a client
+        self._log.integrate()
+
+    def _heartbeat(self) -> None:
+        self.append({"kind": "heartbeat"}, keep=False)
+
+    def stop(self) -> None:
+        """Stop the timers."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()

@@ -1,0 +1,79 @@
+"""The control socket: operators' commands as one JSON object a line, over a Unix socket that only its owner may open.
+
+For: held requests while the gate runs.
+Not for: reading the log, which needs no gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lockgate.errors import GateUnreachableError, LockgateError
+
+LINE_BYTES_MAX = 256 * 1024
+Operations = Callable[[Mapping[str, object]], object]
+
+
+async def serve_control(path: Path, operations: Operations) -> asyncio.Server:
+    """Listen on the socket; file mode 0600 in a folder of mode 0700."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(_answered(line, operations) + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    old = os.umask(0o177)
+    try:
+        server = await asyncio.start_unix_server(answer, str(path), limit=LINE_BYTES_MAX)
+    finally:
+        os.umask(old)
+    return server
+
+
+def _answered(line: bytes, operations: Operations) -> bytes:
+    try:
+        asked = json.loads(line)
+        if not isinstance(asked, dict):
+            raise ValueError
+        return json.dumps({"ok": True, "result": operations(asked)}).encode()
+    except LockgateError as error:
+        return json.dumps(
+            {"ok": False, "code": getattr(error, "reason", error.sqlstate), "message": str(error)}
+        ).encode()
+    except (ValueError, KeyError, TypeError):
+        return json.dumps({"ok": False, "code": "usage", "message": "not a command of the gate"}).encode()
+
+
+def ask_gate(path: Path, question: Mapping[str, object], *, seconds: float = 10.0) -> dict[str, object]:
+    """Put one question to a running gate.
+
+    Raises:
+        GateUnreachableError: nobody answers on the socket.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(seconds)
+            link.connect(str(path))
+            link.sendall(json.dumps(question).encode() + b"\n")
+            received = b""
+            while not received.endswith(b"\n"):
+                part = link.recv(65536)
+                if not part:
+                    break
+                received += part
+        answer = json.loads(received)
+    except (OSError, ValueError) as error:
+        raise GateUnreachableError(f"no gate answers on {path}; is `lockgate serve` running?") from error
+    return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,305 @@
+"""One database behind the gate: its catalogue snapshot, its analysis connections, the roles its sessions use.
+
+For: answering a session's wishes `Analyse`, `FreshCatalog`, `Estimate` and `OpenBackend`.
+Not for: verdicts (`session.judge`) or reading trees (`sql`).
+Invariant: an analysis is answered together with the generation it was read against; a stale snapshot is refreshed first.
+Source: architecture section 3, step 4; masking.md 1.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lockgate.errors import BackendProtocolError, LockgateError, RefusedStatementError
+from lockgate.masking.keys import KeyRing
+from lockgate.masking.plan import make_plan
+from lockgate.model.catalog import Catalog, ColumnRef
+from lockgate.model.decision import Clearance
+from lockgate.model.identity import Identity
+from lockgate.model.plan import Order
+from lockgate.model.statement import Analysis, Parsed
+from lockgate.policy.engine import Engine
+from lockgate.session.cache import BoundedCache
+from lockgate.session.wishes import Analyse, Analysed, Failed
+from lockgate.sql.analysis import analyse, analysis_text, analyse_utility
+from lockgate.sql.parse import split_and_parse
+from lockgate.transport.catalog_queries import Labels, build_catalog, fingerprint, read_catalog
+from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
+
+ANALYSIS_SETTINGS = {
+    "debug_print_rewritten": "on", "debug_pretty_print": "off", "client_min_messages": "log", "client_encoding": "UTF8",
+    "application_name": "lockgate analysis", "DateStyle": "ISO, MDY",
+}  # fmt: skip
+UNAVAILABLE = Failed("57P03", "the statement cannot be analysed now, because the analysis connection is not available",
+                     "Try again; if it lasts, the database or the analysis role needs attention.", reason="analysis-unavailable")  # fmt: skip
+LOCKED = Failed(
+    "55P03",
+    "the statement cannot be analysed now, because another session holds a lock on its tables",
+    reason="analysis-lock",
+)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """How the gate logs in: for masked sessions, for sessions that see everything, and for analysis."""
+
+    masked: Target
+    clear: Target
+    analysis: Target
+    unsafe_superuser: bool = False
+
+
+class Database:
+    """Everything about one configured database that outlives a session (implements `session.ports.Surroundings`)."""
+
+    def __init__(
+        self, *, name: str, environment: str, roles: Roles, engine: Callable[[], Engine], labels: Callable[[], Labels],
+        default_label: Callable[[], str], key_ring: KeyRing, epoch: int, bounded_rows: int, order_buffer_bytes_max: int,
+        links_max: int = 2, wait_seconds: float = 5.0, lock_seconds: float = 1.0, statement_seconds: float = 5.0,
+    ) -> None:  # fmt: skip
+        self.database = name
+        self.environment = environment
+        self.roles = roles
+        self.key_ring = key_ring
+        self.epoch = epoch
+        self.bounded_rows = bounded_rows
+        self.order_buffer_bytes_max = order_buffer_bytes_max
+        self.unsafe_order: frozenset[int] = frozenset()
+        self.parameters: dict[str, str] = {}
+        self.analysed_texts = 0
+        self._engine = engine
+        self._labels = labels
+        self._default_label = default_label
+        self._wait_seconds = wait_seconds
+        self._settings = ANALYSIS_SETTINGS | {
+            "lock_timeout": str(int(lock_seconds * 1000)), "statement_timeout": str(int(statement_seconds * 1000)),
+        }  # fmt: skip
+        self._free: asyncio.LifoQueue[PgClient | None] = asyncio.LifoQueue()
+        for _ in range(links_max):
+            self._free.put_nowait(None)
+        self._catalog: Catalog | None = None
+        self._fingerprint = ""
+        self._generation = 0
+        self._refreshing = asyncio.Lock()
+        self._cache: BoundedCache[Analysis] = BoundedCache(entries_max=20_000, bytes_max=128 * 1024 * 1024)
+
+    # -- Surroundings ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The policies in force."""
+        return self._engine()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The newest snapshot; an empty one while the database has not been reached."""
+        if self._catalog is None:
+            return Catalog(self.database, self.environment, 0, 0, {}, {}, {}, self._default_label())
+        return self._catalog
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a snapshot was ever read."""
+        return self._catalog is not None
+
+    def clearance(self, identity: Identity, context: Mapping[str, object], now: datetime) -> Clearance:
+        """What the chain may not see, over the newest snapshot."""
+        return self.engine.clearance(identity, self.catalog, context=context, now=now)
+
+    # -- connections ----------------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[PgClient]:
+        """A connection of the bounded pool; one statement's wait is never another's beyond `wait_seconds`."""
+        async with asyncio.timeout(self._wait_seconds):
+            client = await self._free.get()
+        try:
+            if client is None or client.broken:
+                client = await PgClient.open(self.roles.analysis, self._settings)
+                self.parameters = dict(client.parameters)
+            yield client
+        except BaseException:
+            if client is not None:
+                client.close()
+                client = None
+            raise
+        finally:
+            self._free.put_nowait(client)
+
+    def forget(self) -> None:
+        """Labels, principals or policies changed: the next statement reads a new generation."""
+        self._fingerprint = ""
+
+    async def refresh(self) -> Catalog:
+        """Read the catalogue again if anything in it changed; answers the newest snapshot.
+
+        Raises:
+            LockgateError, OSError, TimeoutError: the database cannot be reached.
+        """
+        async with self._refreshing, self._connection() as client:
+            seen = await fingerprint(client)
+            if self._catalog is not None and seen == self._fingerprint:
+                return self._catalog
+            raw = await read_catalog(client)
+            version = int(client.parameters.get("server_version", "0").split(".")[0].split()[0])
+            self._generation += 1
+            catalog = build_catalog(
+                raw, database=self.database, environment=self.environment, server_version=version, generation=self._generation,
+                labels=self._labels(), default_label=self._default_label(), server_settings=client.parameters,
+            )  # fmt: skip
+            self.unsafe_order = await self._materialised_with_order(client, catalog)
+            self._catalog, self._fingerprint = catalog, raw.fingerprint
+            return catalog
+
+    async def watch(self, seconds: float) -> None:
+        """Poll the catalogue's fingerprint for ever, so that DDL past the gate is seen."""
+        while True:
+            await asyncio.sleep(seconds)
+            with contextlib.suppress(LockgateError, OSError, TimeoutError):
+                await self.refresh()
+
+    async def _materialised_with_order(self, client: PgClient, catalog: Catalog) -> frozenset[int]:
+        """Materialised views whose stored order may come from masked values: their definition sorts, groups or joins by them."""
+        everything = frozenset(
+            ColumnRef(r.oid, c.attnum)
+            for r in catalog.relations.values()
+            for c in r.columns.values()
+            if c.label != "none"
+        )
+        clearance = Clearance(everything, "", catalog.generation)
+        unsafe = set()
+        for relation in catalog.relations.values():
+            if relation.kind != "m":
+                continue
+            try:
+                analysis = await self._definition(client, catalog, relation.oid)
+                if make_plan(analysis, catalog=catalog, clearance=clearance, row_limited=False).order is not Order.KEEP:
+                    unsafe.add(relation.oid)
+            except (RefusedStatementError, ServerRejectedError):
+                unsafe.add(relation.oid)
+        return frozenset(unsafe)
+
+    async def _definition(self, client: PgClient, catalog: Catalog, view: int) -> Analysis:
+        rows = await client.query(f"SELECT pg_catalog.pg_get_viewdef({view}::oid)")
+        text = (rows[0][0] or b"").decode()
+        parsed = split_and_parse(text)
+        if len(parsed) != 1:
+            raise RefusedStatementError("view-definition", "a view's definition is not one statement")
+        reply = await client.parse_only(parsed[0].text, ())
+        if reply.error:
+            raise ServerRejectedError(reply.error)
+        return analyse(
+            "\n".join(reply.trees),
+            parsed=parsed[0],
+            catalog=catalog,
+            parameter_types=(),
+            row_description=reply.row_description,
+        )
+
+    async def definitions(self) -> dict[int, Analysis]:
+        """Analyses of every readable view's definition, for labels along lineage."""
+        catalog = await self.refresh()
+        found = {}
+        async with self._connection() as client:
+            for relation in catalog.relations.values():
+                if relation.kind in ("v", "m") and relation.schema not in ("pg_catalog", "information_schema"):
+                    with contextlib.suppress(RefusedStatementError, ServerRejectedError):
+                        found[relation.oid] = await self._definition(client, catalog, relation.oid)
+        return found
+
+    # -- analysis -------------------------------------------------------------------------------------------------------------
+
+    async def analyse(self, wish: Analyse) -> Analysed | Failed:
+        """Have the target server read statements; nothing is executed, and the analysis role may read no data."""
+        try:
+            catalog = await self.refresh() if self._catalog is None or not self._fingerprint else self._catalog
+            if not wish.statements:
+                return await self._ask_server(wish, catalog)
+            found = []
+            for parsed in wish.statements:
+                one = await self._analyse_one(parsed, wish, catalog)
+                if isinstance(one, Failed):
+                    return one
+                found.append(one)
+            return Analysed(tuple(found), catalog)
+        except RefusedStatementError as refused:
+            return Failed(refused.sqlstate, refused.sentence, refused.hint, reason=refused.reason)
+        except (BackendProtocolError, ServerRejectedError, OSError, TimeoutError):
+            return UNAVAILABLE
+
+    async def _ask_server(self, wish: Analyse, catalog: Catalog) -> Analysed | Failed:
+        """A text that our grammar does not read: only the server's own error is of interest."""
+        async with self._connection() as client:
+            reply = await client.parse_only(wish.whole_text, wish.parameter_types)
+        if reply.error:
+            return _rejected(reply.error)
+        return Analysed((), catalog)
+
+    async def _analyse_one(self, parsed: Parsed, wish: Analyse, catalog: Catalog) -> Analysis | Failed:
+        text = analysis_text(parsed, catalog)
+        if text is None:
+            return analyse_utility(parsed, catalog, _path(wish.search_path))
+        key = (parsed.text, text, wish.parameter_types, wish.search_path, catalog.generation)
+        known = self._cache.get(key)
+        if known is not None:
+            return known
+        async with self._connection() as client:
+            if client.search_path != wish.search_path:
+                quoted = wish.search_path.replace("'", "''")
+                await client.query(f"SELECT pg_catalog.set_config('search_path', '{quoted}', false)")
+                client.search_path = wish.search_path
+            self.analysed_texts += 1
+            reply = await client.parse_only(text, wish.parameter_types)
+        if reply.error:
+            return _rejected(reply.error)
+        analysis = analyse("\n".join(reply.trees), parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types,
+                           row_description=reply.row_description)  # fmt: skip
+        self._cache.put(key, analysis, 8 * len(parsed.text) + 2048)
+        return analysis
+
+    async def estimate(self, text: str) -> int | None:
+        """The planner's estimate of the rows a write touches, by EXPLAIN as the masked session role; None when it cannot say."""
+        try:
+            client = await PgClient.open(self.roles.masked, {"application_name": "lockgate estimate", "statement_timeout": "2000",
+                                                              "default_transaction_read_only": "on"})  # fmt: skip
+            try:
+                rows = await client.query("EXPLAIN (FORMAT JSON) " + text)
+            finally:
+                client.close()
+            plan = json.loads((rows[0][0] or b"").decode())[0]["Plan"]
+            return int(plan["Plans"][0]["Plan Rows"]) if plan["Node Type"] == "ModifyTable" else int(plan["Plan Rows"])
+        except (LockgateError, OSError, TimeoutError, ValueError, KeyError, IndexError, TypeError):
+            return None
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        while not self._free.empty():
+            client = self._free.get_nowait()
+            if client is not None:
+                client.close()
+
+
+def _rejected(report: Mapping[str, str]) -> Failed:
+    """The server rejected the text: its own SQLSTATE, words and position, or that it could not look now."""
+    sqlstate = report.get("C", "XX000")
+    if sqlstate == "55P03":
+        return LOCKED
+    if sqlstate in ("57014", "57P01", "57P02", "57P03", "53300"):
+        return UNAVAILABLE
+    kept = {k: v for k, v in report.items() if k in "SVCMDHP"}
+    return Failed(sqlstate, "the database rejected the statement", report=kept, reason="server-rejected")
+
+
+def _path(search_path: str) -> tuple[str, ...]:
+    """The schemas of a search_path setting, unquoted."""
+    return tuple(part.strip().strip('"') for part in search_path.split(",") if part.strip())
+
+
+def utc_now() -> datetime:
+    """Aware UTC time; the one place where the data plane reads the wall clock."""
+    return datetime.now(UTC)
