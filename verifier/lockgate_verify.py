@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import json
 import os
 import re
@@ -222,13 +221,21 @@ class Checkpoint:
     signer: str = ""
 
 
+def strict_base64(text: str) -> bytes:
+    """The bytes of a text in its one base64 form; ValueError when it is in another."""
+    plain = base64.b64decode(text, validate=True)
+    if base64.b64encode(plain).decode() != text:
+        raise ValueError
+    return plain
+
+
 def read_keys(text: str) -> list[Key]:
     """The keys of a `log.pub` file, one a line."""
     keys = []
     for line in filter(None, map(str.strip, text.splitlines())):
         try:
             name, identifier, encoded = line.split("+", 2)
-            key = base64.b64decode(encoded, validate=True)
+            key = strict_base64(encoded)
         except ValueError:
             raise UnusableError("the key file is not a verification key") from None
         expected = sha256(name.encode() + b"\n" + key).digest()[:4]
@@ -248,8 +255,8 @@ def signature_fault(text: bytes, lines: list[bytes], keys: list[Key]) -> tuple[s
         if len(parts) != 3 or parts[0] != "\u2014".encode():
             return "bad-signature", ""
         try:
-            signed = base64.b64decode(parts[2], validate=True)
-        except (ValueError, binascii.Error):
+            signed = strict_base64(parts[2].decode())
+        except ValueError:
             return "bad-signature", ""
         for key in keys:
             if (key.name.encode(), key.identifier) == (parts[1], signed[:4]):
@@ -270,7 +277,7 @@ def read_checkpoint(note: bytes, keys: list[Key]) -> Checkpoint | None:
         return None
     try:
         origin, size, root_text, end = text.decode().split("\n")
-        root = base64.b64decode(root_text, validate=True)
+        root = strict_base64(root_text)
     except ValueError:
         return None
     if not origin or end or NUMBER.fullmatch(size) is None or len(root) != HASH_BYTES:

@@ -21,7 +21,15 @@ def test_only_severity_and_code_remain() -> None:
 
 @pytest.mark.parametrize(
     ("raised", "shown"),
-    [("22P02", "22P02"), ("22XYZ", "22000"), ("P0001", "P0000"), ("ZZZZZ", "XX000"), ("ada@c", "XX000"), ("", "XX000")],
+    [
+        ("22P02", "22P02"),
+        ("22XYZ", "22000"),
+        ("P0001", "P0001"),
+        ("P0ABC", "P0000"),
+        ("ZZZZZ", "XX000"),
+        ("ada@c", "XX000"),
+        ("", "XX000"),
+    ],
 )
 def test_a_code_that_a_function_made_up_shows_at_most_its_class(raised: str, shown: str) -> None:
     assert redact_report({"S": "ERROR", "C": raised, "M": _SECRET})["C"] == shown

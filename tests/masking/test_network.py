@@ -32,7 +32,19 @@ def test_the_prefix_length_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["010.1.1.1", "FE80::1", "fe80::1%eth0", "10.0.0.1/33", "10.0.0.1/08", "1.2.3", "", "/"]
+    "text",
+    [
+        "010.1.1.1",
+        "FE80::1",
+        "fe80::1%eth0",
+        "10.0.0.1/33",
+        "10.0.0.1/08",
+        "10.0.0.1/" + "1" * 5000,
+        "1" * 5000,
+        "1.2.3",
+        "",
+        "/",
+    ],
 )
 def test_text_that_is_no_canonical_address_has_no_address_as_mask(text: str) -> None:
     assert _ADDRESSES.text(text) is None

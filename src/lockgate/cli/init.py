@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
     names = roles.RoleNames.fresh(name, existing=options.role)
     passwords = {names.masked: secrets.token_urlsafe(24), names.clear: secrets.token_urlsafe(24), names.analysis: secrets.token_urlsafe(24)}
     if options.role:
-        passwords[options.role] = dsn.password or os.environ.get("LOCKGATE_ROLE_PASSWORD", "")
+        own = dsn.password.reveal() if dsn.password and dsn.user == options.role else ""
+        passwords[options.role] = own or os.environ.get("LOCKGATE_ROLE_PASSWORD", "")
     plan = Plan(folder, name, dsn, options.environment, names, options.name, passwords)
     sql = asyncio.run(_with_database(plan, apply=options.create_roles))
     say(f"-- roles for `{name}`" + (" (applied)" if options.create_roles else " (apply this as an administrator of the database)"))
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
 async def _with_database(plan: Plan, *, apply: bool) -> list[str]:
     """Talk to the database once: roles and catalog; then write the files."""
     dsn = plan.dsn
-    admin = Target(dsn.host, dsn.port, dsn.dbname, dsn.user, dsn.password or "", dsn.sslmode, dsn.sslrootcert)
+    admin = Target(dsn.host, dsn.port, dsn.dbname, dsn.user, dsn.password.reveal() if dsn.password else "", dsn.sslmode, dsn.sslrootcert)
     try:
         client = await PgClient.open(admin, {"application_name": "lockgate init"})
         try:
@@ -122,8 +123,8 @@ def write_files(plan: Plan, section: str) -> None:
     settings_file = folder / "lockgate.toml"
     if not (keys / "log.key").exists():
         signer = Ed25519Signer(f"{plan.gate}/1", secrets.token_bytes(32))
-        secret_file(keys / "log.key", signer.skey(), replace=False)
-        (keys / "log.pub").write_text(signer.vkey() + "\n")
+        secret_file(keys / "log.key", signer.skey, replace=False)
+        (keys / "log.pub").write_text(signer.vkey + "\n")
     if not (keys / "tls.key").exists():
         certificate, key = self_signed("localhost", now=datetime.now(UTC), lasts=timedelta(days=825))
         secret_file(keys / "tls.key", key, replace=False)

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         say(f"lockgate: {answer.get('message')} (rule={answer.get('code')})")
         return 1
     result = answer.get("result")
-    rows = result if isinstance(result, list) else [result]
+    rows = [row for row in (result if isinstance(result, list) else [result]) if isinstance(row, dict)]
     for row in rows:
         if options.json:
             say_json(row)

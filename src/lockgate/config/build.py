@@ -24,7 +24,6 @@ from lockgate.config.settings import (
 )
 from lockgate.errors import ConfigError, InvariantError
 
-SOCKET_PATH_BYTES_MAX = 100
 _T = TypeVar("_T")
 
 
@@ -91,10 +90,6 @@ def _check_gateway(values: Values, problems: Problems) -> None:
         problems.add(
             ("gateway", "metrics_listen"), "`metrics_listen` must be a loopback address; use `127.0.0.1:<port>`"
         )
-    socket = values.get("control_socket")
-    if isinstance(socket, Path) and len(str(socket).encode()) > SOCKET_PATH_BYTES_MAX:
-        sentence = f"is longer than {SOCKET_PATH_BYTES_MAX} bytes as an absolute path; choose a shorter one"
-        problems.add(("gateway", "control_socket"), f"`control_socket` {sentence}")
 
 
 def _check_database(
@@ -122,7 +117,7 @@ def _check_database(
         if mode == "disable" and root is not None:
             problems.add((*at, "sslrootcert"), "`sslrootcert` has no use with `sslmode` `disable`; remove one of them")
     secrets: dict[str, Secret] = {}
-    for key in ("session_password", "analysis_password"):
+    for key in ("session_password", "clear_password", "analysis_password"):
         reference = values.get(key)
         if isinstance(reference, str):
             found = resolve(reference, folder=folder, environment=environment)
@@ -172,6 +167,8 @@ def _database(values: Values, secrets: Mapping[str, Secret]) -> DatabaseSettings
         sslrootcert=_maybe(values["sslrootcert"], Path),
         session_role=_typed(values["session_role"], str),
         session_password=secrets.get("session_password"),
+        clear_role=_maybe(values["clear_role"], str),
+        clear_password=secrets.get("clear_password"),
         analysis_role=_typed(values["analysis_role"], str),
         analysis_password=secrets.get("analysis_password"),
         unsafe_superuser=_typed(values["unsafe_superuser"], bool),

@@ -53,7 +53,7 @@ class Key:
 
 MEBIBYTE = 1024 * 1024
 ENVIRONMENTS = ("production", "staging", "development")
-SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 GATEWAY = (
     Key("name", Form.NAME, "Name of this gate: origin of its ledger and part of every session id.", required=True),
@@ -217,14 +217,16 @@ DATABASE = (
         choices=SSL_MODES,
     ),
     Key("sslrootcert", Form.PATH, "PEM file of authorities that may sign the server's certificate."),
-    Key("session_role", Form.TEXT, "Database role that runs statements; no superuser.", required=True),
+    Key("session_role", Form.TEXT, "Database role of sessions that see masked data; no superuser.", required=True),
     Key("session_password", Form.SECRET, "Its password, as `file:<path>` or `env:<NAME>`."),
+    Key("clear_role", Form.TEXT, "Database role of sessions that may see everything; not set = `session_role`."),
+    Key("clear_password", Form.SECRET, "Its password, as `file:<path>` or `env:<NAME>`."),
     Key("analysis_role", Form.TEXT, "Database role that analyses; it needs no right on any data.", required=True),
     Key("analysis_password", Form.SECRET, "Its password, as `file:<path>` or `env:<NAME>`."),
     Key(
         "unsafe_superuser",
         Form.BOOLEAN,
-        "Accept a superuser as `session_role`; then only principals with `unmask` on everything get a session.",
+        "Accept a superuser as `clear_role`; only principals with `unmask` on everything get a session with it.",
         default=False,
     ),
 )

@@ -81,7 +81,7 @@ class FileSettings:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """One `[[database]]`: where it is and the two roles the gate uses there."""
+    """One `[[database]]`: where it is and the roles the gate uses there."""
 
     name: str
     environment: str
@@ -92,6 +92,8 @@ class DatabaseSettings:
     sslrootcert: Path | None
     session_role: str
     session_password: Secret | None
+    clear_role: str | None
+    clear_password: Secret | None
     analysis_role: str
     analysis_password: Secret | None
     unsafe_superuser: bool

@@ -36,6 +36,8 @@ class DatabaseTemplate:
     session_password: str
     analysis_role: str
     analysis_password: str
+    clear_role: str | None = None
+    clear_password: str | None = None
     sslrootcert: str | None = None
     unsafe_superuser: bool = False
 
@@ -48,6 +50,7 @@ def render_settings(
     tls: tuple[str, str] | None = None,
     control_socket: str | None = None,
     metrics_listen: str | None = None,
+    cleartext_on_loopback: bool = False,
 ) -> str:
     """A complete `lockgate.toml`: what is decided as keys, every default as a comment.
 
@@ -58,11 +61,12 @@ def render_settings(
         tls: paths of certificate and key; without them clients are accepted in clear on loopback.
         control_socket: path, when not the default.
         metrics_listen: `host:port`, when metrics are wanted.
+        cleartext_on_loopback: accept clients without TLS on loopback, beside TLS.
     """
     decided: dict[str, str | bool] = {"name": name, "listen": listen}
-    if tls is None:
+    if tls is None or cleartext_on_loopback:
         decided["cleartext_on_loopback"] = True
-    else:
+    if tls is not None:
         decided["tls_certificate"], decided["tls_key"] = tls
     if control_socket is not None:
         decided["control_socket"] = control_socket
@@ -99,7 +103,7 @@ def render_database(database: DatabaseTemplate) -> str:
 def render_principals(principals: Sequence[Principal]) -> str:
     """A `principals.toml` with the given principals, and an example of each kind as a comment."""
     parts = [
-        "# Who may sign in. `lockgate login` issues a credential that expires; nothing here is secret.",
+        "# Who may sign in. `lockgate token` issues a credential that expires; nothing here is secret.",
         "# Groups of the starter policies: administrators, unmaskers, writers, approvers.",
         "#",
         "# [[principal]]",

@@ -8,13 +8,12 @@ Source: C2SP tlog-checkpoint.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lockgate.errors import LedgerError
-from lockgate.ledger.note import Signer, VerificationKey, open_note, sign_note
+from lockgate.ledger.note import Signer, VerificationKey, open_note, sign_note, strict_base64
 from lockgate.ledger.tree import HASH_BYTES
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -45,10 +44,7 @@ class Checkpoint:
             raise LedgerError("a checkpoint has three lines")
         if _SIZE.fullmatch(lines[1]) is None:
             raise LedgerError("a checkpoint's size is not a number")
-        try:
-            root = base64.b64decode(lines[2], validate=True)
-        except (ValueError, binascii.Error):
-            raise LedgerError("a checkpoint's root is not base64") from None
+        root = strict_base64(lines[2])
         if len(root) != HASH_BYTES:
             raise LedgerError("a checkpoint's root has the wrong length")
         return cls(lines[0], int(lines[1]), root)

@@ -40,6 +40,21 @@ class Signer(Protocol):
         """The Ed25519 signature of `message`, 64 bytes."""
 
 
+def strict_base64(text: str) -> bytes:
+    """The bytes of `text`, which must be the one base64 form they have.
+
+    Raises:
+        LedgerError: it is not.
+    """
+    try:
+        plain = base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        raise LedgerError("a text is not base64") from None
+    if base64.b64encode(plain).decode() != text:
+        raise LedgerError("a text is not in its one base64 form")
+    return plain
+
+
 def key_id(name: str, public_key: bytes) -> bytes:
     """The four bytes that say which key signed."""
     return sha256(name.encode() + b"\n" + _ED25519 + public_key).digest()[:4]
@@ -121,8 +136,8 @@ def _key_parts(text: str) -> tuple[str, bytes, bytes]:
     if len(parts) != 3:
         raise LedgerError("a key text has three parts")
     try:
-        identifier, key = bytes.fromhex(parts[1]), base64.b64decode(parts[2], validate=True)
-    except (ValueError, binascii.Error):
+        identifier, key = bytes.fromhex(parts[1]), strict_base64(parts[2])
+    except ValueError:
         raise LedgerError("a key text is not well formed") from None
     if len(identifier) != 4 or len(key) != 33 or key[:1] != _ED25519:
         raise LedgerError("the key is not Ed25519")
@@ -158,10 +173,7 @@ def open_note(note: bytes, keys: Iterable[VerificationKey]) -> str:
     for line in signatures:
         dash, _, rest = line.partition(" ")
         name, _, encoded = rest.partition(" ")
-        try:
-            signed = base64.b64decode(encoded, validate=True)
-        except (ValueError, binascii.Error):
-            raise LedgerError("a signature line is malformed") from None
+        signed = strict_base64(encoded)
         if dash != "\u2014" or len(signed) < 5:
             raise LedgerError("a signature line is malformed")
         key = known.get((name, signed[:4]))

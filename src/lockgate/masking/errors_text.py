@@ -41,6 +41,7 @@ _STATES = {
     "55P03": "lock not available",
     "57014": "query cancelled",
     "57P01": "administrator shutdown",
+    "P0001": "raised exception",
 }
 _CLASSES = {
     "00": "successful completion",

@@ -30,9 +30,7 @@ class Addresses:
         parsed = parse_address(address)
         if parsed is None or str(parsed) != address:
             return None
-        if slash and (not prefix.isascii() or not prefix.isdigit() or str(int(prefix)) != prefix):
-            return None
-        if slash and int(prefix) > parsed.max_prefixlen:
+        if slash and (prefix_length(prefix, parsed.max_prefixlen) is None or prefix != str(int(prefix))):
             return None
         shown = self.number(int(parsed), parsed.max_prefixlen, backward=backward)
         return str(type(parsed)(shown)) + slash + prefix
@@ -89,6 +87,13 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+def prefix_length(text: str, bits: int) -> int | None:
+    """The prefix length that `text` spells, None when it is no number up to `bits`."""
+    if not 1 <= len(text) <= 3 or not text.isascii() or not text.isdigit() or int(text) > bits:
+        return None
+    return int(text)
 
 
 def _lettered(value: int, bits: int) -> bool:

@@ -16,7 +16,7 @@ from lockgate.errors import BackendProtocolError
 from lockgate.masking import arrays, dates, numeric, pgtypes
 from lockgate.masking.arrays import CellMask
 from lockgate.masking.documents import Documents, RawNumber
-from lockgate.masking.network import parse_address
+from lockgate.masking.network import parse_address, prefix_length
 from lockgate.masking.pseudonyms import Pseudonym
 from lockgate.masking.rules import INJECTIVE_LABELS, RULES, is_injective
 from lockgate.model.catalog import Type
@@ -280,8 +280,10 @@ def _inet_cell(pseudonym: Pseudonym, oid: int, binary: bool) -> CellMask:
         if parsed is None:
             raise BackendProtocolError("a network address cannot be read")
         bits = parsed.max_prefixlen
-        _need(not slash or (prefix.isascii() and prefix.isdigit() and int(prefix) <= bits))
-        shown = masked(int(parsed), bits, int(prefix) if slash else bits)
+        length = prefix_length(prefix, bits) if slash else bits
+        if length is None:
+            raise BackendProtocolError("a network prefix cannot be read")
+        shown = masked(int(parsed), bits, length)
         kind = ipaddress.IPv4Address if bits == 32 else ipaddress.IPv6Address
         return f"{kind(shown)}{slash}{prefix}".encode("ascii")
 

@@ -71,7 +71,13 @@ class Engine:
             catalog: the snapshot the accesses were found in.
             now: an aware time.
         """
-        context = self._context(request.identity, request.context, self._policies.reads, now)
+        context = self._context(
+            request.identity,
+            request.context,
+            self._policies.reads,
+            now,
+            [a.name for a in request.accesses if a.relation],
+        )
         key = (_chain_key(request.identity), context, request.accesses, catalog.database, catalog.generation)
         places = self._places_of(catalog)
         decision = self._decisions.get(key)
@@ -289,9 +295,16 @@ class Engine:
             self._clearances.clear()
         return known
 
-    def _context(self, identity: Identity, given: Mapping[str, object], reads: frozenset[str], now: datetime) -> str:
+    def _context(
+        self,
+        identity: Identity,
+        given: Mapping[str, object],
+        reads: frozenset[str],
+        now: datetime,
+        tables: Sequence[str] = (),
+    ) -> str:
         own = {"purpose": identity.purpose, "run": identity.run, "binding": identity.binding.value}
-        return context_text({**given, **own}, reads=reads, now=now)
+        return context_text({**given, **own}, reads=reads, now=now, tables=tables)
 
     def _with_expiry(self, decision: Decision, now: datetime) -> Decision:
         """Decisions that read the hour end with it."""

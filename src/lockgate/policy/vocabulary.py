@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from lockgate.errors import InvariantError
@@ -24,7 +24,8 @@ entity Table in [Schema] = { labels: Set<String> };
 entity Column in [Table] = { labels: Set<String> };
 type Statement = {
   kind: String, has_where: Bool, bounded: Bool, destructive: Bool, estimated_rows?: Long,
-  opaque: Set<String>, functions: Set<String>, tables: Set<String>, in_transaction: Bool, copy: Bool
+  opaque: Set<String>, functions: Set<String>, tables: Set<String>, in_transaction: Bool, copy: Bool,
+  executes: Bool
 };
 type Facts = {
   purpose?: String, run?: String, binding: String, client_address: ipaddr, hour: Long, weekday: Long, statement: Statement
@@ -39,17 +40,20 @@ action unmask appliesTo { principal: [Person, Service, Agent], resource: [Column
 CONTEXT_KEYS: tuple[str, ...] = ("purpose", "run", "binding", "client_address", "hour", "weekday", "statement")
 STATEMENT_KEYS: tuple[str, ...] = (
     "kind", "has_where", "bounded", "destructive", "estimated_rows", "opaque", "functions", "tables", "in_transaction",
-    "copy",
+    "copy", "executes",
 )  # fmt: skip
 
 _NO_ADDRESS = "::"
 _NO_STATEMENT: Mapping[str, object] = {
     "kind": "none", "has_where": False, "bounded": False, "destructive": False, "opaque": [], "functions": [],
     "tables": [], "in_transaction": False, "copy": False,
+    "executes": True,
 }  # fmt: skip
 
 
-def context_text(facts: Mapping[str, object], *, reads: frozenset[str] | None, now: datetime) -> str:
+def context_text(
+    facts: Mapping[str, object], *, reads: frozenset[str] | None, now: datetime, tables: Sequence[str] = ()
+) -> str:
     """The context of one request as canonical JSON, which is also the exact cache key of everything a policy can read.
 
     Keys that no policy reads get a fixed value, so that they neither cost a conversion nor split the cache.
@@ -58,6 +62,7 @@ def context_text(facts: Mapping[str, object], *, reads: frozenset[str] | None, n
         facts: what the caller knows; keys as in `CONTEXT_KEYS`; `statement` may be partial.
         reads: context keys the policies read, None when they may read all.
         now: an aware time; policies see it in UTC.
+        tables: names of the tables accessed, for `statement.tables`.
 
     Raises:
         InvariantError: `now` has no time zone.
@@ -67,7 +72,7 @@ def context_text(facts: Mapping[str, object], *, reads: frozenset[str] | None, n
     utc = now.astimezone(UTC)
     known: dict[str, object] = {"binding": "claimed", "client_address": _NO_ADDRESS, **facts}
     known |= {"hour": utc.hour, "weekday": utc.isoweekday()}
-    known["statement"] = _statement(facts.get("statement"))
+    known["statement"] = _statement(facts.get("statement"), tables)
     for key, neutral in _NEUTRAL.items():
         if reads is not None and key not in reads:
             known[key] = neutral
@@ -81,10 +86,12 @@ _NEUTRAL: Mapping[str, object] = {
 }  # fmt: skip
 
 
-def _statement(given: object) -> dict[str, object]:
+def _statement(given: object, tables: Sequence[str]) -> dict[str, object]:
+    """The statement's facts with neutral values for what the caller does not know; `tables` and `copy` follow from the rest."""
     if not isinstance(given, Mapping):
         return dict(_NO_STATEMENT)
-    facts = {**_NO_STATEMENT, **{str(k): v for k, v in given.items() if v is not None}}
+    derived = {"tables": sorted(set(tables)), "copy": str(given.get("kind", "")).startswith("copy")}
+    facts = {**_NO_STATEMENT, **derived, **{str(k): v for k, v in given.items() if v is not None}}
     rows = facts.get("estimated_rows")
     if isinstance(rows, float):
         facts["estimated_rows"] = round(min(max(rows, 0.0), 2.0**62))

@@ -8,53 +8,24 @@ Source: PostgreSQL documentation, 55.2.3 (extended query) and 55.2.4 (pipelining
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator
+from typing import Any
 
 from lockgate.model.plan import PASS, Order
-from lockgate.model.statement import Kind, Parsed
+from lockgate.model.statement import Kind
 from lockgate.session import texts
-from lockgate.session.replies import Replies
-from lockgate.session.runs import Expect, Portal, Prepared, Run
+from lockgate.session.judging import Judging
+from lockgate.session.runs import Expect, Portal, Prepared
+from lockgate.session.state import Steps
 from lockgate.session.wishes import Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
 from lockgate.wire.postgres.typed import from_client
 
-if TYPE_CHECKING:
-    from lockgate.session.judge import Verdict
 
-Steps = Generator[Wish, Any, None]
-
-
-class ExtendedProtocol:
+class ExtendedProtocol(Judging):
     """Messages P, B, D, E, C, S and H of one conversation."""
-
-    replies: Replies
-    to_backend: list[bytes]
-    to_client: list[bytes]
-    prepared: dict[str, Prepared]
-    portals: dict[str, Portal]
-    pipeline_open: bool
-    skip_to_sync: bool
-    spoil_implicit: bool
-    backend_open: bool
-    session_id: str
-
-    if TYPE_CHECKING:
-
-        def ensure_backend(self) -> Generator[Wish, Any, bool]: ...
-        def read(self, text: str, *, simple: bool) -> Generator[Wish, Any, tuple[Parsed, ...] | None]: ...
-        def judge_all(self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]) -> Generator[Wish, Any, tuple[Verdict, ...] | None]: ...  # fmt: skip
-        def settle(self, verdicts: tuple[Verdict, ...], text: str, parameters: bytes = b"") -> Generator[Wish, Any, tuple[str, str] | None]: ...  # fmt: skip
-        def refuse(self, verdict: Verdict, text: str) -> Steps: ...
-        def start(self, verdicts: tuple[Verdict, ...], text: str, *, parameters: bytes = b"", approval: tuple[str, str] = ("", "")) -> list[Run]: ...  # fmt: skip
-        def recorded(self, runs: Sequence[Run]) -> Generator[Wish, Any, bool]: ...
-        def forward(self, data: bytes, *expected: Expect) -> None: ...
-        def flush_pipeline(self) -> Steps: ...
-        def spoil_backend(self) -> Steps: ...
-        def limited_verdict(self, run: Run) -> Verdict: ...
 
     def extended(self, frame: Frame, letter: str) -> Steps:
         """One message of the extended protocol."""

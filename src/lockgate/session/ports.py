@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lockgate.masking.keys import KeyRing
+from lockgate.masking.pseudonyms import PseudonymPool
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
@@ -63,12 +64,17 @@ class Surroundings(Protocol):
 
     database: str
     environment: str
-    engine: Engine
     key_ring: KeyRing
+    pseudonyms: PseudonymPool
     epoch: int
     bounded_rows: int
     order_buffer_bytes_max: int
     unsafe_order: frozenset[int]
+
+    @property
+    def engine(self) -> Engine:
+        """The policies in force."""
+        ...
 
     @property
     def catalog(self) -> Catalog:

@@ -303,7 +303,7 @@ class Replies:
                 raise BackendProtocolError("COPY data for a masked statement")
             self._out.append(message(frame.tag, frame.body))
             return
-        if run.masker is None and run.plan.masks:
+        if (run.masker is None and run.plan.masks) or (run.sorter is None and run.plan.order is not Order.KEEP):
             run.failed = "the shape of the result is not known, so it cannot be masked"
             return
         try:

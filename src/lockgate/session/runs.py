@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
-from lockgate.model.plan import PASS, Plan
+from lockgate.model.plan import Order, Plan
 from lockgate.model.statement import Analysis, Kind, Parsed
 
 
@@ -43,7 +43,7 @@ class Run:
     @property
     def streams_rows(self) -> bool:
         """True when rows travel unseen: nothing to mask, nothing to order."""
-        return not self.plan.masks and self.sorter is None and not self.failed
+        return not self.plan.masks and self.plan.order is Order.KEEP and not self.failed
 
 
 @dataclass(slots=True)
@@ -87,6 +87,3 @@ class Portal:
     described: bool = False
     limited_ok: bool = False
 
-
-OWN_PLAN = PASS
-"""Plan of the gate's own statements."""

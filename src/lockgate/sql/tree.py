@@ -78,6 +78,15 @@ class Node:
             found.append(item)
         return tuple(found)
 
+    def nodes_or_none(self, name: str) -> tuple[Node | None, ...]:
+        """A field that holds a list of nodes with gaps."""
+        found: list[Node | None] = []
+        for item in self.items(name):
+            if item is not None and not isinstance(item, Node):
+                refuse("tree-field", f"field {name} of node {self.tag} holds something that is no node")
+            found.append(item)
+        return tuple(found)
+
     def integer(self, name: str) -> int:
         """A field that holds a number."""
         value = self.get(name)

@@ -16,15 +16,30 @@ from lockgate.storage.port import Files
 TEMPORARY = ".tmp"
 
 
-def make_folders(files: Files, root: str, folder: str) -> None:
-    """Make `folder` below `root`, every new name synced; `root` itself too when its parent is there."""
-    path = root
-    if files.mkdir(path):
-        files.fsync_dir(dirname(path) or ".")
-    for part in folder.split("/") if folder else ():
-        parent, path = path, f"{path}/{part}"
-        if files.mkdir(path):
-            files.fsync_dir(parent)
+class Folders:
+    """Folders below one root, made when missing; each name is synced once by this process, whoever made it."""
+
+    def __init__(self, files: Files, root: str) -> None:
+        self._files = files
+        self._root = root
+        self._durable: set[str] = set()
+
+    def make(self, folder: str = "") -> None:
+        """Make `folder` below the root, and the root when its parent is there; the names are durable afterwards."""
+        self._make(self._root)
+        path = self._root
+        for part in folder.split("/") if folder else ():
+            path = f"{path}/{part}"
+            self._make(path)
+
+    def _make(self, path: str) -> None:
+        if path in self._durable:
+            return
+        self._files.mkdir(path)
+        self._files.fsync_dir(
+            dirname(path) or "."
+        )  # also when it was there: an earlier sync of its name may have failed
+        self._durable.add(path)
 
 
 def write_synced(files: Files, path: str, stored: bytes) -> None:
@@ -41,9 +56,10 @@ def write_synced(files: Files, path: str, stored: bytes) -> None:
 class Batch:
     """Immutable files of one step, below one root; names become durable in `sync`."""
 
-    def __init__(self, files: Files, root: str) -> None:
+    def __init__(self, files: Files, root: str, folders: Folders) -> None:
         self._files = files
         self._root = root
+        self._made = folders
         self._folders: dict[str, None] = {}
 
     def put(self, path: str, stored: bytes, *, kind: str) -> None:
@@ -55,7 +71,7 @@ class Batch:
         target = f"{self._root}/{path}"
         folder = dirname(target)
         if folder not in self._folders:
-            make_folders(self._files, self._root, dirname(path))
+            self._made.make(dirname(path))
             self._folders[folder] = None
         temporary = target + TEMPORARY
         try:

@@ -21,11 +21,11 @@ from lockgate.ledger import wal
 from lockgate.ledger.entry import SCHEMA_VERSION, encode, time_text
 from lockgate.ledger.note import Signer, VerificationKey, key_id
 from lockgate.storage import wal_segments
-from lockgate.storage.durable import make_folders
+from lockgate.storage.durable import Folders
 from lockgate.storage.ledger_recovery import OpenIntents, read_history
 from lockgate.storage.port import Files
 from lockgate.storage.text_keys import TextKeys, keys_folder
-from lockgate.storage.tile_store import TileStore, prepare_folders, store_text
+from lockgate.storage.tile_store import TileStore
 
 SEGMENT_BYTES = 8 << 20
 _INLINE_TEXT_BYTES_MAX = 64 << 10
@@ -111,10 +111,12 @@ class LedgerLog:
         root = root.rstrip("/")
         lock: int | None = None
         try:
-            make_folders(files, root, "")
+            folders = Folders(files, root)
+            folders.make()
             lock = files.lock(f"{root}/lock")
-            prepare_folders(files, root)
-            store = TileStore(files=files, root=root, origin=origin, signer=signer)
+            for folder in ("wal", "checkpoints"):
+                folders.make(folder)
+            store = TileStore(files=files, root=root, folders=folders, origin=origin, signer=signer)
             keys = TextKeys(folder=keys_folder(root), files=files, text_key=text_key, entropy=entropy)
             log = cls(root=root, files=files, tiles=store, keys=keys, lock=lock)
             log._clock = clock
@@ -256,7 +258,7 @@ class LedgerLog:
         frames, inline = [], []
         for name, sealed in self._texts:
             if len(sealed) > _INLINE_TEXT_BYTES_MAX:
-                store_text(self._files, self._root, name, sealed)
+                self._tiles.store_text(name, sealed)
             else:
                 frames.append(wal.frame(wal.BLOB_INDEX, sealed))
                 inline.append(sealed)

@@ -54,14 +54,20 @@ def checkpoint(root: str, files: Files) -> Checkpoint | None:
 
 def _tail(root: str, files: Files) -> tuple[int, list[bytes]]:
     """The size under the checkpoint, and the entries after it; read again when the writer moved on meanwhile."""
+    problem = LedgerError("the log is changing faster than it can be read")
     for _ in range(_ATTEMPTS):
         current = checkpoint(root, files)
         size = 0 if current is None else current.size
-        with suppress(FileNotFoundError, CorruptLedgerError):
+        try:
             tail = read_tail(files, [path for _, _, path in segments(files, root)], size)
-            if checkpoint(root, files) == current:
-                return size, tail.entries
-    raise LedgerError("the log is changing faster than it can be read")
+        except FileNotFoundError:
+            continue
+        except CorruptLedgerError as error:
+            problem = error
+            continue
+        if checkpoint(root, files) == current:
+            return size, tail.entries
+    raise problem
 
 
 def entries(root: str, files: Files, start: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -136,8 +142,7 @@ def search(root: str, files: Files, filters: Mapping[str, object], *, limit: int
     root = root.rstrip("/")
     current = checkpoint(root, files)
     log = root.rsplit("/", 1)[-1] if current is None else current.origin
-    kinds = {"intent", "deny"} | ({str(filters["kind"])} - {"outcome"})
-    kinds = {"intent", "deny"} if "kind" not in filters else kinds
+    kinds = {"intent", "deny"} | ({str(filters["kind"])} if "kind" in filters else set())
     rows: dict[int, Row] = {}
     for index, entry in entries(root, files):
         fields = decode(entry)

@@ -14,7 +14,7 @@ import msgspec
 
 from lockgate.errors import LedgerError
 from lockgate.ledger import blob
-from lockgate.storage.durable import make_folders, replace
+from lockgate.storage.durable import Folders, replace
 from lockgate.storage.port import Files
 
 _ID_BYTES = 16
@@ -46,6 +46,7 @@ class TextKeys:
             raise LedgerError("the text key has 32 bytes")
         self._folder = folder
         self._files = files
+        self._folders = Folders(files, folder)
         self._master = text_key
         self._entropy = entropy
         self._day = ""
@@ -88,7 +89,7 @@ class TextKeys:
         """Make every new key durable."""
         if not self._unstored:
             return
-        make_folders(self._files, self._folder, "")
+        self._folders.make()
         for identifier in list(self._unstored):
             replace(self._files, self._folder, identifier.hex(), self._unstored[identifier])
             del self._unstored[identifier]

@@ -15,7 +15,7 @@ from lockgate.ledger import blob, tiles, wal
 from lockgate.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from lockgate.ledger.note import Signer, VerificationKey
 from lockgate.ledger.tree import Tree, leaf_hash
-from lockgate.storage.durable import Batch, make_folders, remove_quietly, replace
+from lockgate.storage.durable import Batch, Folders, remove_quietly, replace
 from lockgate.storage.port import Files
 
 TEXTS = "blob/packs"
@@ -59,8 +59,9 @@ def read_tile(files: Files, root: str, level: int, number: int, width: int) -> l
 class TileStore:
     """The integrated part of one log, and its growth."""
 
-    def __init__(self, *, files: Files, root: str, origin: str, signer: Signer) -> None:
+    def __init__(self, *, files: Files, root: str, folders: Folders, origin: str, signer: Signer) -> None:
         self._files = files
+        self._folders = folders
         self._root = root
         self._origin = origin
         self._signer = signer
@@ -136,7 +137,7 @@ class TileStore:
         """
         self._archive()
         growth, step = self._growth.grow(entries)
-        batch = Batch(self._files, self._root)
+        batch = Batch(self._files, self._root, self._folders)
         if texts:
             pack = b"".join(wal.frame(wal.BLOB_INDEX, text) for text in texts)
             name = f"{self.size}-{growth.tree.size}-{blob.blob_name(pack)[:16]}"
@@ -165,7 +166,7 @@ class TileStore:
             if self._files.read(f"{self._root}/{path}").split(b"\n")[:3] != note.split(b"\n")[:3]:
                 raise CorruptLedgerError("checkpoint-fork", "two checkpoints of one size differ")
         except FileNotFoundError:
-            batch = Batch(self._files, self._root)
+            batch = Batch(self._files, self._root, self._folders)
             batch.put(path, note, kind="checkpoint-fork")
             batch.sync()
         self._unarchived = None
@@ -178,15 +179,8 @@ class TileStore:
         if self._files.list(folder) == []:
             self._files.rmdir(folder)
 
-
-def store_text(files: Files, root: str, name: str, sealed: bytes) -> None:
-    """Store one long sealed text in a file of its own."""
-    batch = Batch(files, root)
-    batch.put(f"blob/{name[:2]}/{name}", sealed, kind="blob-changed")
-    batch.sync()
-
-
-def prepare_folders(files: Files, root: str) -> None:
-    """Make the folders that every log has."""
-    for folder in ("wal", "checkpoints", "tile", "blob"):
-        make_folders(files, root, folder)
+    def store_text(self, name: str, sealed: bytes) -> None:
+        """Store one long sealed text in a file of its own, durably."""
+        batch = Batch(self._files, self._root, self._folders)
+        batch.put(f"blob/{name[:2]}/{name}", sealed, kind="blob-changed")
+        batch.sync()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from lockgate.errors import CorruptLedgerError
 from lockgate.ledger.wal import BLOB_INDEX, scan
-from lockgate.storage.durable import make_folders, remove_quietly
+from lockgate.storage.durable import remove_quietly
 from lockgate.storage.port import Files
 
 _NAME = re.compile(r"([0-9]{1,12})-([0-9]{1,12})")
@@ -151,8 +151,3 @@ class Writer:
         for _, _, path in segments(self._files, self._root):
             if path not in kept:
                 remove_quietly(self._files, path)
-
-
-def make_folder(files: Files, root: str) -> None:
-    """Make the segments' folder."""
-    make_folders(files, root, "wal")

@@ -60,7 +60,7 @@ class CrashFiles:
     """Implements the port `lockgate.storage.port.Files`."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - a seed must give the same crash again
+        self._random = random.Random(seed)
         self._folders: dict[str, _Folder] = {}
         self._durable_folders: set[str] = set()
         self._handles: dict[int, _File] = {}

@@ -7,15 +7,17 @@ Not for: reading the log, which needs no gate.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lockgate.errors import GateUnreachableError, LockgateError
 
 LINE_BYTES_MAX = 256 * 1024
+SOCKET_PATH_BYTES_MAX = 100
 Operations = Callable[[Mapping[str, object]], object]
 
 
@@ -36,10 +38,24 @@ async def serve_control(path: Path, operations: Operations) -> asyncio.Server:
     path.unlink(missing_ok=True)
     old = os.umask(0o177)
     try:
-        server = await asyncio.start_unix_server(answer, str(path), limit=LINE_BYTES_MAX)
+        with _short(path) as place:
+            server = await asyncio.start_unix_server(answer, place, limit=LINE_BYTES_MAX)
     finally:
         os.umask(old)
     return server
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """The socket's path in a form that fits into a socket address, however deep its folder lies (unix(7): 107 bytes)."""
+    if len(str(path).encode()) <= SOCKET_PATH_BYTES_MAX:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def _answered(line: bytes, operations: Operations) -> bytes:
@@ -65,7 +81,8 @@ def ask_gate(path: Path, question: Mapping[str, object], *, seconds: float = 10.
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(seconds)
-            link.connect(str(path))
+            with _short(path) as place:
+                link.connect(place)
             link.sendall(json.dumps(question).encode() + b"\n")
             received = b""
             while not received.endswith(b"\n"):

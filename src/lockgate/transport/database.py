@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from lockgate.errors import BackendProtocolError, LockgateError, RefusedStatementError
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.plan import make_plan
+from lockgate.masking.pseudonyms import PseudonymPool
 from lockgate.model.catalog import Catalog, ColumnRef
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
@@ -66,6 +67,7 @@ class Database:
         self.environment = environment
         self.roles = roles
         self.key_ring = key_ring
+        self.pseudonyms = PseudonymPool(key_ring)
         self.epoch = epoch
         self.bounded_rows = bounded_rows
         self.order_buffer_bytes_max = order_buffer_bytes_max

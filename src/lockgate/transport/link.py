@@ -110,7 +110,7 @@ class SessionLink(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read: the backend is not read either."""
-        if self._backend is not None:
+        if self._backend is not None and not self._backend.is_closing():
             self._backend.pause_reading()
 
     def resume_writing(self) -> None:
@@ -261,6 +261,8 @@ class SessionLink(asyncio.Protocol):
             return result
         opened, target, search_path = result
         transport = opened.writer.transport
+        if not isinstance(transport, asyncio.Transport):
+            raise InvariantError("a backend link that cannot be read")
         self._backend = transport
         self._backend_target = (target, opened.process_id, opened.cancel_key)
         self._keep = opened  # the stream objects would close the transport when collected

@@ -18,7 +18,8 @@ from lockgate.errors import BackendProtocolError, ClientProtocolError, Credentia
 from lockgate.model.decision import Decision, Effect
 from lockgate.model.identity import Identity
 from lockgate.session.cache import BoundedCache
-from lockgate.session.conversation import Conversation, Judged
+from lockgate.session.conversation import Conversation
+from lockgate.session.state import Judged
 from lockgate.session.ports import Clock, Counters, Holds
 from lockgate.session.texts import application_prefix
 from lockgate.session.wishes import Failed, HoldEnded

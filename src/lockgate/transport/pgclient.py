@@ -265,7 +265,10 @@ class PgClient:
             fe.Parse("", text, tuple(parameter_types)).encode() + fe.Describe("S", "").encode() + fe.Sync().encode()
         )
         frames = await self._until_ready()
-        trees, types, row_description, error = [], (), b"", {}
+        trees: list[str] = []
+        types: tuple[int, ...] = ()
+        row_description = b""
+        error: Mapping[str, str] = {}
         for frame in frames:
             if frame.tag == ord("N"):
                 fields = from_backend(frame, be.Report).fields

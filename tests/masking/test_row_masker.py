@@ -250,6 +250,7 @@ def test_binary_cells_of_a_wrong_form_are_errors(label: str, oid: int, cell: byt
         ("person.national_id", 23, b"12a"),
         ("person.national_id", 2950, b"zf2504e0-4f89-41d3-9a0c-0305e82c3301"),
         ("network.address", 869, b"10.1"),
+        ("network.address", 869, b"10.0.0.1/" + b"1" * 5000),
         ("network.mac", 829, b"08:00:2b:01:02:zz"),
     ],
 )

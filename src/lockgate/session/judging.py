@@ -1,0 +1,187 @@
+"""From a text to verdicts: read, analysed in the session's own context, judged, and remembered only under its exact key.
+
+For: the one way to a verdict, for simple queries and the extended protocol alike.
+Not for: the rules themselves (`judge.py`, `masking.plan`, `policy`) and what follows (`settling.py`).
+Source: architecture section 3, steps 4 and 5, and the decision cache key in its last paragraph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+from lockgate.errors import RefusedStatementError
+from lockgate.model.statement import Analysis, Kind, Parsed
+from lockgate.session import texts
+from lockgate.session.judge import WRITES, Ask, Verdict, is_bounded, judge
+from lockgate.session.runs import Portal, Run
+from lockgate.session.settling import Settling
+from lockgate.session.state import Judged
+from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
+from lockgate.sql.parse import split_and_parse
+
+NAME_RESOLUTION = frozenset({Kind.SET, Kind.DISCARD, Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION})
+"""Kinds after which a later statement of the same batch might mean something else."""
+
+
+class Judging(Settling):
+    """Reading and judging."""
+
+    def read(self, text: str, *, simple: bool) -> Generator[Wish, Any, tuple[Parsed, ...] | None]:
+        """The statements of a text, or None when an error was sent instead."""
+        try:
+            return split_and_parse(text)
+        except RefusedStatementError as refused:
+            problem: Failed = Failed(refused.sqlstate, refused.sentence, refused.hint, reason=refused.reason)
+        if problem.reason == "syntax":
+            # The server may know better than our grammar; its own words are the ones the client expects.
+            answer = yield Analyse((), text, (), self.search_path)
+            if isinstance(answer, Failed) and answer.report:
+                problem = answer
+            else:
+                problem = replace(
+                    problem,
+                    sqlstate="0A000",
+                    sentence="the gate's grammar does not know this statement, so it cannot be judged",
+                )
+        yield from self.flush_pipeline()
+        self.evidence.unreadable(text=text, sqlstate=problem.sqlstate, rule=problem.reason)
+        self.send_failure(problem)
+        if simple:
+            self.to_client.append(self._ready())
+        return None
+
+    def judge_all(
+        self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
+    ) -> Generator[Wish, Any, tuple[Verdict, ...] | None]:
+        """Verdicts for every statement of a text, from the cache or fresh; None when an error was sent instead."""
+        yield from self.settle_context()
+        if self.catalog_stale:
+            yield FreshCatalog()
+            self.catalog_stale = False
+        self.clearance = self._clearance()
+        self.replies.masked = not self.clearance.complete
+        key = self._key(text, types)
+        cached = self.cache.get(key)
+        if cached is not None:
+            self.counters.count("decisions_cached")
+            return cached.verdicts
+        problem = self._mixed_batch(statements)
+        if problem is None:
+            answer = yield from self._analyse(statements, text, types)
+            if isinstance(answer, tuple):
+                verdicts = yield from self._verdicts(statements, answer)
+                if all(v.effect == "permit" and v.decision.expires_at is None and _cacheable(v) for v in verdicts):
+                    self.cache.put(self._key(text, types), Judged(verdicts), 4 * len(text) + 4096)
+                return verdicts
+            problem = answer
+        yield from self.flush_pipeline()
+        self.evidence.unreadable(text=text, sqlstate=problem.sqlstate, rule=problem.reason)
+        self.send_failure(problem)
+        return None
+
+    def _analyse(
+        self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
+    ) -> Generator[Wish, Any, tuple[Analysis, ...] | Failed]:
+        """Analyses in order; statements about cursors and prepared statements take what the gate remembers of them."""
+        remembered = {i: self._remembered(p) for i, p in enumerate(statements)}
+        fresh = tuple(p for i, p in enumerate(statements) if remembered[i] is None)
+        found: list[Analysis] = []
+        if fresh:
+            answer = yield Analyse(fresh, text if len(statements) == 1 else "", types, self.search_path)
+            if isinstance(answer, Failed):
+                if self.clearance.complete and answer.report and self.ddl_in_transaction:
+                    # Only the session can see what its open transaction made; who may see everything goes on by kind and names.
+                    found = [Analysis(kind=p.kind) for p in fresh]
+                else:
+                    return answer
+            else:
+                found = list(answer.analyses)
+                self.clearance = self._clearance()
+        queue = iter(found)
+        merged = []
+        for i in range(len(statements)):
+            known = remembered[i]
+            merged.append(known.run.analysis if known is not None else next(queue))
+        return tuple(merged)
+
+    def _remembered(self, parsed: Parsed) -> Portal | None:
+        if parsed.kind is Kind.FETCH:
+            return self.portals.get(f"cursor {parsed.name}") or self.portals.get(parsed.name)
+        if parsed.kind is Kind.EXECUTE:
+            return self.portals.get(f"statement {parsed.name}")
+        return None
+
+    def _mixed_batch(self, statements: tuple[Parsed, ...]) -> Failed | None:
+        """A batch is decided as a whole before its first byte: nothing in it may change what a later part means."""
+        for i, parsed in enumerate(statements[:-1]):
+            resolves = parsed.kind in NAME_RESOLUTION and not (
+                parsed.kind is Kind.SET and parsed.name not in ("search_path", "role")
+            )
+            if (
+                resolves
+                and not self.clearance.complete
+                and any(s.kind in texts.NEEDS_NAMES for s in statements[i + 1 :])
+            ):
+                return Failed("0A000", "an earlier statement of this batch changes what a later one means", "Send the statements one by one.",
+                              reason="batch-changes-names")  # fmt: skip
+        unknown = next(
+            (p for p in statements if p.kind in (Kind.FETCH, Kind.EXECUTE) and self._remembered(p) is None), None
+        )
+        if unknown is not None and not self.clearance.complete:
+            what, state = ("cursor", "34000") if unknown.kind is Kind.FETCH else ("prepared statement", "26000")
+            return Failed(
+                state, f"{what} `{unknown.name}` is not known to the gate in this session", reason="unknown-name"
+            )
+        bad = next(
+            (p for p in statements if p.kind is Kind.EXECUTE and not texts.CONSTANT_EXECUTE.fullmatch(p.shape)), None
+        )
+        if bad is not None and not self.clearance.complete:
+            return Failed(
+                "0A000",
+                "EXECUTE takes constants only here",
+                "Bind the values with your driver.",
+                reason="execute-arguments",
+            )
+        return None
+
+    def _verdicts(
+        self, statements: tuple[Parsed, ...], analyses: tuple[Analysis, ...]
+    ) -> Generator[Wish, Any, tuple[Verdict, ...]]:
+        verdicts = []
+        now = self.clock.now()
+        for parsed, analysis in zip(statements, analyses, strict=True):
+            known = self._remembered(parsed)
+            estimated = None
+            if analysis.writes and not is_bounded(analysis, None, 0) and parsed.parameters == 0 and not analysis.opaque:
+                estimated = yield Estimate(parsed.text)
+            ask = Ask(
+                self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, now, self.client_address,
+                self.around.unsafe_order, in_transaction=self.replies.status != "I", estimated_rows=estimated,
+                bounded_rows=self.around.bounded_rows,
+            )  # fmt: skip
+            verdicts.append(judge(parsed, analysis, ask, plan=known.run.plan if known is not None else None))
+        return tuple(verdicts)
+
+    def limited_verdict(self, run: Run) -> Verdict:
+        """The verdict for a portal that is read in pieces: the choice of rows becomes visible."""
+        ask = Ask(
+            self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, self.clock.now(),
+            self.client_address, self.around.unsafe_order, in_transaction=self.replies.status != "I", row_limited=True,
+            bounded_rows=self.around.bounded_rows,
+        )  # fmt: skip
+        return judge(run.parsed, run.analysis, ask)
+
+    def _key(self, text: str, types: tuple[int, ...]) -> tuple[object, ...]:
+        chain = tuple((p.name, p.kind, p.groups, p.owner) for p in self.identity.chain)
+        return (text, types, chain, self.identity.purpose, self.identity.run, self.identity.binding, self.client_address,
+                self.around.database, self.search_path, self.around.catalog.generation, self.clearance.revision,
+                self.replies.status != "I")  # fmt: skip
+
+
+def _cacheable(verdict: Verdict) -> bool:
+    """Whether the verdict depends on nothing but its key: no writes by estimate, no cursors or named statements of one session."""
+    return verdict.parsed.kind not in (Kind.FETCH, Kind.EXECUTE, Kind.DECLARE) and not (
+        verdict.parsed.kind in WRITES and any(not w.bounded for w in verdict.analysis.writes)
+    )

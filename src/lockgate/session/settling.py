@@ -1,0 +1,157 @@
+"""What follows from a verdict: go on, wait for a person, or say no; record it, then forward it.
+
+For: permits, holds, denials; intents before anything is forwarded; the one road to the backend (`_forward_judged`).
+Not for: making verdicts (`judging.py`).
+Invariant: nothing that may have an effect is forwarded before its intent is durable (promise 4).
+Source: architecture section 3, steps 6 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lockgate.model.decision import Effect
+from lockgate.model.statement import Kind
+from lockgate.session import texts
+from lockgate.session.judge import Ask, Verdict, judge
+from lockgate.session.runs import Expect, Portal, Run
+from lockgate.session.state import SessionState, Steps
+from lockgate.session.wishes import Durable, Hold, HoldEnded, Wish
+from lockgate.wire.postgres import backend as be
+
+OVERLAP_KINDS = frozenset({Kind.SELECT, Kind.SHOW, Kind.EMPTY})
+"""Kinds that may be forwarded while their intent is being written, when analysis proved them free of effects (promise 4)."""
+
+
+class Settling(SessionState):
+    """Permit, hold, deny; record and forward."""
+
+    def settle(
+        self, verdicts: tuple[Verdict, ...], text: str, parameters: bytes = b""
+    ) -> Generator[Wish, Any, tuple[str, str] | None]:
+        """Go on only when every statement may run: (request, approver) of a hold or empty; None when an error was sent."""
+        stopped = next((v for v in verdicts if v.sqlstate), None)
+        if stopped is not None:
+            yield from self.refuse(stopped, text)
+            return None
+        held = next((v for v in verdicts if v.decision.effect is Effect.HOLD), None)
+        if held is None:
+            return ("", "")
+        if self.replies.status != "I" or self.pipeline_has_effects():
+            yield from self.refuse(replace(held, sqlstate="42501", rule="hold-in-transaction", sentence=(
+                "this statement needs approval, and waiting inside an open transaction would keep its locks"),
+                hint="Run it in autocommit mode, by itself."), text)  # fmt: skip
+            return None
+        return (yield from self._hold(held, text, parameters))
+
+    def _hold(self, held: Verdict, text: str, parameters: bytes) -> Generator[Wish, Any, tuple[str, str] | None]:
+        yield from self.flush_pipeline()
+        request, expires = self.holds.open(
+            identity=self.identity, database=self.around.database, environment=self.around.environment, statement=text,
+            digest=texts.digest(self.identity, self.around.database, text, parameters, self.around.catalog.generation),
+            groups=held.decision.hold_groups,
+            facts={"kind": held.parsed.kind.value, "tables": [t for _, t in held.parsed.tables], "rule": held.decision.reasons[0].rule},
+        )  # fmt: skip
+        self.to_client.append(
+            be.notice("01000", texts.held(request, expires), hint=f"lockgate request approve {request}")
+        )
+        ended: HoldEnded = yield Hold(request)
+        if ended.state == "approved":
+            return (request, ended.approver)
+        if ended.state == "gone":
+            self.ended = True
+            return None
+        state, sentence = texts.HOLD_ENDS.get(ended.state, texts.HOLD_ENDS["denied"])
+        self.evidence.denial(
+            replace(held, rule=f"hold-{ended.state}"),
+            self.around.catalog,
+            self.clearance,
+            text=text,
+            request=request,
+            sqlstate=state,
+        )
+        self.send_error(state, f"lockgate: {sentence}", rule=f"hold-{ended.state}", request=request)
+        return None
+
+    def refuse(self, verdict: Verdict, text: str) -> Steps:
+        """Say no, in order, with the record first."""
+        yield from self.flush_pipeline()
+        self.counters.count("refusals", reason=verdict.rule)
+        index = self.evidence.denial(verdict, self.around.catalog, self.clearance, text=text)
+        final = yield Durable(index)
+        entry = "" if final is None else str(final)
+        if final is None:
+            self.to_client.append(texts.ledger_unavailable())
+        else:
+            self.send_error(
+                verdict.sqlstate, f"lockgate: {verdict.sentence}", rule=verdict.rule, entry=entry, hint=verdict.hint
+            )
+        self._spoil()
+
+    def start(
+        self, verdicts: tuple[Verdict, ...], text: str, *, parameters: bytes = b"", approval: tuple[str, str] = ("", "")
+    ) -> list[Run]:
+        """One run and one intent entry for each statement."""
+        runs = []
+        for verdict in verdicts:
+            index = self.evidence.intent(
+                verdict, self.around.catalog, self.clearance, text=verdict.parsed.text if len(verdicts) > 1 else text,
+                parameters=parameters, request=approval[0], approver=approval[1],
+            )  # fmt: skip
+            self.counters.count("decisions", effect=verdict.effect)
+            runs.append(Run(verdict.parsed, verdict.analysis, verdict.plan, index, self.clock.ticks_us()))
+        return runs
+
+    def recorded(self, runs: Sequence[Run]) -> Generator[Wish, Any, bool]:
+        """Wait for the intents' durability, unless every statement is proven free of effects."""
+        if not runs or all(r.analysis.effect_free and r.parsed.kind in OVERLAP_KINDS for r in runs):
+            return True
+        for run in runs:
+            final = yield Durable(run.intent)
+            if final is None:
+                yield from self.flush_pipeline()
+                self.counters.count("refusals", reason="ledger-unavailable")
+                self.to_client.append(texts.ledger_unavailable())
+                self._spoil()
+                return False
+            run.intent = final
+        return True
+
+    def _forward_judged(self, data: bytes, *expected: Expect) -> None:
+        """The only road to the backend for a client's statement: its runs carry the intents that were recorded."""
+        for expect in expected:
+            for run in expect.runs:
+                self._note_effects(run)
+        self.to_backend.append(data)
+        self.replies.expect(*expected)
+
+    forward = _forward_judged
+
+    def _note_effects(self, run: Run) -> None:
+        parsed = run.parsed
+        if (
+            parsed.kind is Kind.SET
+            or parsed.kind is Kind.DISCARD
+            or any(f.endswith("set_config") for f in run.analysis.functions)
+        ):
+            self.context_stale = True
+            self.set_in_transaction = True
+        elif parsed.kind is Kind.TRANSACTION and self.set_in_transaction:
+            self.context_stale = True
+        if parsed.kind in texts.CHANGES_CATALOG:
+            self.catalog_stale = True
+            self.ddl_in_transaction = True
+        if parsed.kind is Kind.DECLARE:
+            self.portals[f"cursor {parsed.name}"] = Portal(self._inner_run(run), Kind.DECLARE)
+        elif parsed.kind is Kind.PREPARE:
+            self.portals[f"statement {parsed.name}"] = Portal(self._inner_run(run), Kind.PREPARE)
+
+    def _inner_run(self, run: Run) -> Run:
+        """What a cursor or SQL-level prepared statement will show when it is read."""
+        parsed = replace(run.parsed, kind=Kind.SELECT)
+        ask = Ask(self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, self.clock.now(),
+                  self.client_address, self.around.unsafe_order, row_limited=run.parsed.kind is Kind.DECLARE)  # fmt: skip
+        verdict = judge(parsed, run.analysis, ask)
+        return Run(parsed, run.analysis, verdict.plan, run.intent, run.started_us)

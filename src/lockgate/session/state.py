@@ -1,0 +1,198 @@
+"""What a session knows, and the small steps that every part of its conversation shares.
+
+For: the backend link, the context in which names are read, errors of the gate's own, results' masks.
+Not for: judging (`judging.py`), settling a verdict (`settling.py`), the protocol (`extended.py`, `conversation.py`).
+Source: architecture section 3, steps 3, 4 and 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from lockgate.masking.order import RowSorter
+from lockgate.masking.rows import RowMasker
+from lockgate.model.decision import Clearance
+from lockgate.model.identity import Identity
+from lockgate.model.plan import Order
+from lockgate.model.statement import Kind
+from lockgate.session import texts
+from lockgate.session.cache import BoundedCache
+from lockgate.session.evidence import Evidence
+from lockgate.session.judge import Verdict
+from lockgate.session.ports import Clock, Counters, Holds, Recorder, Surroundings
+from lockgate.session.replies import Replies
+from lockgate.session.runs import Expect, Portal, Prepared, Run
+from lockgate.session.wishes import BackendOpened, Drain, Failed, OpenBackend, Wish
+from lockgate.wire.postgres import backend as be
+from lockgate.wire.postgres import frontend as fe
+
+Steps = Generator[Wish, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Verdicts for one text, kept in the decision cache."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+class SessionState:
+    """The state of one authenticated client's dialogue."""
+
+    def __init__(
+        self, *, identity: Identity, surroundings: Surroundings, recorder: Recorder, clock: Clock, counters: Counters, holds: Holds,
+        session_id: str, client_address: str, reported: dict[str, str], body_bytes_max: int, cache: BoundedCache[Judged],
+    ) -> None:  # fmt: skip
+        self.identity = identity
+        self.around = surroundings
+        self.recorder = recorder
+        self.clock = clock
+        self.counters = counters
+        self.holds = holds
+        self.session_id = session_id
+        self.client_address = client_address
+        self.reported = reported
+        self.cache = cache
+        self.evidence = Evidence(recorder, clock, session=session_id, identity=identity, database=surroundings.database,
+                                 environment=surroundings.environment, client=client_address)  # fmt: skip
+        self.clearance: Clearance = self._clearance()
+        self.replies = Replies(body_bytes_max=body_bytes_max, masked=not self.clearance.complete, make_masker=self._make_masker,
+                               finish=self._finish, parameter_changed=self._parameter_changed)  # fmt: skip
+        self.to_backend: list[bytes] = []
+        self.to_client: list[bytes] = []
+        self.backend_open = False
+        self.search_path = ""
+        self.context_stale = False
+        self.catalog_stale = False
+        self.set_in_transaction = False
+        self.ddl_in_transaction = False
+        self.pipeline_open = False
+        self.skip_to_sync = False
+        self.spoil_implicit = False
+        self.prepared: dict[str, Prepared] = {}
+        self.portals: dict[str, Portal] = {}
+        self.ended = False
+
+    def ensure_backend(self) -> Generator[Wish, Any, bool]:
+        """Open the backend link at the first statement, so that idle clients cost no backend."""
+        if self.backend_open:
+            return True
+        answer = yield OpenBackend()
+        if isinstance(answer, BackendOpened):
+            self.backend_open = True
+            self.search_path = answer.search_path
+            for name, value in answer.parameters.items():
+                told = self.reported.get(name)
+                shown = self._parameter_changed(name, value)
+                if told != shown and name not in ("session_authorization", "is_superuser"):
+                    self.to_client.append(be.ParameterStatus(name, shown).encode())
+            self.context_stale = False
+            return True
+        self.send_failure(answer)
+        return False
+
+    def settle_context(self) -> Steps:
+        """Ask the session's own link what names mean now, after anything that may have changed it."""
+        if not self.context_stale or self.replies.status == "E":
+            return
+        yield from self.flush_pipeline()
+        if self.replies.status == "E" or self.replies.lost:
+            return
+        question = Expect("execute", silent=True)
+        self.to_backend.append(fe.Parse("lockgate_context", texts.CONTEXT_QUERY).encode() + fe.Bind("lockgate_context", "lockgate_context").encode()
+                               + fe.Execute("lockgate_context", 0).encode() + fe.Close("S", "lockgate_context").encode() + fe.Close("P", "lockgate_context").encode())  # fmt: skip
+        self.replies.expect(Expect("parse", silent=True), Expect("bind", silent=True), question, Expect("close", silent=True),
+                            Expect("close", silent=True))  # fmt: skip
+        if self.pipeline_open:
+            self.to_backend.append(fe.Flush().encode())
+        else:
+            self.to_backend.append(fe.Sync().encode())
+            self.replies.expect(Expect("sync", silent=True))
+        yield Drain()
+        if question.rows:
+            self.search_path = (be.cells(question.rows[0])[0] or b"").decode()
+            self.context_stale = False
+            if self.replies.status == "I":
+                self.set_in_transaction = False
+                self.ddl_in_transaction = False
+
+    def flush_pipeline(self) -> Steps:
+        """Wait until everything forwarded is answered, so that the gate's own words come in order."""
+        if not self.replies.drained:
+            if self.pipeline_open:
+                self.to_backend.append(fe.Flush().encode())
+            yield Drain()
+
+    def _ready(self) -> bytes:
+        return be.ReadyForQuery("E" if self.replies.poisoned else self.replies.status).encode()
+
+    def _parameter_changed(self, name: str, value: str) -> str:
+        if name == "application_name":
+            return value.removeprefix(texts.application_prefix(self.session_id))
+        if name == "search_path":
+            self.context_stale = True
+        self.reported[name] = value
+        return value
+
+    def send_error(
+        self, sqlstate: str, message: str, *, rule: str, request: str = "", entry: str = "", hint: str = ""
+    ) -> None:
+        """One error of the gate's own; an open transaction fails with it."""
+        parts = [f"rule={rule}"] + ([f"request={request}"] if request else []) + ([f"entry={entry}"] if entry else [])
+        self.to_client.append(be.error(sqlstate, message, detail=" ".join(parts), hint=hint or None))
+        self._spoil()
+
+    def send_failure(self, problem: Failed) -> None:
+        """The server's own report where there is one, else the gate's sentence."""
+        if problem.report:
+            self.to_client.append(be.ErrorResponse(problem.report).encode())
+            self._spoil()
+            return
+        self.counters.count("refusals", reason=problem.reason)
+        self.send_error(problem.sqlstate, f"lockgate: {problem.sentence}", rule=problem.reason, hint=problem.hint)
+
+    def _spoil(self) -> None:
+        if self.replies.status == "T":
+            self.replies.poisoned = True
+        elif self.pipeline_open:
+            self.spoil_implicit = True
+
+    def spoil_backend(self) -> Steps:
+        """Make the backend's transaction fail too, so that COMMIT cannot keep half of it."""
+        self.to_backend.append(fe.Query(texts.SPOILER).encode())
+        self.replies.expect(Expect("query", silent=True))
+        yield Drain()
+
+    def _clearance(self) -> Clearance:
+        context: dict[str, object] = {"binding": self.identity.binding.value, "client_address": self.client_address}
+        if self.identity.purpose:
+            context["purpose"] = self.identity.purpose
+        if self.identity.run:
+            context["run"] = self.identity.run
+        return self.around.clearance(self.identity, context, self.clock.now())
+
+    def pipeline_has_effects(self) -> bool:
+        """True when earlier statements of this pipeline share the implicit transaction."""
+        return self.pipeline_open and any(not r.analysis.effect_free for e in self.replies.owed for r in e.runs)
+
+    def _make_masker(self, run: Run, described: be.RowDescription) -> None:
+        formats = [f.format for f in described.fields]
+        if run.plan.masks:
+            run.masker = RowMasker(
+                run.plan, key_ring=self.around.key_ring, purpose=self.identity.purpose or "", scope=self.around.environment,
+                epoch=self.around.epoch, formats=formats, type_names=self.around.catalog.types,
+                type_mods=[f.type_mod for f in described.fields], date_style=self.reported.get("DateStyle", "ISO, MDY"),
+                pool=self.around.pseudonyms,
+            )  # fmt: skip
+        if run.plan.order is not Order.KEEP:
+            run.sorter = RowSorter(run.plan, buffer_bytes_max=self.around.order_buffer_bytes_max, formats=formats,
+                                   type_oids=[f.type_oid for f in described.fields])  # fmt: skip
+
+    def _finish(self, run: Run, status: str, sqlstate: str, tag: str) -> None:
+        run.closed = True
+        self.evidence.outcome(run, status, sqlstate, tag)
+        self.counters.count("statements", status=status)
+        if run.parsed.kind is Kind.TRANSACTION and status == "complete" and run.parsed.value in ("commit", "rollback"):
+            self.ddl_in_transaction = False

@@ -1,0 +1,347 @@
+"""Queries: FROM items, WITH, set operations, select lists; how a column reference finds its base columns.
+
+For: one QUERY node after another, each with its scope and level.
+Not for: single expressions (`expressions`) or the statement as a whole (`analysis`).
+Source: masking.md 1.2 and 2.3; PostgreSQL 14 to 18, parsenodes.h.
+"""
+
+from __future__ import annotations
+
+from lockgate.model.catalog import ColumnRef
+from lockgate.model.statement import UseKind
+from lockgate.sql.facts import COMPUTED, NO_COLUMNS, NULL, Draft, Val, merge
+from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID
+from lockgate.sql.scope import VALUE, Common, Scope, Yield
+from lockgate.sql.tree import Node, child_nodes, refuse
+from lockgate.sql.writes import SELECT, Writes
+
+_RELATION, _SUBQUERY, _JOIN, _FUNCTION, _TABLEFUNC, _VALUES, _CTE, _TUPLESTORE, _RESULT, _GROUP = range(10)
+_UNION = 1
+_ROUNDS = 16
+SECRET_RELATIONS: dict[int, str] = {
+    2619: "it holds values that ANALYZE sampled", 3429: "it holds values that ANALYZE sampled", 2613: "it holds large objects",
+}  # fmt: skip
+SECRET_COLUMNS: dict[int, str] = {1260: "rolpassword", 1418: "umoptions", 6100: "subconninfo"}
+"""Columns of system catalogs that hold credentials, by catalog."""
+
+_TABLEFUNC_PARTS = (
+    "ns_uris", "docexpr", "rowexpr", "colexprs", "coldefexprs", "colvalexprs", "passingvalexprs",
+)  # fmt: skip
+
+
+class Queries(Writes):
+    """Reads whole queries."""
+
+    def query(self, node: Node, parent: Scope | None, *, lazy: bool = False) -> Yield:
+        """One QUERY node; `lazy` leaves out select-list entries that nobody asks for, as the server's planner does."""
+        if node.tag != "QUERY" or node.get("utilityStmt") is not None:
+            refuse("tree-query", "a part of its tree is not a query")
+        command = node.integer("commandType")
+        level = len(self.levels)
+        self.levels.append(Draft(parent=parent.level if parent is not None else None))
+        scope = Scope(node, parent, level, node.nodes("rtable"), node.nodes("targetList"))
+        if node.flag("hasRowSecurity"):
+            self.hide("row security", "its filter depends on who asks")
+        for common in node.nodes("cteList"):
+            scope.commons[common.text("ctename")] = Common(common, scope)
+        self._note_entries(scope)
+        operations = node.node("setOperations")
+        if operations is not None:
+            scope.arms = self._arms(operations, scope)
+        scope.writing = command not in (SELECT,)
+        self._from(node.need("jointree"), scope, "WHERE")
+        scope.writing = False
+        if command == SELECT:
+            self.clauses(scope)
+            outputs = tuple(t for t in scope.targets if not t.flag("resjunk"))
+        else:
+            self.write(scope, command)
+            outputs = tuple(t for t in node.nodes("returningList") if not t.flag("resjunk"))
+        self._locks(scope)
+        result = Yield(scope, len(outputs), lambda number: self._output(outputs[number - 1], number, scope))
+        self._read_targets(result, outputs, scope, lazy=lazy and command == SELECT)
+        for common in scope.commons.values():
+            self._common(common)
+        return result
+
+    def subquery(self, node: Node, scope: Scope) -> Yield:
+        """A query inside an expression."""
+        return self.query(node, scope)
+
+    def _output(self, target: Node, number: int, scope: Scope) -> Val:
+        if scope.arms is not None:
+            found = self.expression(target.need("expr"), scope, VALUE)
+            return found if target.need("expr").tag != "VAR" else self._arm(scope, number, found)
+        return self.expression(target.need("expr"), scope, VALUE)
+
+    @staticmethod
+    def _arm(scope: Scope, number: int, found: Val) -> Val:
+        arms = scope.arms or []
+        return merge([found, arms[number - 1]]) if number <= len(arms) else found
+
+    def _read_targets(self, result: Yield, outputs: tuple[Node, ...], scope: Scope, *, lazy: bool) -> None:
+        node = scope.node
+        keep = lazy and scope.arms is None and not node.items("distinctClause") and not node.flag("hasTargetSRFs")
+        for number, target in enumerate(outputs, 1):
+            if not keep or target.integer("ressortgroupref") or self._is_volatile(target):
+                result.one(number)
+        for target in scope.targets:
+            if target.flag("resjunk"):
+                self.expression(target.need("expr"), scope, VALUE)
+
+    def _is_volatile(self, node: Node) -> bool:
+        """Whether a select-list entry must be computed even when nobody reads it."""
+        for name in ("funcid", "opfuncid", "aggfnoid", "winfnoid"):
+            if node.has(name) and node.integer(name):
+                function = self.catalog.functions.get(node.integer(name))
+                if function is None or function.volatility == "v" or function.returns_set:
+                    return True
+        if node.tag in ("NEXTVALUEEXPR", "SUBLINK"):
+            return True
+        return any(self._is_volatile(child) for child in child_nodes(node))
+
+    def _locks(self, scope: Scope) -> None:
+        for mark in scope.node.nodes("rowMarks"):
+            self.has_effects = True
+            entry = scope.entry(mark.integer("rti"))
+            if entry.integer("rtekind") == _RELATION:
+                self.locked[entry.integer("relid")] = None
+
+    # relations
+
+    def _note_entries(self, scope: Scope) -> None:
+        """Every relation named in the range table, views included; their security filters are conditions."""
+        for entry in scope.rtable:
+            if entry.has("relid") and entry.integer("relid"):
+                self.relations[entry.integer("relid")] = None
+                if entry.text("relkind") == "v":
+                    self.scanned[entry.integer("relid")] = None
+            for qual in entry.nodes("securityQuals"):
+                self.condition(qual, scope, "security barrier")
+
+    def relation(self, entry: Node) -> None:
+        """Judge a relation that is scanned or written."""
+        oid, kind = entry.integer("relid"), entry.text("relkind")
+        found = self.catalog.relations.get(oid)
+        if oid in SECRET_RELATIONS:
+            self.hide(f"relation {self.name_of(oid)}", SECRET_RELATIONS[oid])
+        elif found is None and (oid >= FIRST_USER_OID or kind != "r"):
+            self.hide("relation", "it is temporary, a sequence, or newer than the catalog snapshot")
+        elif found is not None and found.schema.startswith(("pg_temp", "pg_toast")):
+            self.hide(f"relation {found.qualified_name}", "it is temporary or internal storage")
+        elif found is not None and found.row_security:
+            self.hide(f"relation {found.qualified_name}", "its row security filter depends on who asks")
+        elif kind == "f":
+            self.hide(f"relation {self.name_of(oid)}", "another server answers for it")
+        elif kind not in ("r", "p", "m"):
+            self.hide(f"relation {self.name_of(oid)}", "its rows come from code of its own")
+
+    def column(self, scope: Scope, entry: int, number: int) -> Val:
+        """A column of a range table entry; number 0 is the whole row."""
+        if scope.arms is not None:
+            if not 1 <= number <= len(scope.arms):
+                refuse("tree-column", "a column of a set operation is not there")
+            return scope.arms[number - 1]
+        found = scope.entry(entry)
+        kind = found.integer("rtekind")
+        if kind == _RELATION:
+            return self._base(found, number)
+        if kind in (_JOIN, _GROUP):
+            return self._alias(scope, entry, found.nodes_or_none("joinaliasvars" if kind == _JOIN else "groupexprs"), number)
+        if kind in (_SUBQUERY, _FUNCTION, _TABLEFUNC, _VALUES, _CTE):
+            self._item(scope, entry)
+            columns = scope.entries[entry]
+            if number:
+                return columns.one(number)
+            values = columns.every()
+            return Val(NO_COLUMNS.union(*(v.sources for v in values)), plain=False, literal=True)
+        refuse("tree-range", "a column of its tree refers to something that has no columns")
+
+    def _base(self, entry: Node, number: int) -> Val:
+        oid = entry.integer("relid")
+        relation = self.catalog.relations.get(oid)
+        if entry.text("relkind") == "v":
+            self.hide(f"relation {self.name_of(oid)}", "its rows are handled by code of its own")
+        if number == 0:
+            references = frozenset({ColumnRef(oid, 0)})
+            if relation is not None:
+                references = frozenset(ColumnRef(oid, attribute) for attribute in relation.columns)
+            self.reads.update(references)
+            return Val(references, plain=False, literal=True)
+        if relation is not None and number > 0:
+            column = relation.columns.get(number)
+            if column is None:
+                self.hide(f"relation {relation.qualified_name}", "it has a column that the catalog snapshot does not know")
+            elif SECRET_COLUMNS.get(oid) == column.name:
+                self.hide(f"column {relation.qualified_name}.{column.name}", "it holds credentials")
+        elif oid in SECRET_COLUMNS and number > 0:
+            self.hide("system catalog", "it holds credentials and is not in the catalog snapshot")
+        reference = ColumnRef(oid, number)
+        self.reads.add(reference)
+        return Val(frozenset({reference}))
+
+    def _alias(self, scope: Scope, entry: int, parts: tuple[Node | None, ...], number: int) -> Val:
+        """A column of a join or of the grouping: an expression of the same level."""
+        if number < 0 or number > len(parts):
+            refuse("tree-column", "a column of a join is not there")
+        if (entry, number) in scope.busy:
+            refuse("tree-column", "a column of a join refers to itself")
+        scope.busy.add((entry, number))
+        chosen = parts if number == 0 else (parts[number - 1],)
+        values = [self.expression(part, scope, VALUE) if part is not None else NULL for part in chosen]
+        scope.busy.discard((entry, number))
+        if number:
+            return values[0]
+        return Val(NO_COLUMNS.union(*(v.sources for v in values)), plain=False, literal=True)
+
+    # FROM
+
+    def _from(self, node: Node, scope: Scope, what: str) -> None:
+        if node.tag == "RANGETBLREF":
+            self._item(scope, node.integer("rtindex"))
+        elif node.tag == "JOINEXPR":
+            self._from(node.need("larg"), scope, what)
+            self._from(node.need("rarg"), scope, what)
+            if node.node("quals") is not None:
+                self.condition(node.need("quals"), scope, "JOIN")
+        elif node.tag == "FROMEXPR":
+            for item in node.nodes("fromlist"):
+                self._from(item, scope, what)
+            if node.node("quals") is not None:
+                self.condition(node.need("quals"), scope, what)
+        else:
+            refuse("unknown-node", f"node {node.tag} is not known in FROM")
+
+    def _item(self, scope: Scope, number: int) -> None:
+        """Read a FROM item once."""
+        if number in scope.entries or number in scope.scanned:
+            return
+        entry = scope.entry(number)
+        kind = entry.integer("rtekind")
+        if kind == _RELATION:
+            scope.scanned.add(number)
+            self._scan(entry, scope)
+        elif kind == _SUBQUERY:
+            scope.entries[number] = self.query(entry.need("subquery"), scope, lazy=scope.arms is None and not self._in_arms(scope))
+            self.levels[scope.level].feeds.add(scope.entries[number].scope.level)
+        elif kind == _FUNCTION:
+            parts = [f.need("funcexpr") for f in entry.nodes("functions")]
+            scope.entries[number] = self._computed(parts, entry, scope, "function in FROM")
+        elif kind == _TABLEFUNC:
+            scope.entries[number] = self._computed(self._table_function(entry), entry, scope, "table function in FROM")
+        elif kind == _VALUES:
+            scope.entries[number] = self._values(entry, scope)
+        elif kind == _CTE:
+            scope.entries[number] = self._reference(entry, scope)
+        elif kind == _TUPLESTORE:
+            refuse("tree-range", "a transition table cannot be judged")
+
+    @staticmethod
+    def _in_arms(scope: Scope) -> bool:
+        return scope.node.get("setOperations") is not None
+
+    def _scan(self, entry: Node, scope: Scope) -> None:
+        oid = entry.integer("relid")
+        self.relation(entry)
+        self.scanned[oid] = None
+        self.levels[scope.level].relations.add(oid)
+        sample = entry.node("tablesample")
+        if sample is not None:
+            if sample.integer("tsmhandler") >= FIRST_USER_OID:
+                self.hide("TABLESAMPLE", "its method is defined by a user or an extension")
+            for argument in (*sample.nodes("args"), sample.node("repeatable")):
+                self.control(argument, scope, "TABLESAMPLE")
+
+    def _computed(self, parts: list[Node], entry: Node, scope: Scope, what: str) -> Yield:
+        values = [self.expression(part, scope, VALUE) for part in parts]
+        sources = NO_COLUMNS.union(*(v.sources for v in values))
+        self.use(UseKind.CONTROL, sources, what, scope.level)
+        found = Val(sources, plain=False, literal=True) if sources else COMPUTED
+        return Yield(scope, len(entry.need("eref").items("colnames")), lambda number: found)
+
+    @staticmethod
+    def _table_function(entry: Node) -> list[Node]:
+        function = entry.need("tablefunc")
+        found: list[Node] = []
+        for name in _TABLEFUNC_PARTS:
+            value = function.fields.get(name)
+            members = value if isinstance(value, tuple) else (value,)
+            found.extend(part for part in members if isinstance(part, Node))
+        return found
+
+    def _values(self, entry: Node, scope: Scope) -> Yield:
+        rows: list[list[Val]] = []
+        for row in entry.items("values_lists"):
+            if not isinstance(row, tuple):
+                refuse("tree-values", "a row of VALUES cannot be read")
+            cells = []
+            for cell in row:
+                if not isinstance(cell, Node):
+                    refuse("tree-values", "a row of VALUES cannot be read")
+                cells.append(self.expression(cell, scope, VALUE))
+            rows.append(cells)
+        count = len(rows[0]) if rows else 0
+        if any(len(row) != count for row in rows):
+            refuse("tree-values", "rows of VALUES differ in length")
+        return Yield(scope, count, lambda number: merge(row[number - 1] for row in rows))
+
+    # WITH
+
+    def _reference(self, entry: Node, scope: Scope) -> Yield:
+        owner = scope.up(entry.integer("ctelevelsup"))
+        common = owner.commons.get(entry.text("ctename"))
+        if common is None:
+            refuse("tree-with", "a WITH query of its tree is not there")
+        self._common(common)
+        if common.level >= 0:
+            self.levels[scope.level].feeds.add(common.level)
+        columns = common.columns or []
+        return Yield(scope, len(columns), lambda number: columns[number - 1])
+
+    def _common(self, common: Common) -> None:
+        """Read a WITH query; a recursive one until its columns settle."""
+        if common.busy:
+            common.met_itself = True
+            if common.columns is None:
+                common.columns = [Val() for _ in common.node.items("ctecolnames")]
+            return
+        if common.level >= 0:
+            return
+        common.busy = True
+        for _ in range(_ROUNDS):
+            found = self.query(common.node.need("ctequery"), common.owner)
+            columns = found.every()
+            settled = not common.met_itself or columns == common.columns
+            common.columns = columns
+            if settled:
+                common.level = found.scope.level
+                common.busy = False
+                return
+        refuse("tree-with", "a recursive query does not settle")
+
+    # set operations
+
+    def _arms(self, node: Node, scope: Scope) -> list[Val]:
+        if node.tag == "RANGETBLREF":
+            number = node.integer("rtindex")
+            self._item(scope, number)
+            if number not in scope.entries:
+                refuse("tree-union", "an arm of a set operation is not a query")
+            return scope.entries[number].every()
+        if node.tag != "SETOPERATIONSTMT":
+            refuse("unknown-node", f"node {node.tag} is not known in a set operation")
+        left, right = self._arms(node.need("larg"), scope), self._arms(node.need("rarg"), scope)
+        collations = node.integers("colCollations")
+        if not len(left) == len(right) == len(collations):
+            refuse("tree-union", "arms of a set operation differ in length")
+        merged = [merge(pair) for pair in zip(left, right, strict=True)]
+        if node.integer("op") == _UNION and node.flag("all"):
+            return merged
+        clauses = node.nodes("groupClauses")
+        self.operators(n for c in clauses for n in (c.integer("eqop"), c.integer("sortop")))
+        builtin = all(c.integer("eqop") in EQUAL_OPERATORS for c in clauses)
+        self.levels[scope.level].distinct = True
+        for value, collation in zip(merged, collations, strict=True):
+            pure = value.plain and builtin and collation < FIRST_USER_OID
+            self.group(value.sources, "UNION, INTERSECT or EXCEPT", scope, literal=value.literal, pure=pure)
+        return merged

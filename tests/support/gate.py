@@ -1,0 +1,181 @@
+"""A real gate in a process of its own, for tests and benchmarks: `lockgate init`, `serve`, `token` as a person would use them.
+
+Not for: tests of single rooms, which need no process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+COMMAND = [sys.executable, "-m", "lockgate.cli.main"]
+
+PRINCIPALS = """\
+[[principal]]
+name = "root"
+kind = "person"
+groups = ["administrators"]
+
+[[principal]]
+name = "clara"
+kind = "person"
+groups = ["unmaskers", "writers"]
+
+[[principal]]
+name = "ann"
+kind = "person"
+groups = ["writers"]
+
+[[principal]]
+name = "boss"
+kind = "person"
+groups = ["approvers"]
+
+[[principal]]
+name = "bot"
+kind = "agent"
+owner = "ann"
+
+[[principal]]
+name = "etl"
+kind = "service"
+groups = ["writers"]
+"""
+
+
+@dataclass
+class GateProcess:
+    """One gate: its folder, its process, its address.
+
+    Args:
+        folder: where `init` writes; made when missing.
+        databases: name -> (DSN of an administrator, environment).
+        policies: further policy files, name -> text.
+        settings: lines put into `lockgate.toml` by section, such as {"limits": "hold_seconds = 2"}.
+    """
+
+    folder: Path
+    databases: dict[str, tuple[str, str]]
+    principals: str = PRINCIPALS
+    policies: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    metrics: str = ""
+    tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        """The gate's lockgate.toml."""
+        return self.folder / "lockgate.toml"
+
+    @property
+    def log_folder(self) -> Path:
+        """The worker's log."""
+        return next((self.folder / "log").glob("*-1"))
+
+    def init(self) -> GateProcess:
+        """Run `lockgate init --create-roles` for every database and write principals, policies and settings."""
+        for name, (dsn, environment) in self.databases.items():
+            self.run("init", "--dir", str(self.folder), "--database", f"{name}={dsn}", "--environment", environment, "--create-roles")
+        (self.folder / "principals.toml").write_text(self.principals)
+        for name, text in self.policies.items():
+            (self.folder / "policies" / name).write_text(text)
+        text = self.config.read_text()
+        for section, lines in self.settings.items():
+            text = text.replace(f"[{section}]\n", f"[{section}]\n{lines}\n", 1)
+        self.config.write_text(text)
+        return self
+
+    def run(self, *arguments: str, check: bool = True, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run one `lockgate` command."""
+        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60,
+                              env={**os.environ, **self.environment, **(environment or {})})
+        if check and done.returncode != 0:
+            raise AssertionError(f"lockgate {arguments[0]} ended with {done.returncode}: {done.stderr}{done.stdout}")
+        return done
+
+    def start(self) -> GateProcess:
+        """Serve on a free port and wait until it accepts."""
+        errors = (self.folder / "stderr.txt").open("a")
+        self.process = subprocess.Popen([*COMMAND, "serve", "--config", str(self.config), "--listen", f"{self.host}:0"], text=True,
+                                        stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **self.environment})
+        if self.process.stdout is None:
+            raise AssertionError("no output of the gate")
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"the gate did not start: {(self.folder / 'stderr.txt').read_text()[-2000:]}")
+        ready = json.loads(line)
+        self.port = int(ready["listen"].rsplit(":", 1)[1])
+        self.metrics = ready.get("metrics", "")
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM and wait; returns the exit status."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+
+    def token(self, principal: str, *arguments: str) -> str:
+        """A credential, made once per principal and arguments."""
+        key = (principal, *arguments)
+        if key not in self.tokens:
+            self.tokens[key] = self.run("token", principal, "--config", str(self.config), *arguments).stdout.strip()
+        return self.tokens[key]
+
+    def dsn(self, principal: str, database: str, *, sslmode: str = "require", **more: str) -> str:
+        """A key=value DSN through the gate."""
+        parts = {"host": self.host, "port": str(self.port), "user": principal, "password": self.token(principal), "dbname": database,
+                 "sslmode": sslmode, **more}
+        return " ".join(f"{k}={v}" for k, v in parts.items())
+
+    def connect(self, principal: str, database: str, **more: str) -> psycopg.Connection[tuple[object, ...]]:
+        """An autocommit psycopg connection through the gate."""
+        return psycopg.connect(self.dsn(principal, database, **more), autocommit=True)
+
+    def search(self, *arguments: str) -> list[dict[str, object]]:
+        """`lockgate log search --json` as objects."""
+        done = self.run("log", "search", "--config", str(self.config), "--json", *arguments)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def wait_for_request(self, seconds: float = 10.0) -> dict[str, object]:
+        """The first held request."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            lines = self.run("request", "list", "--config", str(self.config), "--json").stdout.splitlines()
+            if lines:
+                found: dict[str, object] = json.loads(lines[0])
+                return found
+            time.sleep(0.05)
+        raise AssertionError("nothing was held")
+
+    def verify(self) -> subprocess.CompletedProcess[str]:
+        """The standalone verifier over the log."""
+        return self.run("log", "verify", "--config", str(self.config), check=False)
