@@ -36,7 +36,7 @@ from lockgate.model.statement import Access, Action
 from lockgate.policy.engine import Engine, PolicySet
 from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import entries, open_text, search
-from lockgate.storage.port import Files, RealFiles
+from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
 from lockgate.transport.committer import Committer
 from lockgate.transport.control_socket import serve_control
 from lockgate.transport.database import Database, Roles, utc_now
@@ -159,8 +159,9 @@ def open_ledger(settings: Settings, files: Files | None = None) -> LedgerLog:
     signer = Ed25519Signer.from_skey(_text(settings.files.keys / "log.key").strip())
     folder = ledger_folder(settings)
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    real = UnsyncedFiles() if settings.ledger.unsafe_skip_sync else RealFiles()
     return LedgerLog.open(
-        str(folder), origin=signer.name, signer=signer, files=files or RealFiles(), text_key=key_bytes(settings.files.keys / "text.key"),
+        str(folder), origin=signer.name, signer=signer, files=files or real, text_key=key_bytes(settings.files.keys / "text.key"),
         clock=utc_now, entropy=os.urandom, facts={"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()},
     )  # fmt: skip
 
@@ -301,8 +302,7 @@ class Application:
         )
 
     def _may_approve(self, approver: Principal, request: Request, groups: tuple[str, ...]) -> Decision:
-        database = self.databases[request.database]
-        catalog = empty_catalog(database.database, database.environment)
+        catalog = self.databases[request.database].catalog
         return self.documents.engine.may_approve(approver, request, catalog, hold_groups=groups, now=utc_now())
 
     def operate(self, asked: Mapping[str, object]) -> object:

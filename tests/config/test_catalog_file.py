@@ -96,7 +96,7 @@ default = "secret"
         "catalog.toml:7: a label is a text",
         "catalog.toml:8: `by` must be one of",
         "catalog.toml:9: `score` must be",
-        "catalog.toml:11: `public.\"people\".y` names a column that has a line already",
+        'catalog.toml:11: `public."people".y` names a column that has a line already',
     ]  # fmt: skip
     assert len(caught.value.problems) == len(starts)
     assert [p for p, start in zip(caught.value.problems, starts, strict=True) if not p.startswith(start)] == []
@@ -137,7 +137,7 @@ def test_setting_a_label_keeps_the_comment_of_its_line() -> None:
 
 
 def test_an_unknown_label_is_not_set() -> None:
-    with pytest.raises(ConfigError, match="did you mean `person.email`"):
+    with pytest.raises(ConfigError, match=r"did you mean `person\.email`"):
         set_label("", "shop", EMAIL, "person.emial")
 
 

@@ -14,7 +14,7 @@ def test_keys_tables_and_arrays_of_tables_have_lines() -> None:
     text = 'a = 1\n[t]\n"x.y" = """\nz = 1\n"""\nb.c = [\n  1,\n]\n[[d]]\nn = 1\n[[d]]\nn = 2 # [q]\n'
 
     assert locate(text) == {
-        ("a",): 1, ("t",): 2, ("t", "x.y"): 3, ("t", "b", "c"): 6, ("d", 0): 9, ("d", 0, "n"): 10, ("d", 1): 11,
+        ("a",): 1, ("t",): 2, ("t", "x.y"): 3, ("t", "b", "c"): 6, ("d",): 9, ("d", 0): 9, ("d", 0, "n"): 10, ("d", 1): 11,
         ("d", 1, "n"): 12,
     }  # fmt: skip
 

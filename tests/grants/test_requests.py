@@ -28,9 +28,9 @@ def opened(requests: Requests, number: str = "1", *, groups: tuple[str, ...] = (
     )  # fmt: skip
 
 
-def one(**changes: tuple[str, ...]) -> Requests:
+def one(*, groups: tuple[str, ...] = ("approvers",)) -> Requests:
     requests = Requests(pending_max=3)
-    opened(requests, **changes)
+    opened(requests, groups=groups)
     return requests
 
 

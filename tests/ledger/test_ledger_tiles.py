@@ -45,7 +45,8 @@ def test_a_bundle_that_ends_inside_an_entry_is_corrupt() -> None:
 
 
 def stored_by(steps: list[int]) -> tuple[tiles.Growth, dict[str, bytes], list[bytes]]:
-    growth, files = tiles.Growth.empty(), {}
+    growth = tiles.Growth.empty()
+    files: dict[str, bytes] = {}
     entries: list[bytes] = []
     for count in steps:
         added = [b"entry %d" % (len(entries) + i) for i in range(count)]

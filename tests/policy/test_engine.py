@@ -244,6 +244,14 @@ def test_a_relation_that_the_catalog_does_not_have_is_denied_but_system_catalogs
     assert decide(engine, who("ann"), (Access(Action.READ, 1259, "pg_catalog.pg_class"),)).effect is Effect.PERMIT
 
 
+def test_two_relations_that_share_a_name_through_dots_are_denied() -> None:
+    both = {1: Relation(1, "a.b", "c", "r", {}), 2: Relation(2, "a", "b.c", "r", {})}
+    snapshot = Catalog("shop", "production", 15, 1, both, {}, {})
+    request = Request(who("root"), "shop", (Access(Action.READ, 1, "a.b.c"),), {})
+
+    assert starter().decide(request, snapshot, now=NOW).reasons[0].rule == "unknown-resource"
+
+
 def test_a_statement_that_names_no_access_is_denied() -> None:
     assert decide(starter(), who("root"), ()).effect is Effect.DENY
 

@@ -69,7 +69,7 @@ def test_a_policy_without_id_is_named_after_its_file_and_number() -> None:
         '@id("no-permit") permit (principal, action, resource);',
         "permit (principal == ?principal, action, resource);",
         'permit (principal in Grop::"x", action, resource);',
-        "permit (principal, action, resource) when { context.purpose == \"x\" };",
+        'permit (principal, action, resource) when { context.purpose == "x" };',
         'forbid (principal, action == Action::"read", resource == Column::"public.people.ssn");',
     ],
 )  # fmt: skip

@@ -332,6 +332,8 @@ def _free(c: _Column) -> Guess | None:
 
 def _rest(c: _Column) -> Guess:
     """What is harmless by its last or only words; else unknown."""
+    if c.last in w.HOLDS_ANYTHING:
+        return UNKNOWN
     if c.last in w.ID or c.words[0] == "id":
         return _said("none", LIKELY)
     meaningful = [word for word in c.words if not word.isdigit()]

@@ -60,14 +60,14 @@ def form_of(type_name: str, type_kind: str = "") -> Form:
     """The form of a type.
 
     Args:
-        type_name: as format_type prints it, such as `character varying(40)` or `text[]`.
+        type_name: as format_type prints it, such as `character varying(40)` or `text[]`, or pg_type.typname (`_text`).
         type_kind: pg_type.typtype where known: `e` enum, `r` and `m` range.
     """
     if type_kind == "e":
         return Form.ENUM
     bare = " ".join(_MODIFIER.sub("", type_name).lower().split())
-    if bare.endswith(("[]", " array")):
-        inner = form_of(bare.removesuffix("[]").removesuffix(" array").strip("[] "))
+    if bare.endswith(("[]", " array")) or (bare.startswith("_") and bare[1:] in _FORMS):
+        inner = form_of(bare.removesuffix("[]").removesuffix(" array").strip("[] ").removeprefix("_"))
         return (
             inner
             if inner in {Form.NUMBER, Form.MOMENT, Form.BOOLEAN, Form.UUID, Form.NETWORK, Form.MAC}

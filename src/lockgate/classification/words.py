@@ -222,6 +222,10 @@ ABOUT_CASES = _words("""
 """)
 """Things whose description is written about somebody or something that happened."""
 
+HOLDS_ANYTHING = _words(
+    "value data payload raw blob info xml log input output args argument wert daten valeur valor valore dump"
+)
+
 BENIGN = _words("""
     status state type kind category code currency language lang sku slug color colour size unit role locale timezone tz country
     region city town county province continent territory url uri link website homepage web path mime format version model make

@@ -47,7 +47,8 @@ def label_all(catalog: Catalog, definitions: dict[int, Analysis]) -> list[tuple[
         for column in relation.columns.values():
             kind = catalog.types.get(column.type_oid)
             labels[ColumnRef(relation.oid, column.attnum)] = classify(
-                relation.schema, relation.name, column.name, kind.name if kind else "text", table_columns=names
+                relation.schema, relation.name, column.name, kind.name if kind else "text", table_columns=names,
+                type_kind=kind.kind if kind else "",
             )
     # A view over a view needs its source's labels first; each round settles one more layer.
     for _ in range(8):

@@ -18,6 +18,7 @@ from lockgate.config.settings import (
     DatabaseSettings,
     FileSettings,
     GatewaySettings,
+    LedgerSettings,
     LimitSettings,
     MaskingSettings,
     Settings,
@@ -151,6 +152,7 @@ def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]]) -> Settin
             catalog_seconds=_typed(analysis["catalog_seconds"], float),
         ),
         masking=MaskingSettings(epoch=_typed(draft.sections["masking"]["epoch"], int)),
+        ledger=LedgerSettings(unsafe_skip_sync=_typed(draft.sections["ledger"]["unsafe_skip_sync"], bool)),
         files=FileSettings(**{name: _typed(value, Path) for name, value in files.items()}),
         databases=tuple(_database(v, s) for v, s in zip(draft.databases, secrets, strict=True)),
     )

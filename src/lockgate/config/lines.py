@@ -50,6 +50,8 @@ def locate(text: str) -> dict[Path, int]:
     found: dict[Path, int] = {}
     for number, path, _ in scan(text):
         found.setdefault(path, number)
+        if path and isinstance(path[-1], int):
+            found.setdefault(path[:-1], number)
     return found
 
 

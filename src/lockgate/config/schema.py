@@ -196,6 +196,15 @@ MASKING = (
     ),
 )
 
+LEDGER = (
+    Key(
+        "unsafe_skip_sync",
+        Form.BOOLEAN,
+        "Do not sync the ledger: a crash may lose evidence of answers that were shown. For benchmarks only.",
+        default=False,
+    ),
+)
+
 FILES = (
     Key("principals", Form.PATH, "File of principals.", default="principals.toml"),
     Key("catalog", Form.PATH, "File of labels.", default="catalog.toml"),
@@ -232,6 +241,7 @@ DATABASE = (
 )
 
 SECTIONS: dict[str, tuple[Key, ...]] = {
-    "gateway": GATEWAY, "limits": LIMITS, "analysis": ANALYSIS, "masking": MASKING, "files": FILES,
+    "gateway": GATEWAY, "limits": LIMITS, "analysis": ANALYSIS, "masking": MASKING, "ledger": LEDGER,
+    "files": FILES,
 }  # fmt: skip
 """Tables of the file; `[[database]]` repeats and is declared by `DATABASE`."""

@@ -69,6 +69,13 @@ class MaskingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """Section `[ledger]`."""
+
+    unsafe_skip_sync: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FileSettings:
     """Section `[files]`: where the other files are, as absolute paths."""
 
@@ -108,6 +115,7 @@ class Settings:
     limits: LimitSettings
     analysis: AnalysisSettings
     masking: MaskingSettings
+    ledger: LedgerSettings
     files: FileSettings
     databases: tuple[DatabaseSettings, ...]
 

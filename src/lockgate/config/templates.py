@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lockgate.config.lines import text_value
-from lockgate.config.schema import ANALYSIS, DATABASE, FILES, GATEWAY, LIMITS, MASKING, Form, Key
+from lockgate.config.schema import ANALYSIS, DATABASE, FILES, GATEWAY, LEDGER, LIMITS, MASKING, Form, Key
 from lockgate.model.identity import Principal
 
 _WORDS = {
@@ -18,6 +18,7 @@ _WORDS = {
     "limits": "Sizes in bytes, times in seconds.",
     "analysis": "Connections that ask the database what a statement means; they see no data.",
     "masking": "Pseudonyms.",
+    "ledger": "The record.",
     "files": "The other files; relative paths start at this file's folder.",
 }
 
@@ -77,6 +78,7 @@ def render_settings(
         ("limits", LIMITS),
         ("analysis", ANALYSIS),
         ("masking", MASKING),
+        ("ledger", LEDGER),
         ("files", FILES),
     )
     parts = ["# Lockgate. Every key is described in docs/reference/configuration.md; lines with `#` show defaults.", ""]
@@ -130,7 +132,7 @@ def render_reference() -> str:
     """The tables of `docs/reference/configuration.md`, from the same declarations that check the file."""
     sections = (
         ("[gateway]", GATEWAY), ("[limits]", LIMITS), ("[analysis]", ANALYSIS), ("[masking]", MASKING),
-        ("[files]", FILES), ("[[database]]", DATABASE),
+        ("[ledger]", LEDGER), ("[files]", FILES), ("[[database]]", DATABASE),
     )  # fmt: skip
     parts: list[str] = []
     for title, keys in sections:

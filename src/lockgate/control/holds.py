@@ -32,6 +32,8 @@ class Waiting:
     environment: str
     statement: str
     facts: Mapping[str, object]
+    accesses: tuple[Access, ...]
+    context: Mapping[str, object]
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -51,7 +53,7 @@ class Holds:
         self._number = 0
 
     def open(self, *, identity: Identity, database: str, environment: str, statement: str, digest: str, groups: tuple[str, ...],
-             facts: Mapping[str, object]) -> tuple[str, datetime]:  # fmt: skip
+             facts: Mapping[str, object], accesses: tuple[Access, ...], context: Mapping[str, object]) -> tuple[str, datetime]:  # fmt: skip
         """Open a request; returns its number and when it expires."""
         self._number += 1
         number = str(self._number)
@@ -60,7 +62,7 @@ class Holds:
             number, requester=[p.name for p in identity.chain], binding=bytes.fromhex(digest), database=database, hold_groups=groups,
             rows_max=None, created_at=now, expires_at=now + timedelta(seconds=self._seconds),
         )  # fmt: skip
-        self._waiting[number] = Waiting(request, identity, environment, visible(statement), facts)
+        self._waiting[number] = Waiting(request, identity, environment, visible(statement), facts, accesses, context)
         self._record({"kind": "admin", "event": "request-opened", "request": number, "principal": identity.principal.name,
                       "database": database, "digest": digest})  # fmt: skip
         return number, request.expires_at
@@ -104,7 +106,8 @@ class Holds:
             raise RequestRefusedError("unknown-request", "there is no request with this number waiting")
         if approver.on_behalf_of is not None:
             raise CredentialRejectedError("a delegated credential cannot decide requests")
-        asked = Request(waiting.identity, waiting.request.database, (Access(Action.APPROVE, 0, ""),), {})
+        accesses = tuple(Access(Action.APPROVE, a.relation, a.name) for a in waiting.accesses)
+        asked = Request(waiting.identity, waiting.request.database, tuple(dict.fromkeys(accesses)), {"statement": dict(waiting.context)})
         decision = self._may_approve(approver.principal, asked, waiting.request.hold_groups)
         if decision.effect is not Effect.PERMIT:
             reason = decision.reasons[0]

@@ -32,7 +32,7 @@ def time_text(moment: datetime) -> str:
     """An aware datetime as ISO 8601 UTC with microseconds, the only form an entry's `time` may have."""
     if moment.tzinfo is None:
         raise LedgerError("an entry's time needs a time zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _check(fields: Mapping[str, object]) -> None:

@@ -222,16 +222,14 @@ class Engine:
         )
 
     def _group(self, labelled: Sequence[LabelledColumn]) -> dict[tuple[str, str], list[LabelledColumn]]:
-        """Columns that no policy can tell apart, by (what policies name, label)."""
+        """Columns that no policy can tell apart, by (smallest thing around them that a policy names, label)."""
         names = self._policies.names
         grouped: dict[tuple[str, str], list[LabelledColumn]] = {}
         for item in labelled:
-            if "Column" in names:
-                scope = item.uid.id
-            elif "Table" in names:
-                scope = item.relation.qualified_name
-            else:
-                scope = item.relation.schema if "Schema" in names else ""
+            around = (
+                ("Column", item.uid.id), ("Table", item.relation.qualified_name), ("Schema", item.relation.schema)
+            )  # fmt: skip
+            scope = next((f"{kind}::{name}" for kind, name in around if (kind, name) in names), "")
             grouped.setdefault((scope, item.label), []).append(item)
         return grouped
 

@@ -71,8 +71,12 @@ class Places:
         self._tables: dict[str, set[str]] = {}
         self._schemas: dict[str, set[str]] = {}
         self._all: set[str] = set()
+        self._schema_of: dict[str, str] = {}
+        self._ambiguous: set[str] = set()
         for relation in catalog.relations.values():
             found = self._tables.setdefault(relation.qualified_name, set())
+            if self._schema_of.setdefault(relation.qualified_name, relation.schema) != relation.schema:
+                self._ambiguous.add(relation.qualified_name)
             for column in relation.columns.values():
                 for label in labels_of(column):
                     found.add(label)
@@ -82,12 +86,15 @@ class Places:
             self._all |= found
 
     def resource(self, oid: int, name: str) -> Uid | None:
-        """The entity of an access: its table, or the database for 0; None when the snapshot does not know the relation."""
+        """The entity of an access: its table, or the database for 0; None when the snapshot does not know the relation.
+
+        Also None when dots inside names give two relations one name (`"a.b".c` and `a."b.c"`): policies could not tell them apart.
+        """
         if oid == 0:
             return self.database
         relation = self.catalog.relations.get(oid)
         if relation is not None:
-            return Uid("Table", relation.qualified_name)
+            return None if relation.qualified_name in self._ambiguous else Uid("Table", relation.qualified_name)
         return Uid("Table", name) if oid < FIRST_USER_OID and "." in name else None
 
     def above(self, resources: Iterable[Uid]) -> list[dict[str, object]]:
@@ -99,7 +106,7 @@ class Places:
         }
         for uid in resources:
             if uid.type == "Table":
-                schema = Uid("Schema", self._schema_of(uid.id))
+                schema = Uid("Schema", self._schema_of.get(uid.id, uid.id.partition(".")[0]))
                 found[uid] = _entity(uid, schema, labels=sorted(self._tables.get(uid.id, ())))
             else:
                 schema = uid
@@ -116,13 +123,6 @@ class Places:
             tables.add(table)
             entities.append(_entity(item.uid, table, labels=[item.label]))
         return entities + self.above(sorted(tables))
-
-    def _schema_of(self, qualified: str) -> str:
-        """The schema part: of a known table its own, else what stands before the first dot."""
-        for schema in self._schemas:
-            if qualified.startswith(f"{schema}.") and qualified in self._tables:
-                return schema
-        return qualified.partition(".")[0]
 
 
 def handle(entities: Sequence[dict[str, object]], schema: cedarpy.Schema) -> cedarpy.Entities:

@@ -64,7 +64,7 @@ class PolicySet:
         handle: Cedar's own parsed set.
         reads: context keys that some policy reads.
         reads_for_unmask: the same for policies that may decide `unmask`.
-        names: entity types of which some policy names one by id (`Table::"public.orders"` -> `Table`).
+        names: (type, id) of every entity that some policy names, such as (`Table`, `public.orders`).
     """
 
     policies: Mapping[str, Policy]
@@ -72,7 +72,7 @@ class PolicySet:
     handle: cedarpy.PolicySet
     reads: frozenset[str]
     reads_for_unmask: frozenset[str]
-    names: frozenset[str]
+    names: frozenset[tuple[str, str]]
 
     @property
     def reads_time(self) -> bool:
@@ -107,7 +107,7 @@ class PolicySet:
             handle=handle,
             reads=_context_reads(bodies),
             reads_for_unmask=_context_reads([b for b in bodies if _may_decide(b, "unmask")]),
-            names=frozenset(_named_types(bodies)),
+            names=frozenset(_named(bodies)),
         )
 
 
@@ -217,11 +217,11 @@ def _context_reads(bodies: list[Mapping[str, object]]) -> frozenset[str]:
     return frozenset(reads) if touched == uses else frozenset(CONTEXT_KEYS)
 
 
-def _named_types(bodies: list[Mapping[str, object]]) -> Iterator[str]:
+def _named(bodies: list[Mapping[str, object]]) -> Iterator[tuple[str, str]]:
     for node in _walk(bodies):
-        kind = node.get("type")
-        if isinstance(kind, str) and "id" in node:
-            yield kind
+        kind, name = node.get("type"), node.get("id")
+        if isinstance(kind, str) and isinstance(name, str):
+            yield kind, name
 
 
 def _may_decide(body: Mapping[str, object], action: str) -> bool:

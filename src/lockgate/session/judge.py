@@ -9,7 +9,7 @@ Source: architecture section 3, steps 4 and 5; masking.md 2.3.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lockgate.errors import RefusedStatementError
@@ -91,6 +91,7 @@ class Verdict:
     rule: str = ""
     sentence: str = ""
     hint: str = ""
+    context: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def effect(self) -> str:
@@ -106,11 +107,16 @@ def judge(parsed: Parsed, analysis: Analysis, ask: Ask, *, plan: Plan | None = N
     Args:
         plan: the plan of a cursor or prepared statement that this statement reads from, made when that was judged.
     """
-    decision = ask.engine.decide(
-        Request(ask.identity, ask.database, _accesses(parsed, analysis), _context(parsed, analysis, ask)),
-        ask.catalog,
-        now=ask.now,
-    )
+    context = _context(parsed, analysis, ask)
+    request = Request(ask.identity, ask.database, _accesses(parsed, analysis), context)
+    decision = ask.engine.decide(request, ask.catalog, now=ask.now)
+    if decision.effect is Effect.HOLD:
+        facts = context["statement"]
+        return replace(_judged(parsed, analysis, ask, decision, plan), context=facts if isinstance(facts, Mapping) else {})
+    return _judged(parsed, analysis, ask, decision, plan)
+
+
+def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, plan: Plan | None) -> Verdict:
     if decision.effect is Effect.DENY:
         reason = decision.reasons[0]
         return Verdict(parsed, analysis, decision, sqlstate="42501", rule=reason.rule, sentence=reason.sentence,

@@ -15,6 +15,7 @@ from lockgate.masking.pseudonyms import PseudonymPool
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
+from lockgate.model.statement import Access
 from lockgate.policy.engine import Engine
 
 
@@ -54,7 +55,7 @@ class Holds(Protocol):
     """Held statements, as the session opens them."""
 
     def open(self, *, identity: Identity, database: str, environment: str, statement: str, digest: str, groups: tuple[str, ...],
-             facts: Mapping[str, object]) -> tuple[str, datetime]:  # fmt: skip
+             facts: Mapping[str, object], accesses: tuple[Access, ...], context: Mapping[str, object]) -> tuple[str, datetime]:  # fmt: skip
         """Open a request; returns its number and when it expires."""
         ...
 

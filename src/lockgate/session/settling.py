@@ -53,6 +53,7 @@ class Settling(SessionState):
             digest=texts.digest(self.identity, self.around.database, text, parameters, self.around.catalog.generation),
             groups=held.decision.hold_groups,
             facts={"kind": held.parsed.kind.value, "tables": [t for _, t in held.parsed.tables], "rule": held.decision.reasons[0].rule},
+            accesses=held.analysis.accesses, context=held.context,
         )  # fmt: skip
         self.to_client.append(
             be.notice("01000", texts.held(request, expires), hint=f"lockgate request approve {request}")

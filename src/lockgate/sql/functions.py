@@ -81,7 +81,7 @@ HARMLESS_VOLATILE: frozenset[str] = frozenset(
     {
         "random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp", "timeofday",
         "statement_timestamp", "transaction_timestamp", "pg_is_in_recovery", "pg_backend_pid", "pg_jit_available",
-        "pg_is_wal_replay_paused",
+        "pg_is_wal_replay_paused", "pg_partition_ancestors", "pg_partition_tree", "pg_partition_root",
     }
 )  # fmt: skip
 """Volatile built-ins that neither change nor show anything stored."""

@@ -150,33 +150,22 @@ def _stripped(message: Message) -> bytes:
             name = descriptor.name
             if "location" in name or name.endswith(("list_start", "list_end")) or name == "stmt_len":
                 part.ClearField(name)
-    return copy.SerializeToString(deterministic=True)
+    return bytes(copy.SerializeToString(deterministic=True))
 
 
 def _constant(node: pb.Node) -> str | None:
     """Text of a plain constant; None for anything else."""
     kind = node.WhichOneof("node")
     if kind == "a_const":
-        value = node.a_const
-        which = value.WhichOneof("val")
-        if value.isnull or which is None:
+        if node.a_const.isnull:
             return None
-        if which == "ival":
-            return str(value.ival.ival)
-        if which == "fval":
-            return value.fval.fval
-        if which == "boolval":
-            return "true" if value.boolval.boolval else "false"
-        return value.sval.sval if which == "sval" else None
-    if kind == "string":
-        return node.string.sval
-    if kind == "integer":
-        return str(node.integer.ival)
-    if kind == "float":
-        return node.float.fval
-    if kind == "boolean":
-        return "true" if node.boolean.boolval else "false"
-    return None
+        kind = {"ival": "integer", "fval": "float", "boolval": "boolean", "sval": "string"}.get(node.a_const.WhichOneof("val") or "")
+        value = node.a_const
+        integer, number, flag, text = value.ival.ival, value.fval.fval, value.boolval.boolval, value.sval.sval
+    else:
+        integer, number, flag, text = node.integer.ival, node.float.fval, node.boolean.boolval, node.string.sval
+    texts = {"string": str(text), "integer": str(integer), "float": str(number), "boolean": "true" if flag else "false"}
+    return texts.get(kind or "")
 
 
 def _is_on(value: str | None) -> bool:

@@ -42,8 +42,8 @@ class Queries(Writes):
         scope = Scope(node, parent, level, node.nodes("rtable"), node.nodes("targetList"))
         if node.flag("hasRowSecurity"):
             self.hide("row security", "its filter depends on who asks")
-        for common in node.nodes("cteList"):
-            scope.commons[common.text("ctename")] = Common(common, scope)
+        for item in node.nodes("cteList"):
+            scope.commons[item.text("ctename")] = Common(item, scope)
         self._note_entries(scope)
         operations = node.node("setOperations")
         if operations is not None:
@@ -58,7 +58,7 @@ class Queries(Writes):
             self.write(scope, command)
             outputs = tuple(t for t in node.nodes("returningList") if not t.flag("resjunk"))
         self._locks(scope)
-        result = Yield(scope, len(outputs), lambda number: self._output(outputs[number - 1], number, scope))
+        result = Yield(scope, len(outputs), lambda number: self.expression(outputs[number - 1].need("expr"), scope, VALUE))
         self._read_targets(result, outputs, scope, lazy=lazy and command == SELECT)
         for common in scope.commons.values():
             self._common(common)
@@ -67,17 +67,6 @@ class Queries(Writes):
     def subquery(self, node: Node, scope: Scope) -> Yield:
         """A query inside an expression."""
         return self.query(node, scope)
-
-    def _output(self, target: Node, number: int, scope: Scope) -> Val:
-        if scope.arms is not None:
-            found = self.expression(target.need("expr"), scope, VALUE)
-            return found if target.need("expr").tag != "VAR" else self._arm(scope, number, found)
-        return self.expression(target.need("expr"), scope, VALUE)
-
-    @staticmethod
-    def _arm(scope: Scope, number: int, found: Val) -> Val:
-        arms = scope.arms or []
-        return merge([found, arms[number - 1]]) if number <= len(arms) else found
 
     def _read_targets(self, result: Yield, outputs: tuple[Node, ...], scope: Scope, *, lazy: bool) -> None:
         node = scope.node
@@ -222,7 +211,7 @@ class Queries(Writes):
             scope.scanned.add(number)
             self._scan(entry, scope)
         elif kind == _SUBQUERY:
-            scope.entries[number] = self.query(entry.need("subquery"), scope, lazy=scope.arms is None and not self._in_arms(scope))
+            scope.entries[number] = self.query(entry.need("subquery"), scope, lazy=scope.node.get("setOperations") is None)
             self.levels[scope.level].feeds.add(scope.entries[number].scope.level)
         elif kind == _FUNCTION:
             parts = [f.need("funcexpr") for f in entry.nodes("functions")]
@@ -235,10 +224,6 @@ class Queries(Writes):
             scope.entries[number] = self._reference(entry, scope)
         elif kind == _TUPLESTORE:
             refuse("tree-range", "a transition table cannot be judged")
-
-    @staticmethod
-    def _in_arms(scope: Scope) -> bool:
-        return scope.node.get("setOperations") is not None
 
     def _scan(self, entry: Node, scope: Scope) -> None:
         oid = entry.integer("relid")

@@ -7,11 +7,7 @@ Source: PostgreSQL 14 to 18, outfuncs.c and the node headers; older versions pri
 
 from __future__ import annotations
 
-_SHORT_TAGS: dict[str, str] = {
-}  # fmt: skip
-"""Tags that older versions shorten, and their full names."""
-
-FIELDS: dict[str, str] = {
+_FIELDS: dict[str, str] = {
     "QUERY": (
         "commandType querySource canSetTag utilityStmt resultRelation hasAggs hasWindowFuncs hasTargetSRFs "
         "hasSubLinks hasDistinctOn hasRecursive hasModifyingCTE hasForUpdate hasRowSecurity hasGroupRTE isReturn "
@@ -94,14 +90,12 @@ FIELDS: dict[str, str] = {
     "ARRAYCOERCEEXPR": "arg elemexpr resulttype resulttypmod resultcollid coerceformat location",
     "CONVERTROWTYPEEXPR": "arg resulttype convertformat location",
     "COLLATEEXPR": "arg collOid location",
-    "CASE": "casetype casecollid arg args defresult location",
     "CASEEXPR": "casetype casecollid arg args defresult location",
     "CASEWHEN": "expr result location",
     "CASETESTEXPR": "typeId typeMod collation",
     "ARRAYEXPR": "array_typeid array_collid element_typeid elements multidims list_start list_end location",
     "ROWEXPR": "args row_typeid row_format colnames location",
     "ROWCOMPAREEXPR": "cmptype rctype opnos opfamilies inputcollids largs rargs",
-    "COALESCE": "coalescetype coalescecollid args location",
     "COALESCEEXPR": "coalescetype coalescecollid args location",
     "MINMAXEXPR": "minmaxtype minmaxcollid inputcollid op args location",
     "SQLVALUEFUNCTION": "op type typmod location",

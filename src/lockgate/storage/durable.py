@@ -36,17 +36,21 @@ class Folders:
         if path in self._durable:
             return
         self._files.mkdir(path)
-        self._files.fsync_dir(
-            dirname(path) or "."
-        )  # also when it was there: an earlier sync of its name may have failed
+        # Also when it was there: an earlier sync of its name may have failed.
+        self._files.fsync_dir(dirname(path) or ".")
         self._durable.add(path)
 
 
 def write_synced(files: Files, path: str, stored: bytes) -> None:
-    """Write a file and make its bytes durable; its name is not durable yet."""
+    """Write a new file and make its bytes durable; its name is not durable yet.
+
+    What an earlier attempt left under the name is removed, never written again: its sync may have failed, or the file may
+    already have its final name as well.
+    """
+    with suppress(FileNotFoundError):
+        files.unlink(path)
     handle = files.open_append(path)
     try:
-        files.truncate(handle, 0)
         files.write(handle, stored, 0)
         files.fdatasync(handle)
     finally:

@@ -158,3 +158,13 @@ class RealFiles:
     def rmdir(self, path: str) -> None:
         """Remove an empty folder."""
         Path(path).rmdir()
+
+
+class UnsyncedFiles(RealFiles):
+    """Real files without sync, for a benchmark that asks what sync costs; a crash loses evidence."""
+
+    def fdatasync(self, handle: int) -> None:
+        """Do nothing."""
+
+    def fsync_dir(self, path: str) -> None:
+        """Do nothing."""

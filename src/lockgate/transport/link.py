@@ -102,7 +102,8 @@ class SessionLink(asyncio.Protocol):
         """The client has nothing more to say; what it asked is still answered."""
         self._eof = True
         self.step()
-        return True
+        # TLS cannot be half closed: there the link ends, as asyncio would warn otherwise.
+        return self._client is not None and self._client.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: what waits for it ends, nothing runs later by surprise."""

@@ -1,0 +1,103 @@
+"""Whether the order or the choice of rows may depend on masked values, and what the gate does about it.
+
+For: following that taint through query levels to the top, and choosing to keep, sort, or refuse.
+Not for: sorting itself (`order`).
+Source: architecture promise 5: row order and choice of rows are part of the client's view.
+"""
+
+from __future__ import annotations
+
+from lockgate.errors import RefusedStatementError
+from lockgate.model.catalog import Catalog, ColumnRef
+from lockgate.model.plan import Order
+from lockgate.model.statement import Analysis, Level
+
+_HINT = "Add an ORDER BY over unmasked columns that leaves no ties, such as the primary key of every table."
+
+
+def order_of(
+    analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int], *, streamed: bool
+) -> tuple[Order, tuple[int, ...]]:
+    """What happens to the order of rows, and the output positions that SORT_TIES keeps.
+
+    Args:
+        unsafe: relations whose stored order is known to depend on masked values.
+        streamed: rows leave before all are there, so that they cannot be sorted.
+
+    Raises:
+        RefusedStatementError: masked values would choose rows, or an order that cannot be repaired.
+    """
+    if not analysis.levels:
+        return Order.KEEP, ()
+    reasons = _taints(analysis.levels, catalog, masked, unsafe)
+    for level, reason in zip(analysis.levels, reasons, strict=True):
+        if reason and level.order_sensitive:
+            raise RefusedStatementError(
+                "row-choice", f"`{level.order_sensitive[0]}` would depend on the order of rows, which depends on {reason}, masked for you",
+                hint=_HINT,
+            )  # fmt: skip
+    top, reason = analysis.levels[0], reasons[0]
+    if not reason or top.single_row or top.total or not analysis.outputs:
+        return Order.KEEP, ()
+    if streamed:
+        raise RefusedStatementError(
+            "row-order", f"fetching rows piece by piece would show their order, which depends on {reason}, masked for you", hint=_HINT
+        )
+    if not top.sort:
+        return Order.SORT, ()
+    ties = tuple(key.output for key in top.sort if key.output is not None)
+    if len(ties) != len(top.sort):
+        raise RefusedStatementError(
+            "row-order", f"rows that tie in ORDER BY would come in an order that depends on {reason}, masked for you",
+            hint="Add the ORDER BY expressions to the select list, or order by a unique key as well.",
+        )  # fmt: skip
+    return Order.SORT_TIES, ties
+
+
+def _taints(levels: tuple[Level, ...], catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]) -> list[str]:
+    """For each level the masked column that its row order may depend on, in words; empty when there is none."""
+    reasons = [_own_taint(level, catalog, masked, unsafe) for level in levels]
+    changed = True
+    while changed:
+        changed = False
+        for at, level in enumerate(levels):
+            if reasons[at]:
+                continue
+            for feed in level.feeds:
+                if reasons[feed] and not levels[feed].single_row and not levels[feed].total:
+                    reasons[at] = reasons[feed]
+                    changed = True
+                    break
+    return reasons
+
+
+def _own_taint(level: Level, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]) -> str:
+    deciding = level.deciding & masked
+    if deciding:
+        return f"`{catalog.column_name(min(deciding))}`"
+    for oid in sorted(level.relations):
+        if oid in unsafe or _is_stored_by(oid, catalog, masked):
+            relation = catalog.relations.get(oid)
+            return f"masked columns of `{relation.qualified_name if relation is not None else oid}`"
+    return ""
+
+
+def _is_stored_by(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
+    """Whether a scan may return rows in an order made of masked values without the statement naming them.
+
+    A table clustered or partitioned by a masked column, or with an index that can be chosen for other columns' sake or for its
+    predicate's, and then yields rows in the order of a masked one.
+    """
+    relation = catalog.relations.get(oid)
+    hidden = {reference.attnum for reference in masked if reference.relation == oid}
+    if relation is None or not hidden:
+        return False
+    if relation.partition_columns & hidden:
+        return True
+    for index in relation.indexes:
+        plain = {column for column in index.columns if column}
+        inside = index.expression_columns if 0 in index.columns else frozenset()
+        keys = plain | inside
+        if keys & hidden and (index.clustered or index.partial or keys - hidden or len(index.columns) > 1):
+            return True
+    return False

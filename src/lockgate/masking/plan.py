@@ -1,0 +1,210 @@
+"""From what a statement does, and what a chain may not see, to a mask plan or a refusal.
+
+For: the one property behind every rule: the client's view does not change when masked values are renamed within their class.
+Equality, counts and NULL tests may be seen; everything else about a masked value is refused, row order and choice of rows included.
+Not for: making masks (`pseudonyms`, `transforms`), sorting (`order`), or reading SQL.
+Source: architecture promise 5; masking.md 2.3.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from lockgate.errors import RefusedStatementError
+from lockgate.masking.order_rules import order_of
+from lockgate.masking.rules import INJECTIVE_LABELS, is_injective, rule_for
+from lockgate.model.catalog import Catalog, Column, ColumnRef
+from lockgate.model.decision import Clearance
+from lockgate.model.plan import ColumnPlan, Disposition, Plan
+from lockgate.model.statement import Analysis, Kind, Output, Use, UseKind
+
+_TELLING = {UseKind.TRANSFORM, UseKind.CONTROL}
+_NUMERIC = 1700
+
+
+def make_plan(
+    analysis: Analysis,
+    *,
+    catalog: Catalog,
+    clearance: Clearance,
+    row_limited: bool,
+    explain: bool = False,
+    cursor: bool = False,
+    unsafe_order: frozenset[int] = frozenset(),
+) -> Plan:
+    """How the answer of an analysed statement is treated.
+
+    Args:
+        clearance: the columns that the chain may not see.
+        row_limited: the client asked for fewer rows than there may be (Execute with a row count).
+        explain: the plan of the statement is shown, not its rows.
+        cursor: rows are fetched piece by piece, so they cannot be sorted first.
+        unsafe_order: relations whose stored order may depend on masked values, known from outside.
+
+    Raises:
+        RefusedStatementError: the answer would tell more about masked values than which are equal.
+    """
+    judge = _Judge(analysis, catalog, clearance.masked)
+    if clearance.complete:
+        return Plan(columns=judge.columns())
+    judge.refuse_opaque()
+    if explain:
+        judge.refuse_explain()
+    judge.refuse_writes()
+    for use in analysis.uses:
+        judge.refuse_use(use)
+    columns = judge.columns()
+    order, ties = order_of(analysis, catalog, clearance.masked, unsafe_order, streamed=row_limited or cursor)
+    labelled = {reference.relation for reference in clearance.masked}
+    return Plan(
+        columns=columns,
+        masks=any(column.disposition is Disposition.MASKED for column in columns),
+        touches_labelled=any(oid in labelled for oid in analysis.relations) or bool(analysis.reads & clearance.masked),
+        order=order,
+        tie_columns=ties,
+    )
+
+
+class _Judge:
+    """The rules, one method each."""
+
+    def __init__(self, analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]) -> None:
+        self._analysis = analysis
+        self._catalog = catalog
+        self._masked = masked
+
+    # words
+
+    def _name(self, references: frozenset[ColumnRef]) -> str:
+        return self._catalog.column_name(min(references))
+
+    def _label(self, reference: ColumnRef) -> str:
+        column = self._catalog.column(reference)
+        return column.label if column is not None else "unknown"
+
+    def _refuse(self, reason: str, references: frozenset[ColumnRef], sentence: str, hint: str) -> NoReturn:
+        label = self._label(min(references))
+        raise RefusedStatementError(
+            reason, f"`{self._name(references)}` is masked for you and {sentence}", hint=f"{hint}, or ask for `unmask` on {label}."
+        )
+
+    # the statement as a whole
+
+    def refuse_opaque(self) -> None:
+        """What cannot be seen into may read anything."""
+        if self._analysis.opaque:
+            part = self._analysis.opaque[0]
+            raise RefusedStatementError(
+                "opaque", f"`{part.what}` cannot be seen into: {part.why}",
+                hint="It is refused for principals who see masked data; leave it out, or ask for `unmask` on this database.",
+            )  # fmt: skip
+
+    def refuse_explain(self) -> None:
+        """Plans show estimates and, when run, counts that come from real values."""
+        used = frozenset(r for use in self._analysis.uses for r in use.columns & self._masked)
+        if used:
+            self._refuse("explain", used, "EXPLAIN would show facts about its values", "Leave it out of the statement")
+
+    def refuse_writes(self) -> None:
+        """A write must not read, test or set masked values."""
+        analysis = self._analysis
+        writing = bool(analysis.writes) or analysis.kind is Kind.CREATE_TABLE_AS
+        for use in analysis.uses:
+            masked = use.columns & self._masked
+            if use.kind is UseKind.WRITE_TARGET and masked:
+                self._refuse("write-target", masked, "writing it would let you choose its values", "Leave it out of the columns")
+            if use.kind is UseKind.WRITE_SOURCE and masked:
+                self._refuse("write-source", masked, "writing it elsewhere would take its values out of their class", "Leave it out")
+            if writing and masked and use.kind is not UseKind.OUTPUT:
+                self._refuse("write-predicate", masked, f"`{use.detail}` in a write would act on its real values",
+                             "Choose the rows by other columns")  # fmt: skip
+
+    # uses
+
+    def refuse_use(self, use: Use) -> None:
+        """One use of columns' values."""
+        masked = use.columns & self._masked
+        if not masked:
+            return
+        if use.kind in _TELLING:
+            what = "show something of its value" if use.kind is UseKind.TRANSFORM else "let its value decide the answer"
+            self._refuse(use.kind.value, masked, f"`{use.detail}` would {what}", "Select it plainly")
+        if use.kind not in (UseKind.EQUAL, UseKind.GROUP):
+            return
+        label = self._label(min(masked))
+        if use.literal:
+            self._refuse("compared-with-constant", masked, f"`{use.detail}` with a constant or computed value is refused here",
+                         f"Compare it with another column of class {label}")  # fmt: skip
+        if masked != use.columns:
+            self._refuse("mixed-columns", masked, f"`{use.detail}` mixes it with `{self._name(use.columns - masked)}`, which is not",
+                         f"Use columns of class {label} only")  # fmt: skip
+        if len({self._label(r) for r in masked}) != 1:
+            self._refuse("mixed-classes", masked, f"`{use.detail}` mixes classes that have different masks",
+                         f"Use columns of class {label} only")  # fmt: skip
+        rigid = frozenset(r for r in masked if not self._has_injective_mask(r))
+        if rigid:
+            self._refuse("not-comparable", rigid, f"`{use.detail}` would show which values are equal, which its mask hides",
+                         "Select it without grouping or comparing it")  # fmt: skip
+
+    def _has_injective_mask(self, reference: ColumnRef) -> bool:
+        column = self._catalog.column(reference)
+        if column is None or column.label not in INJECTIVE_LABELS or column.json_labels or self._is_array(column.type_oid):
+            return False
+        if column.type_oid == _NUMERIC and column.type_mod < 0:
+            return False
+        return is_injective(rule_for(column.label, column.type_oid, self._catalog))
+
+    def _is_array(self, type_oid: int) -> bool:
+        """Arrays, domains over arrays, and types that the snapshot does not know."""
+        for _ in range(16):
+            known = self._catalog.types.get(type_oid)
+            if known is None or known.category == "A" or known.kind in ("c", "r", "m"):
+                return True
+            if known.kind != "d" or not known.base:
+                return False
+            type_oid = known.base
+        return True
+
+    # outputs
+
+    def columns(self) -> tuple[ColumnPlan, ...]:
+        """One plan per output; none when nothing labelled reaches an output."""
+        plans = tuple(self._column(output) for output in self._analysis.outputs)
+        labelled = any(plan.label != "none" or plan.disposition is Disposition.MASKED for plan in plans)
+        return plans if labelled else ()
+
+    def _column(self, output: Output) -> ColumnPlan:
+        masked = output.sources & self._masked
+        if not masked:
+            return self._clear(output)
+        if not output.plain:
+            self._refuse("transform", masked, f"the output `{output.name}` is computed from it", "Select it plainly")
+        if output.literal or masked != output.sources:
+            self._refuse("mixed-output", masked, f"the output `{output.name}` mixes it with other values", "Select it in a column of its own")
+        known = [(reference, self._catalog.column(reference)) for reference in sorted(masked)]
+        plans = {self._shape(column, output) for _, column in known}
+        first = known[0][1]
+        if len(plans) != 1 or first is None:
+            self._refuse("mixed-output", masked, f"the output `{output.name}` mixes classes that have different masks",
+                         "Select each class in a column of its own")  # fmt: skip
+        rule = rule_for(first.label, output.type_oid or first.type_oid, self._catalog)
+        return ColumnPlan(
+            output.name, self._catalog.column_name(known[0][0]), first.label, Disposition.MASKED, rule,
+            output.type_oid or first.type_oid, first.json_labels,
+        )  # fmt: skip
+
+    def _shape(self, column: Column | None, output: Output) -> tuple[object, ...]:
+        """What must agree between all columns that may stand in one output."""
+        if column is None:
+            return ()
+        own = rule_for(column.label, column.type_oid, self._catalog)
+        shown = rule_for(column.label, output.type_oid or column.type_oid, self._catalog)
+        return column.label, own, own == shown, column.json_labels
+
+    def _clear(self, output: Output) -> ColumnPlan:
+        columns = [(reference, self._catalog.column(reference)) for reference in sorted(output.sources)]
+        labelled = [(r, c) for r, c in columns if c is not None and (c.label != "none" or c.json_labels)]
+        chosen = (labelled or columns)[:1]
+        name = self._catalog.column_name(chosen[0][0]) if chosen else ""
+        label = labelled[0][1].label if labelled else "none"
+        return ColumnPlan(output.name, name, label, Disposition.CLEAR, "", output.type_oid)

@@ -1,0 +1,93 @@
+"""Stored values, and what can be made of them, looked for in every byte a client receives.
+
+For: pieces of four characters and more of each masked value, forwards and backwards, in any case, digits alone, and its
+encodings and unsalted hashes.
+Not for: other transforms; the comparison of twins finds those. A short piece may stand in a random pseudonym by chance. It
+counts when the twin's answer shows the twin's piece at the same place, or when it is long.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+_PIECE = 4
+_LONG = 11
+_STEP_OF_CODES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A piece of a stored value in an answer; the same piece of the twin's value is in `twin`."""
+
+    where: str
+    transform: str
+    piece: bytes
+    twin: bytes
+
+    @property
+    def long(self) -> bool:
+        """True when chance is out of the question."""
+        return len(self.piece) >= _LONG
+
+
+@dataclass
+class Canaries:
+    """The pieces of all values of one twin; `pairs` are (where, value here, value in the other twin)."""
+
+    pairs: Iterable[tuple[str, str, str]]
+    public: bytes = b""
+    _forms: list[tuple[str, str, bytes, bytes]] = field(default_factory=list)
+    _index: dict[bytes, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        public = {self.public[i : i + _PIECE] for i in range(len(self.public))}
+        for where, value, other in self.pairs:
+            for (name, here, step), (_, there, _) in zip(_forms(value), _forms(other), strict=True):
+                if len(here) != len(there):
+                    continue
+                number = len(self._forms)
+                self._forms.append((where, name, here, there))
+                for start in range(0, len(here) - _PIECE + 1, step):
+                    piece = here[start : start + _PIECE]
+                    if piece != there[start : start + _PIECE] and piece not in public:
+                        self._index.setdefault(piece, []).append((number, start))
+
+    def look(self, data: bytes, own: bytes = b"") -> Iterator[Hit]:
+        """All hits in some bytes; pieces that stand in `own`, what the client sent, do not count."""
+        lowered = data.lower()
+        own = own.lower()
+        for position in range(len(lowered) - _PIECE + 1):
+            places = self._index.get(lowered[position : position + _PIECE])
+            if not places or lowered[position : position + _PIECE] in own:
+                continue
+            for number, start in places:
+                where, name, here, there = self._forms[number]
+                size = _PIECE
+                while here[start + size : start + size + 1] == lowered[position + size : position + size + 1] != b"":
+                    size += 1
+                yield Hit(where, name, here[start : start + size], there[start : start + size])
+
+
+def _forms(value: str) -> Iterator[tuple[str, bytes, int]]:
+    raw = bytes.fromhex(value[2:]) if re.fullmatch(r"\\x(?:[0-9a-f]{2})+", value) else value.encode()
+    text = value.lower().encode()
+    yield "itself", text, 1
+    yield "reversed", value[::-1].lower().encode(), 1
+    digits = re.sub(r"\D", "", value).encode()
+    if len(digits) >= 6 and not text.isdigit():
+        yield "digits", digits, 1
+        yield "digits reversed", digits[::-1], 1
+    for cut in range(3):
+        code = base64.b64encode(raw[cut : len(raw) - (len(raw) - cut) % 3])
+        yield f"base64 from {cut}", code.lower(), _STEP_OF_CODES
+    yield "hexadecimal", raw.hex().encode(), _STEP_OF_CODES
+    if raw != value.encode():
+        yield "raw", raw.lower(), 1
+    for algorithm in ("md5", "sha1", "sha256"):
+        for what, content in (("", raw), (" of lower case", value.lower().encode()), (" of digits", digits)):
+            digest = hashlib.new(algorithm, content).digest()
+            yield algorithm + what, digest.hex().encode(), _STEP_OF_CODES

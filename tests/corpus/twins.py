@@ -1,0 +1,283 @@
+"""Twin databases: the same rows in the same places, but other values in the masked columns.
+
+For: a random bijection per class of values that keeps documented public shape (length, kind of each character, public mail
+domains, calling codes, the year of a date, the Luhn check) and nothing else.
+Not for: gates or clients. Both twins are filled by the same way, row after row, so that their pages are laid out alike.
+"""
+
+from __future__ import annotations
+
+import calendar
+import json
+import random
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+
+from lockgate.masking.numerals import luhn_valid
+from lockgate.masking.words import PUBLIC_MAIL_PROVIDERS, calling_code_length
+
+_ATTEMPTS = 10_000
+_PLAIN = set(string.ascii_letters + string.digits)
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A masked column.
+
+    Args:
+        table: its table, as written in SQL.
+        column: its name.
+        kind: how its values are replaced, see `Bijection`.
+        group: columns of one group share one bijection.
+        keys: for documents: paths whose text is replaced; everything else in them stays.
+    """
+
+    table: str
+    column: str
+    kind: str
+    group: str
+    keys: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One schema with data, and what is masked in it.
+
+    Args:
+        name: short word for reports.
+        setup: SQL that makes and fills it.
+        tables: table -> its unmasked key, in the order in which they can be filled.
+        masked: the masked columns.
+        refresh: materialised views to refresh after filling.
+        policies: policies beside the starter policies.
+        grants: SQL after the roles were made, `{role}` being the session's role.
+        vector: SQL that needs the extension `vector`.
+    """
+
+    name: str
+    setup: str
+    tables: Mapping[str, str]
+    masked: tuple[Masked, ...]
+    refresh: tuple[str, ...] = ()
+    policies: Mapping[str, str] = field(default_factory=dict)
+    watched: str = ""
+
+
+CORPUS_MASKED = (
+    Masked("people", "full_name", "text", "name"),
+    Masked("people", "email", "email", "email"),
+    Masked("people", "ssn", "text", "ssn"),
+    Masked("people", "card", "card", "card"),
+    Masked("people", "dob", "date", "dob"),
+    Masked("people", "address", "text", "address"),
+    Masked("people", "notes", "text", "notes"),
+    Masked("people", "prefs", "json", "prefs", (("phone",), ("contact", "alt"))),
+    Masked("people", "api_key", "text", "api_key"),
+    Masked("people", "secret", "bytes", "secret"),
+    Masked("people", "tags", "array", "tags"),
+    Masked("orders", "ship_to", "text", "address"),
+    Masked("orders", "contact_email", "email", "email"),
+)
+
+CORPUS_POLICY = """\
+@id("bot-writes-orders")
+@reason("the corpus gives its agent this table")
+permit (principal == Agent::"bot", action == Action::"write", resource == Table::"public.orders");
+
+@id("bot-writes-scratch")
+@reason("the corpus gives its agent this schema")
+permit (principal == Agent::"bot", action == Action::"write", resource in Schema::"scratch");
+"""
+
+
+def corpus_world(setup: str) -> World:
+    """The schema at the head of the attack corpus, with a schema `scratch` beside it."""
+    return World(
+        name="corpus",
+        setup=setup + "\nCREATE SCHEMA scratch; CREATE TABLE scratch.sink(id bigint, a text, b text);",
+        tables={"people": "id", "orders": "order_id"},
+        masked=CORPUS_MASKED,
+        refresh=("mv_people",),
+        policies={"40-corpus.cedar": CORPUS_POLICY},
+        watched="SELECT (SELECT md5(string_agg(p::text, '' ORDER BY id)) FROM people p), (SELECT md5(string_agg(o::text, '' ORDER BY"
+        " order_id)) FROM orders o), (SELECT count(*) FROM scratch.sink)",
+    )
+
+
+class Bijection:
+    """Value to value, one-to-one, drawn at random from a seed; the same value always becomes the same."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)
+        self._forward: dict[str, str] = {}
+        self._used: set[str] = set()
+        self._domains: dict[str, str] = {}
+
+    def text(self, value: str) -> str:
+        """Each letter becomes a letter of its case, each digit a digit; everything else stays."""
+        return self._drawn(value, lambda: self._shaped(value))
+
+    def card(self, value: str) -> str:
+        """As `text`, with a right check digit staying right and a wrong one wrong."""
+        digits = re.sub(r"\D", "", value)
+
+        def draw() -> str:
+            for _ in range(_ATTEMPTS):
+                drawn = self._shaped(value)
+                if luhn_valid(re.sub(r"\D", "", drawn)) == luhn_valid(digits):
+                    return drawn
+            raise ValueError("no card number found")
+
+        return self._drawn(value, draw)
+
+    def phone(self, value: str) -> str:
+        """As `text` behind the calling code."""
+        digits = re.sub(r"\D", "", value)
+        kept = calling_code_length(digits) if value.startswith("+") else 0
+        seen = 0
+        for position, letter in enumerate(value):
+            seen += letter.isdigit()
+            if kept and letter.isdigit() and seen == kept:
+                head, rest = value[: position + 1], value[position + 1 :]
+                return self._drawn(value, lambda: head + self._shaped(rest))
+        return self.text(value)
+
+    def email(self, value: str) -> str:
+        """The local part as `text`; domains one-to-one among themselves, those of public providers stay."""
+        local, at, domain = value.rpartition("@")
+        if not at:
+            return self.text(value)
+        return self._drawn(value, lambda: f"{self._shaped(local)}@{self._domain(domain)}")
+
+    def date(self, value: str) -> str:
+        """Another day of the same year; a time behind it stays."""
+        year, rest = int(value[:4]), value[10:]
+
+        def draw() -> str:
+            month = self._random.randint(1, 12)
+            day = self._random.randint(1, calendar.monthrange(year, month)[1])
+            return f"{year:04}-{month:02}-{day:02}{rest}"
+
+        return self._drawn(value, draw)
+
+    def bytes(self, value: str) -> str:
+        """As many random bytes, in PostgreSQL's hexadecimal form."""
+        return self._drawn(value, lambda: "\\x" + self._random.randbytes((len(value) - 2) // 2).hex())
+
+    def array(self, value: str) -> str:
+        """Each element of a one-dimensional array as `text`."""
+        return "{" + ",".join(self.text(part) for part in value.strip("{}").split(",")) + "}" if value != "{}" else value
+
+    def json(self, value: str, keys: Sequence[tuple[str, ...]]) -> str:
+        """The texts under `keys` as `text`."""
+        document = json.loads(value)
+        for path in keys:
+            place = document
+            for key in path[:-1]:
+                place = place.get(key, {}) if isinstance(place, dict) else {}
+            if isinstance(place, dict) and isinstance(place.get(path[-1]), str):
+                place[path[-1]] = self.phone(place[path[-1]])
+        return json.dumps(document)
+
+    def _shaped(self, value: str) -> str:
+        return "".join(self._like(letter) for letter in value)
+
+    def _like(self, letter: str) -> str:
+        if letter.isdigit():
+            return self._random.choice(string.digits)
+        if letter not in _PLAIN and not letter.isalpha():
+            return letter
+        alphabet = string.ascii_uppercase if letter.isupper() else string.ascii_lowercase
+        if letter not in _PLAIN:  # keep the number of bytes: a letter outside ASCII becomes another one
+            alphabet = "ÀÁÂÃÈÉÊ" if letter.isupper() else "àáâãèéê"
+        return self._random.choice(alphabet)
+
+    def _domain(self, domain: str) -> str:
+        if domain in PUBLIC_MAIL_PROVIDERS:
+            return domain
+        if domain not in self._domains:
+            head, dot, top = domain.rpartition(".")
+            taken = {*self._domains, *self._domains.values()}
+            while (drawn := self._shaped(head) + dot + top) in taken:
+                pass
+            self._domains[domain] = drawn
+        return self._domains[domain]
+
+    def _drawn(self, value: str, draw: Callable[[], str]) -> str:
+        if value not in self._forward:
+            for _ in range(_ATTEMPTS):
+                drawn = draw()
+                if drawn != value and drawn not in self._used:
+                    break
+            else:
+                raise ValueError("a class has more values than its shape allows")
+            self._forward[value] = drawn
+            self._used.add(drawn)
+        return self._forward[value]
+
+
+class Replacement:
+    """Bijections for all masked columns of a world."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._columns = {(m.table, m.column): m for m in world.masked}
+        self._bijections = {m.group: Bijection(f"{seed}/{world.name}/{m.group}") for m in world.masked}
+
+    def value(self, table: str, column: str, value: str | None) -> str | None:
+        """The twin's value in one cell."""
+        masked = self._columns.get((table, column))
+        if masked is None or value is None or not value:
+            return value
+        bijection = self._bijections[masked.group]
+        if masked.kind == "json":
+            return bijection.json(value, masked.keys)
+        replaced: str = getattr(bijection, masked.kind)(value)
+        return replaced
+
+
+Values = dict[tuple[str, str], list[str | None]]
+"""(table, column) -> its values in the order of rows, for the masked columns."""
+
+
+def fill(dsn: str, world: World, replacement: Replacement | None) -> Values:
+    """Take all rows out and put them in again in the same order, replaced where asked; returns the masked values."""
+    values: Values = {}
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        kept: dict[str, tuple[list[str], list[list[str | None]]]] = {}
+        for table in world.tables:
+            cursor = connection.execute(f"SELECT * FROM {table} LIMIT 0".encode())
+            columns = [c.name for c in cursor.description or ()]
+            with connection.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT".encode()) as copy:
+                text = b"".join(bytes(part) for part in copy).decode()
+            kept[table] = columns, [[_unescaped(c) for c in line.split("\t")] for line in text.splitlines()]
+        connection.execute(f"TRUNCATE {', '.join(world.tables)}".encode())
+        for table, (columns, rows) in kept.items():
+            if replacement is not None:
+                rows = [[replacement.value(table, c, v) for c, v in zip(columns, row, strict=True)] for row in rows]
+            lines = "".join("\t".join(map(_escaped, row)) + "\n" for row in rows)
+            with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                copy.write(lines.encode())
+            for position, column in enumerate(columns):
+                if any((m.table, m.column) == (table, column) for m in world.masked):
+                    values[table, column] = [row[position] for row in rows]
+        for view in world.refresh:
+            connection.execute(f"REFRESH MATERIALIZED VIEW {view}".encode())
+        connection.execute("VACUUM (FREEZE, ANALYZE)")
+    return values
+
+
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+def _escaped(value: str | None) -> str:
+    return "\\N" if value is None else "".join(_ESCAPES.get(letter, letter) for letter in value)
+
+
+def _unescaped(value: str) -> str | None:
+    if value == "\\N":
+        return None
+    return re.sub(r"\\(.)", lambda m: {"t": "\t", "n": "\n", "r": "\r"}.get(m[1], m[1]), value)
