@@ -54,8 +54,7 @@ class World:
         masked: the masked columns.
         refresh: materialised views to refresh after filling.
         policies: policies beside the starter policies.
-        grants: SQL after the roles were made, `{role}` being the session's role.
-        vector: SQL that needs the extension `vector`.
+        watched: one query whose answer changes with the data.
     """
 
     name: str

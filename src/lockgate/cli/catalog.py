@@ -28,13 +28,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     shown.add_argument("--database", metavar="NAME", help="this database only")
     shown.add_argument("--label", help="this label only")
     shown.add_argument("--json", action="store_true", help="one object a line")
-    shown.set_defaults(run=show)
+    shown.set_defaults(handler=show)
     label = steps.add_parser("label", help="decide what a column holds")
     add_config(label)
     label.add_argument("--database", metavar="NAME", required=True)
     label.add_argument("column", help="schema.table.column, with ->key for a key inside JSON")
     label.add_argument("label", help="one of docs/reference/labels.md")
-    label.set_defaults(run=decide)
+    label.set_defaults(handler=decide)
 
 
 def show(options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser("demo", help="the whole product in a minute, on a real PostgreSQL", epilog=EPILOG,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--keep", action="store_true", help="leave everything running and print psql lines")
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:

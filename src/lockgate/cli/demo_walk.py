@@ -116,6 +116,7 @@ def _title(number: int, text: str) -> None:
 def _ask(demo: Demo, who: str, text: str, database: str = "shop") -> tuple[list[tuple[object, ...]], psycopg.Error | None]:
     say(f"{DIM}{who}@{database}=>{END} {text}")
     with demo.connect(who, database) as client:
+        client.add_notice_handler(lambda notice: say(f"   {DIM}NOTICE: {notice.message_primary}{END}"))
         try:
             cursor = client.execute(text.encode())
         except psycopg.Error as error:

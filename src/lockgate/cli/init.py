@@ -48,7 +48,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--create-roles", action="store_true", help="apply the SQL for the roles instead of only printing it")
     parser.add_argument("--role", metavar="EXISTING", help="use this existing role for sessions")
     parser.add_argument("--name", default="gate", help="name of the gate when the folder is new (default: gate)")
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=run)
 
 
 @dataclass(frozen=True)

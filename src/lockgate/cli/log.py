@@ -47,15 +47,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     search.add_argument("--until", help="the same, exclusive")
     search.add_argument("--limit", type=int, help="the newest so many")
     search.add_argument("--json", action="store_true", help="one object a line")
-    search.set_defaults(run=run_search)
+    search.set_defaults(handler=run_search)
     show = steps.add_parser("show", help="one entry by its index")
     add_config(show)
     show.add_argument("index", type=int)
     show.add_argument("--text", action="store_true", help="decrypt and print the statement's text as well")
-    show.set_defaults(run=run_show)
+    show.set_defaults(handler=run_show)
     verify = steps.add_parser("verify", help="verify signatures, tree, entries, counters with the standalone verifier")
     add_config(verify)
-    verify.set_defaults(run=run_verify)
+    verify.set_defaults(handler=run_verify)
 
 
 def run_search(options: argparse.Namespace) -> int:

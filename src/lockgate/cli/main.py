@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        return int(options.run(options))
+        return int(options.handler(options))
     except ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"lockgate: {problem}\n")

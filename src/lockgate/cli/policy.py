@@ -20,7 +20,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     check = steps.add_parser("check", help="read everything as `serve` would")
     add_config(check)
-    check.set_defaults(run=run)
+    check.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:

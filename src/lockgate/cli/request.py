@@ -36,7 +36,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         if step != "list":
             one.add_argument("id", help="number of the request")
         one.add_argument("--json", action="store_true", help="one object a line")
-        one.set_defaults(run=run)
+        one.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_config(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help="listen here instead of where the configuration says")
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -40,7 +40,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--run", dest="run_id", help="identifier of the run it belongs to")
     parser.add_argument("--on-behalf-of", metavar="PERSON", help="the person an agent or service acts for")
     parser.add_argument("--revoke", metavar="ID", help="revoke the credential with this id instead")
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -210,7 +210,7 @@ FILES = (
     Key("catalog", Form.PATH, "File of labels.", default="catalog.toml"),
     Key("policies", Form.PATH, "Folder of `*.cedar` files.", default="policies"),
     Key("keys", Form.PATH, "Folder of the gate's own keys.", default="keys"),
-    Key("ledger", Form.PATH, "Folder of the ledger.", default="ledger"),
+    Key("ledger", Form.PATH, "Folder of the ledger.", default="log"),
 )
 
 DATABASE = (

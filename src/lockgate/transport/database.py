@@ -27,8 +27,9 @@ from lockgate.model.statement import Analysis, Parsed
 from lockgate.policy.engine import Engine
 from lockgate.session.cache import BoundedCache
 from lockgate.session.wishes import Analyse, Analysed, Failed
-from lockgate.sql.analysis import analyse, analysis_text, analyse_utility
+from lockgate.sql.analysis import analyse
 from lockgate.sql.parse import split_and_parse
+from lockgate.sql.utility import analyse_utility, analysis_text
 from lockgate.transport.catalog_queries import Labels, build_catalog, fingerprint, read_catalog
 from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
 

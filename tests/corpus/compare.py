@@ -1,0 +1,126 @@
+"""Two answers to one case, from twin databases: equal but for the pseudonyms, or a difference in words.
+
+For: the definition of what may not depend on masked values: number and order of rows, unmasked columns, SQLSTATE, texts, tags.
+Not for: looking for values. A cell may differ only by a pair of masks that was seen at the same row and column of both twins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from corpus.client import Answer
+from lockgate.wire.postgres import backend as be
+from lockgate.wire.postgres import tags
+from lockgate.wire.postgres.frames import Frame
+
+_OWN_NUMBERS = re.compile(rb"\b(request|entry)=\S+|(\blockgate_\w+?)_[0-9a-f]{6}(?=_(?:masked|clear|analysis))|\blg:\S+")
+_SILENT = frozenset({tags.PARAMETER_STATUS, tags.BACKEND_KEY_DATA})
+_SHOWN_FIELDS = "SVCMDHPpqWstcdn"
+_MIXED_CELL_BYTES_MAX = 1 << 20
+_SHORTEST_MASK = 4
+
+
+class Pairs:
+    """Masks of the same cell in both twins, learned from a plain reading of each table."""
+
+    def __init__(self) -> None:
+        self._pairs: set[tuple[bytes, bytes]] = set()
+        self._forward: dict[bytes, bytes] = {}
+        self._pattern: re.Pattern[bytes] | None = None
+        self.contradictions: list[str] = []
+
+    def learn(self, column: str, here: bytes, there: bytes, *, injective: bool) -> None:
+        """Remember a pair; masks that should be one-to-one and are not become contradictions."""
+        self._pairs.add((here, there))
+        known = self._forward.setdefault(here, there)
+        if injective and known != there:
+            self.contradictions.append(f"{column}: a mask stands for two masks in the twin")
+        self._pattern = None
+
+    def equal(self, here: bytes | None, there: bytes | None) -> bool:
+        """True when two cells may stand for the same."""
+        if here == there:
+            return True
+        if here is None or there is None:
+            return False
+        here, there = _scrubbed(here), _scrubbed(there)
+        return here == there or (here, there) in self._pairs or self._translated(here) == there
+
+    def _translated(self, text: bytes) -> bytes:
+        if len(text) > _MIXED_CELL_BYTES_MAX:
+            return text
+        if self._pattern is None:
+            known = sorted((k for k, v in self._forward.items() if k != v and len(k) >= _SHORTEST_MASK), key=len)
+            self._pattern = re.compile(b"|".join(map(re.escape, reversed(known))) or rb"(?!)")
+        return self._pattern.sub(lambda m: self._forward[m[0]], text)
+
+
+def _scrubbed(text: bytes) -> bytes:
+    return _OWN_NUMBERS.sub(lambda m: (m[1] or m[2] or b"lg:") + b"*", text)
+
+
+def difference(here: Sequence[Answer], there: Sequence[Answer], pairs: Pairs) -> str | None:
+    """The first difference between two runs of a case, None when there is none."""
+    if len(here) != len(there):
+        return f"{len(here)} answers against {len(there)}"
+    for number, (one, other) in enumerate(zip(here, there, strict=True), 1):
+        found = _answers(_shown(one.frames), _shown(other.frames), pairs)
+        if found is None and one.ended != other.ended:
+            found = "the connection ended in one twin only"
+        if found is not None:
+            return f"statement {number}: {found}"
+    return None
+
+
+def _shown(frames: Iterable[Frame]) -> list[Frame]:
+    return [frame for frame in frames if frame.tag not in _SILENT]
+
+
+def _answers(here: list[Frame], there: list[Frame], pairs: Pairs) -> str | None:
+    counts = [sum(f.tag in (tags.DATA_ROW, tags.COPY_DATA) for f in frames) for frames in (here, there)]
+    if counts[0] != counts[1]:
+        return f"{counts[0]} rows against {counts[1]}"
+    row = 0
+    for one, other in zip(here, there, strict=False):
+        if one.tag != other.tag:
+            return f"message `{tags.tag_name(one.tag)}` against `{tags.tag_name(other.tag)}`{_codes(one, other)}"
+        if one.tag == tags.DATA_ROW:
+            row += 1
+            found = _rows(one, other, pairs)
+            if found is not None:
+                return f"row {row}, {found}"
+        elif one.tag in (tags.ERROR_RESPONSE, tags.NOTICE_RESPONSE):
+            found = _reports(one, other, pairs)
+            if found is not None:
+                return found
+        elif one.body != other.body and not pairs.equal(one.body, other.body):
+            return f"message `{tags.tag_name(one.tag)}` differs"
+    return None if len(here) == len(there) else "one answer has more messages"
+
+
+def _rows(one: Frame, other: Frame, pairs: Pairs) -> str | None:
+    cells, twins = be.cells(one.body), be.cells(other.body)
+    if len(cells) != len(twins):
+        return "the number of columns differs"
+    for column, (cell, twin) in enumerate(zip(cells, twins, strict=True), 1):
+        if not pairs.equal(cell, twin):
+            return f"column {column}: {_short(cell)} against {_short(twin)}"
+    return None
+
+
+def _reports(one: Frame, other: Frame, pairs: Pairs) -> str | None:
+    fields, twins = be.read_fields(one.body), be.read_fields(other.body)
+    for code in _SHOWN_FIELDS:
+        if not pairs.equal(fields.get(code, "").encode(), twins.get(code, "").encode()):
+            return f"field {code} of an error or notice: {fields.get(code)!r} against {twins.get(code)!r}"
+    return None
+
+
+def _codes(*frames: Frame) -> str:
+    found = [be.read_fields(f.body) for f in frames if f.tag == tags.ERROR_RESPONSE]
+    return "".join(f" ({fields.get('C')}: {fields.get('M')})" for fields in found)
+
+
+def _short(cell: bytes | None) -> str:
+    return "NULL" if cell is None else repr(cell[:60])[1:]

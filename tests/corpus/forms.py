@@ -1,0 +1,139 @@
+"""Run one case on one connection, in the form it asks for.
+
+For: statement to answer. Not for: judging answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from corpus.cases import Case, Protocol, in_parentheses
+from corpus.client import Address, Answer, Client
+from lockgate.wire.postgres import frontend as fe
+from lockgate.wire.postgres import tags
+from lockgate.wire.postgres.frames import Frame
+
+FORMS: Mapping[str, Mapping[str, object]] = {
+    "extended": {"extended": True},
+    "binary": {"extended": True, "binary": True},
+    "pipeline": {"extended": True, "pipeline": True},
+    "fetch-1": {"extended": True, "fetch": 1},
+    "binary-fetch-1": {"extended": True, "binary": True, "fetch": 1},
+    "after-failure": {"after_failure": True},
+    "extended-after-failure": {"extended": True, "after_failure": True},
+}
+"""The further forms in which each case can be run."""
+
+_FAILS = "SELECT 1/0"
+
+
+@dataclass
+class Run:
+    """What one run of a case gave: the texts sent and the answers to them, in order."""
+
+    texts: list[str] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    residue: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """True when the gate said no to anything."""
+        return any(answer.refused for answer in self.answers)
+
+    @property
+    def first_refusal(self) -> str:
+        """What the gate said first."""
+        errors = [e for answer in self.answers for e in answer.errors if e.message.startswith("lockgate: ")]
+        return f"{errors[0].message} {errors[0].fields.get('D', '').split(' request=')[0]}" if errors else ""
+
+    @property
+    def first_error(self) -> str:
+        """The first error of any origin."""
+        errors = [e for answer in self.answers for e in answer.errors]
+        return f"{errors[0].sqlstate} {errors[0].message}" if errors else ""
+
+
+def run(
+    address: Address, case: Case, fill_in: Callable[[str], str], function_oid: Callable[[str], int], before_end: Callable[[], str]
+) -> Run:
+    """Run a case in a session of its own.
+
+    Args:
+        fill_in: replaces placeholders in statements and parameters.
+        function_oid: OID of a function by name, for the function call message.
+        before_end: asked for the residue while the session still lives.
+    """
+    protocol = case.protocol
+    done = Run()
+    with Client(address, protocol.startup) as client:
+        done.texts.append("")
+        done.answers.append(client.greeting)
+        if client.greeting.ended:
+            return done
+        if protocol.fastpath:
+            name, argument = re.fullmatch(r"(\w+)\((\w*)\)", protocol.fastpath).groups()  # type: ignore[union-attr]
+            done.texts.append(argument)
+            done.answers.append(client.function_call(function_oid(name), argument))
+        statements = [fill_in(s) for s in (case.lines if protocol.batch else case.statements)]
+        if protocol.parens:
+            statements = [in_parentheses(s, protocol.parens) for s in statements]
+        bind = None if protocol.bind is None and "bind=auto" in _bind_word(case) else _bind(protocol, fill_in)
+        if protocol.pipeline:
+            _pipeline(client, statements, protocol, done)
+        else:
+            for statement in statements:
+                _one(client, statement, protocol, bind, done)
+                if done.answers[-1].ended:
+                    return done
+        done.residue = before_end()
+    return done
+
+
+def _bind_word(case: Case) -> str:
+    return "bind=auto" if case.protocol.extended and case.protocol.bind is None and "$1" in case.statements[0] else ""
+
+
+def _bind(protocol: Protocol, fill_in: Callable[[str], str]) -> list[str]:
+    return [fill_in(value) for value in protocol.bind or ()]
+
+
+def _one(client: Client, statement: str, protocol: Protocol, bind: list[str] | None, done: Run) -> None:
+    if protocol.after_failure:
+        client.simple(_FAILS)
+    done.texts.append(statement + " " + " ".join(bind or ()))
+    if not protocol.extended:
+        done.answers.append(client.simple(statement, cancel=protocol.cancel))
+        return
+    answer = client.extended(
+        statement, bind=bind, binary=protocol.binary, name=protocol.name, fetch=protocol.fetch
+    )
+    if protocol.name and answer.errors:
+        # A named statement exists already: closed and prepared again, as a driver does after its error.
+        client.send(fe.Close("S", protocol.name).encode(), fe.Sync().encode())
+        again = client.read()
+        more = client.extended(statement, bind=bind, binary=protocol.binary, name=protocol.name, fetch=protocol.fetch)
+        answer = Answer(answer.frames + again.frames + more.frames, more.ended)
+    done.answers.append(answer)
+
+
+def _pipeline(client: Client, statements: list[str], protocol: Protocol, done: Run) -> None:
+    parts: list[bytes] = []
+    for statement in statements:
+        parts.append(fe.Parse("", statement).encode())
+        parts += client.bound(protocol.bind or (), binary=protocol.binary)
+        parts += [fe.Execute("", protocol.fetch).encode(), fe.Sync().encode()]
+    client.send(*parts)
+    whole = client.read(ready=len(statements))
+    frames: list[Frame] = []
+    answers: list[Answer] = []
+    for frame in whole.frames:
+        frames.append(frame)
+        if frame.tag == tags.READY_FOR_QUERY:
+            answers.append(Answer(frames))
+            frames = []
+    if frames or whole.ended:
+        answers.append(Answer(frames, whole.ended))
+    done.texts += [" ".join(statements)] * len(answers)
+    done.answers += answers

@@ -1,0 +1,196 @@
+"""Where a corpus is played: two servers with twin databases, a gate before each, and what both show of masked columns.
+
+For: set-up and the questions that only the owner of a database can answer. Not for: cases.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from corpus.canaries import Canaries
+from corpus.client import Address, Client
+from corpus.compare import Pairs
+from corpus.twins import Replacement, Values, World, fill
+from lockgate.testing.engines import EmbeddedPostgres, debian_installation, embedded_installation, scratch_directory
+from support.gate import GateProcess
+
+_DEBIAN_MAJOR = 15
+_PRINCIPALS = """\
+[[principal]]
+name = "ann"
+kind = "person"
+
+[[principal]]
+name = "bot"
+kind = "agent"
+owner = "ann"
+"""
+_RESIDUE = """
+SELECT concat_ws(', ',
+  (SELECT 'temporary objects: ' || string_agg(relname, ' ') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE nspname LIKE 'pg_temp%' HAVING count(*) > 0),
+  (SELECT 'large objects: ' || count(*) FROM pg_largeobject_metadata HAVING count(*) > 0),
+  (SELECT 'advisory locks: ' || count(*) FROM pg_locks WHERE locktype = 'advisory' HAVING count(*) > 0),
+  (SELECT 'prepared transactions: ' || count(*) FROM pg_prepared_xacts HAVING count(*) > 0),
+  (SELECT 'objects of the sessions: ' || count(*) FROM pg_class WHERE pg_get_userbyid(relowner) ~ '^lockgate' HAVING count(*) > 0),
+  (SELECT 'functions of the sessions: ' || count(*) FROM pg_proc WHERE pg_get_userbyid(proowner) ~ '^lockgate' HAVING count(*) > 0))
+"""
+
+
+@dataclass
+class Twin:
+    """One of the two sides."""
+
+    server: EmbeddedPostgres
+    gate: GateProcess
+    values: dict[str, Values] = field(default_factory=dict)
+    masks: dict[str, dict[tuple[str, str, str], bytes]] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+    def gate_address(self, world: World) -> Address:
+        """Through the gate, as the agent."""
+        gate = self.gate
+        return Address(gate.host, gate.port, "bot", gate.token("bot"), world.name)
+
+    def direct_address(self, world: World) -> Address:
+        """Past the gate, as the role of masked sessions."""
+        with self.gate.config.open("rb") as file:
+            settings = next(d for d in tomllib.load(file)["database"] if d["name"] == world.name)
+        password = (self.gate.folder / settings["session_password"].removeprefix("file:")).read_text().strip()
+        return Address("127.0.0.1", self.server.port, settings["session_role"], password, settings["dbname"])
+
+    def ask(self, world: World, query: str) -> str:
+        """One row of the owner's, as text."""
+        with psycopg.connect(self.server.dsn(world.name), autocommit=True) as connection:
+            return str(connection.execute(query.encode()).fetchone())
+
+    def residue(self, world: World) -> str:
+        """What the session left behind, in words."""
+        return self.ask(world, _RESIDUE).removeprefix("('").removesuffix("',)")
+
+    def function_oid(self, world: World, name: str) -> int:
+        """OID of a function."""
+        return int(re.sub(r"\D", "", self.ask(world, f"SELECT '{name}'::regproc::oid")))
+
+
+class Stage:
+    """Both twins, running; a context manager."""
+
+    def __init__(self, worlds: Sequence[World], *, major: int = _DEBIAN_MAJOR, seed: int = 1) -> None:
+        self.worlds = worlds
+        self.major = major
+        self.pairs = {world.name: Pairs() for world in worlds}
+        self.canaries: dict[str, tuple[Canaries, Canaries]] = {}
+        self._seed = seed
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            scratch = self._stack.enter_context(scratch_directory("lockgate-corpus-"))
+            self.x = self._twin(scratch / "x", replaced=False)
+            self.y = self._twin(scratch / "y", replaced=True)
+            for world in self.worlds:
+                self._learn(world)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _twin(self, folder: Path, *, replaced: bool) -> Twin:
+        installation = debian_installation(self.major) if self.major == _DEBIAN_MAJOR else embedded_installation()
+        if installation is None:
+            raise LookupError(f"PostgreSQL {self.major} is not installed")
+        folder.mkdir()
+        folder.chmod(0o777)
+        server = EmbeddedPostgres(
+            folder / "data", password="superuser", installation=installation, settings={"autovacuum": "off"}
+        )
+        self._stack.enter_context(server)
+        values: dict[str, Values] = {}
+        for world in self.worlds:
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {world.name} TEMPLATE template0".encode())
+            with psycopg.connect(server.dsn(world.name), autocommit=True) as connection:
+                connection.execute(world.setup.encode())
+            replacement = Replacement(world, self._seed) if replaced else None
+            values[world.name] = fill(server.dsn(world.name), world, replacement)
+        gate = GateProcess(
+            folder / "gate",
+            {world.name: (server.dsn(world.name), "production") for world in self.worlds},
+            principals=_PRINCIPALS,
+            policies={name: text for world in self.worlds for name, text in world.policies.items()},
+        )
+        gate.init().start()
+        self._stack.callback(gate.stop)
+        return Twin(server, gate, values)
+
+    def _learn(self, world: World) -> None:
+        """Read each table once in text and once in binary through both gates, by its unmasked key."""
+        for twin in (self.x, self.y):
+            twin.masks[world.name] = {}
+        for table, key in world.tables.items():
+            masked = [m for m in world.masked if m.table == table]
+            for column in masked:
+                for binary in (False, True):
+                    self._learn_column(world, table, key, column.column, binary=binary)
+        self.canaries[world.name] = (
+            Canaries(list(self._value_pairs(world, self.x, self.y)), self._public(world)),
+            Canaries(list(self._value_pairs(world, self.y, self.x)), self._public(world)),
+        )
+
+    def _learn_column(self, world: World, table: str, key: str, column: str, *, binary: bool) -> None:
+        seen: list[list[list[bytes | None]]] = []
+        for twin in (self.x, self.y):
+            with Client(twin.gate_address(world)) as client:
+                answer = client.extended(f"SELECT {key}, {column} FROM {table} ORDER BY {key}", binary=binary)
+            if answer.errors or answer.ended:
+                reason = answer.errors[0].message if answer.errors else "the connection ended"
+                twin.unreadable.append(f"{world.name}: {table}.{column}: {reason}")
+                return
+            seen.append(answer.rows)
+            if not binary:
+                masks = twin.masks[world.name]
+                for row_key, mask in answer.rows:
+                    masks[table, column, (row_key or b"").decode()] = mask or b""
+        for (_, here), (_, there) in zip(*seen, strict=True):
+            if here is not None and there is not None:
+                self.pairs[world.name].learn(f"{table}.{column}", here, there, injective=False)
+
+    @staticmethod
+    def _value_pairs(world: World, here: Twin, there: Twin) -> Iterator[tuple[str, str, str]]:
+        taken: set[tuple[str, str]] = set()
+        for (table, column), values in here.values[world.name].items():
+            for value, other in zip(values, there.values[world.name][table, column], strict=True):
+                if value and other and (value, other) not in taken:
+                    taken.add((value, other))
+                    yield f"{table}.{column}", value, other
+
+    @staticmethod
+    def _public(world: World) -> bytes:
+        """What everyone knows: the names in the schema."""
+        return " ".join(re.findall(r"[a-z_]+", re.sub(r"'[^']*'", " ", world.setup.lower()))).encode()
+
+    def placeholders(self, twin: Twin, world: World, text: str) -> str:
+        """`{sur:email:7}` becomes the mask seen for column `email` in the row with key 7."""
+
+        def mask(match: re.Match[str]) -> str:
+            for (_, column, key), value in twin.masks[world.name].items():
+                if (column, key) == (match[1], match[2]):
+                    return value.decode()
+            return "no such mask"
+
+        return re.sub(r"\{sur:(\w+):(\w+)\}", mask, text)
