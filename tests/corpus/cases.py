@@ -26,7 +26,8 @@ class Protocol:
         batch: a whole line is one simple query.
         pipeline: all statements before the first answer is read.
         binary: results in binary.
-        bind: parameters in text; None asks for parameters made up from their types.
+        bind: parameters in text.
+        bind_auto: parameters are made up from their types.
         name: of the prepared statement; each statement is prepared under it, again and again.
         fetch: rows per Execute; 0 is all.
         parens: parentheses around the first expression.
@@ -40,7 +41,8 @@ class Protocol:
     batch: bool = False
     pipeline: bool = False
     binary: bool = False
-    bind: tuple[str, ...] | None = None
+    bind: tuple[str, ...] = ()
+    bind_auto: bool = False
     name: str = ""
     fetch: int = 0
     parens: int = 0
@@ -125,7 +127,7 @@ def read_protocol(text: str) -> Protocol:
             case "extended" | "batch" | "pipeline" | "binary" | "cancel":
                 given[word] = True
             case "bind":
-                given["bind"] = None if value == "auto" else tuple(str(v) for v in json.loads(value))
+                given.update({"bind_auto": True} if value == "auto" else {"bind": tuple(str(v) for v in json.loads(value))})
             case "fetch" | "max_rows" | "fetch-size":
                 given.update(fetch=int(value), extended=True)
             case "repeat-paren":

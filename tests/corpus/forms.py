@@ -79,9 +79,9 @@ def run(
         statements = [fill_in(s) for s in (case.lines if protocol.batch else case.statements)]
         if protocol.parens:
             statements = [in_parentheses(s, protocol.parens) for s in statements]
-        bind = None if protocol.bind is None and "bind=auto" in _bind_word(case) else _bind(protocol, fill_in)
+        bind = None if protocol.bind_auto else [fill_in(value) for value in protocol.bind]
         if protocol.pipeline:
-            _pipeline(client, statements, protocol, done)
+            _pipeline(client, statements, protocol, bind or [], done)
         else:
             for statement in statements:
                 _one(client, statement, protocol, bind, done)
@@ -89,14 +89,6 @@ def run(
                     return done
         done.residue = before_end()
     return done
-
-
-def _bind_word(case: Case) -> str:
-    return "bind=auto" if case.protocol.extended and case.protocol.bind is None and "$1" in case.statements[0] else ""
-
-
-def _bind(protocol: Protocol, fill_in: Callable[[str], str]) -> list[str]:
-    return [fill_in(value) for value in protocol.bind or ()]
 
 
 def _one(client: Client, statement: str, protocol: Protocol, bind: list[str] | None, done: Run) -> None:
@@ -118,11 +110,11 @@ def _one(client: Client, statement: str, protocol: Protocol, bind: list[str] | N
     done.answers.append(answer)
 
 
-def _pipeline(client: Client, statements: list[str], protocol: Protocol, done: Run) -> None:
+def _pipeline(client: Client, statements: list[str], protocol: Protocol, bind: list[str], done: Run) -> None:
     parts: list[bytes] = []
     for statement in statements:
         parts.append(fe.Parse("", statement).encode())
-        parts += client.bound(protocol.bind or (), binary=protocol.binary)
+        parts += client.bound(bind, binary=protocol.binary)
         parts += [fe.Execute("", protocol.fetch).encode(), fe.Sync().encode()]
     client.send(*parts)
     whole = client.read(ready=len(statements))

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -53,8 +53,15 @@ class Twin:
     server: EmbeddedPostgres
     gate: GateProcess
     values: dict[str, Values] = field(default_factory=dict)
+    kept: dict[str, dict[str, bytes]] = field(default_factory=dict)
     masks: dict[str, dict[tuple[str, str, str], bytes]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
+    owners: dict[str, psycopg.Connection[tuple[object, ...]]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """End the owner's connections."""
+        for connection in self.owners.values():
+            connection.close()
 
     def gate_address(self, world: World) -> Address:
         """Through the gate, as the agent."""
@@ -70,8 +77,9 @@ class Twin:
 
     def ask(self, world: World, query: str) -> str:
         """One row of the owner's, as text."""
-        with psycopg.connect(self.server.dsn(world.name), autocommit=True) as connection:
-            return str(connection.execute(query.encode()).fetchone())
+        if world.name not in self.owners:
+            self.owners[world.name] = psycopg.connect(self.server.dsn(world.name), autocommit=True)
+        return str(self.owners[world.name].execute(query.encode()).fetchone())
 
     def residue(self, world: World) -> str:
         """What the session left behind, in words."""
@@ -121,13 +129,14 @@ class Stage:
         )
         self._stack.enter_context(server)
         values: dict[str, Values] = {}
+        kept: dict[str, dict[str, bytes]] = {}
         for world in self.worlds:
             with psycopg.connect(server.dsn(), autocommit=True) as connection:
                 connection.execute(f"CREATE DATABASE {world.name} TEMPLATE template0".encode())
             with psycopg.connect(server.dsn(world.name), autocommit=True) as connection:
                 connection.execute(world.setup.encode())
             replacement = Replacement(world, self._seed) if replaced else None
-            values[world.name] = fill(server.dsn(world.name), world, replacement)
+            values[world.name], kept[world.name] = fill(server.dsn(world.name), world, replacement)
         gate = GateProcess(
             folder / "gate",
             {world.name: (server.dsn(world.name), "production") for world in self.worlds},
@@ -136,7 +145,9 @@ class Stage:
         )
         gate.init().start()
         self._stack.callback(gate.stop)
-        return Twin(server, gate, values)
+        twin = Twin(server, gate, values, kept)
+        self._stack.callback(twin.close)
+        return twin
 
     def _learn(self, world: World) -> None:
         """Read each table once in text and once in binary through both gates, by its unmasked key."""
@@ -194,3 +205,40 @@ class Stage:
             return "no such mask"
 
         return re.sub(r"\{sur:(\w+):(\w+)\}", mask, text)
+
+    def originals(self, twin: Twin, world: World, text: str) -> str:
+        """`{sur:email:7}` becomes the stored value, for the same question past the gate."""
+
+        def value(match: re.Match[str]) -> str:
+            for masked in world.masked:
+                if masked.column == match[1]:
+                    query = f"SELECT {match[1]}::text FROM {masked.table} WHERE {world.tables[masked.table]}::text = '{match[2]}'"
+                    return twin.ask(world, query)[2:-3]
+            return "no such value"
+
+        return re.sub(r"\{sur:(\w+):(\w+)\}", value, text)
+
+    def masks_by_value(self, twin: Twin, world: World) -> dict[bytes, bytes]:
+        """Stored value, as the server prints it, to the mask that the gate shows for it."""
+        found: dict[bytes, bytes] = {}
+        for table, key in world.tables.items():
+            columns = [m.column for m in world.masked if m.table == table]
+            with Client(replace(twin.direct_address(world), user="postgres", password=twin.server.password)) as client:
+                rows = client.simple(f"SELECT {key}, {', '.join(columns)} FROM {table}").rows
+            for row_key, *cells in rows:
+                for column, cell in zip(columns, cells, strict=True):
+                    mask = twin.masks[world.name].get((table, column, (row_key or b"").decode()))
+                    if cell and mask is not None:
+                        found[cell] = mask
+        return found
+
+    def restore(self, twin: Twin, world: World) -> None:
+        """Put the rows back as they were at the beginning."""
+        with psycopg.connect(twin.server.dsn(world.name), autocommit=True) as connection:
+            connection.execute(f"TRUNCATE {', '.join(world.tables)}".encode())
+            for statement in world.emptied:
+                connection.execute(statement.encode())
+            for table, lines in twin.kept[world.name].items():
+                with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                    copy.write(lines)
+            connection.execute("VACUUM (FREEZE, ANALYZE)")

@@ -13,11 +13,11 @@ import random
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
-from lockgate.masking.numerals import luhn_valid
+from lockgate.masking.numerals import iban_valid, luhn_valid
 from lockgate.masking.words import PUBLIC_MAIL_PROVIDERS, calling_code_length
 
 _ATTEMPTS = 10_000
@@ -55,6 +55,7 @@ class World:
         refresh: materialised views to refresh after filling.
         policies: policies beside the starter policies.
         watched: one query whose answer changes with the data.
+        emptied: statements that empty what cases may write to.
     """
 
     name: str
@@ -64,6 +65,11 @@ class World:
     refresh: tuple[str, ...] = ()
     policies: Mapping[str, str] = field(default_factory=dict)
     watched: str = ""
+    emptied: tuple[str, ...] = ()
+
+    def extended(self, setup: str, tables: Mapping[str, str]) -> World:
+        """The world with more in it."""
+        return replace(self, setup=self.setup + "\n" + setup, tables={**self.tables, **tables})
 
 
 CORPUS_MASKED = (
@@ -104,6 +110,7 @@ def corpus_world(setup: str) -> World:
         policies={"40-corpus.cedar": CORPUS_POLICY},
         watched="SELECT (SELECT md5(string_agg(p::text, '' ORDER BY id)) FROM people p), (SELECT md5(string_agg(o::text, '' ORDER BY"
         " order_id)) FROM orders o), (SELECT count(*) FROM scratch.sink)",
+        emptied=("TRUNCATE scratch.sink",),
     )
 
 
@@ -144,6 +151,38 @@ class Bijection:
                 head, rest = value[: position + 1], value[position + 1 :]
                 return self._drawn(value, lambda: head + self._shaped(rest))
         return self.text(value)
+
+    def iban(self, value: str) -> str:
+        """As `text` behind the country, wrong check digits staying wrong."""
+
+        def draw() -> str:
+            while iban_valid(drawn := value[:2] + self._shaped(value[2:])) != iban_valid(value):
+                pass
+            return drawn
+
+        return self._drawn(value, draw)
+
+    def number(self, value: str) -> str:
+        """As many digits, the first one not zero."""
+
+        def draw() -> str:
+            while (drawn := self._shaped(value)).startswith("0") and not value.startswith("0"):
+                pass
+            return drawn
+
+        return self._drawn(value, draw)
+
+    def inet(self, value: str) -> str:
+        """Another address of as many characters."""
+
+        def draw() -> str:
+            while not (drawn := self._shaped(value)) or any(
+                int(part) > 255 or (part[0] == "0" and len(part) > 1) for part in drawn.split(".")
+            ):
+                pass
+            return drawn
+
+        return self._drawn(value, draw)
 
     def email(self, value: str) -> str:
         """The local part as `text`; domains one-to-one among themselves, those of public providers stay."""
@@ -242,9 +281,14 @@ Values = dict[tuple[str, str], list[str | None]]
 """(table, column) -> its values in the order of rows, for the masked columns."""
 
 
-def fill(dsn: str, world: World, replacement: Replacement | None) -> Values:
-    """Take all rows out and put them in again in the same order, replaced where asked; returns the masked values."""
+def fill(dsn: str, world: World, replacement: Replacement | None) -> tuple[Values, dict[str, bytes]]:
+    """Take all rows out and put them in again in the same order, replaced where asked.
+
+    Returns:
+        The values of the masked columns, and each table's rows in COPY's form.
+    """
     values: Values = {}
+    filled: dict[str, bytes] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         kept: dict[str, tuple[list[str], list[list[str | None]]]] = {}
         for table in world.tables:
@@ -258,15 +302,16 @@ def fill(dsn: str, world: World, replacement: Replacement | None) -> Values:
             if replacement is not None:
                 rows = [[replacement.value(table, c, v) for c, v in zip(columns, row, strict=True)] for row in rows]
             lines = "".join("\t".join(map(_escaped, row)) + "\n" for row in rows)
+            filled[table] = lines.encode()
             with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
-                copy.write(lines.encode())
+                copy.write(filled[table])
             for position, column in enumerate(columns):
                 if any((m.table, m.column) == (table, column) for m in world.masked):
                     values[table, column] = [row[position] for row in rows]
         for view in world.refresh:
             connection.execute(f"REFRESH MATERIALIZED VIEW {view}".encode())
         connection.execute("VACUUM (FREEZE, ANALYZE)")
-    return values
+    return values, filled
 
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
@@ -30,15 +29,7 @@ class DrilledGate(GateProcess):
 
     def start(self) -> GateProcess:
         """Serve through the drill's own entry point."""
-        import json
-
-        self.process = subprocess.Popen([sys.executable, str(Path(synced_files.__file__)), str(self.config)], stdout=subprocess.PIPE,
-                                        stderr=(self.folder / "stderr.txt").open("a"), text=True)
-        line = self.process.stdout.readline() if self.process.stdout else ""
-        if not line:
-            raise AssertionError((self.folder / "stderr.txt").read_text()[-2000:])
-        self.port = int(json.loads(line)["listen"].rsplit(":", 1)[1])
-        return self
+        return self.launch([sys.executable, str(Path(synced_files.__file__)), str(self.config)])
 
 
 def _texts(gate: GateProcess) -> set[str]:

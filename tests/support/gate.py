@@ -107,9 +107,12 @@ class GateProcess:
 
     def start(self) -> GateProcess:
         """Serve on a free port and wait until it accepts."""
-        errors = (self.folder / "stderr.txt").open("a")
-        self.process = subprocess.Popen([*COMMAND, "serve", "--config", str(self.config), "--listen", f"{self.host}:0"], text=True,
-                                        stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **self.environment})
+        return self.launch([*COMMAND, "serve", "--config", str(self.config), "--listen", f"{self.host}:0"])
+
+    def launch(self, command: list[str]) -> GateProcess:
+        """Start a serving program and wait for its ready line."""
+        with (self.folder / "stderr.txt").open("a") as errors:
+            self.process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **self.environment})
         if self.process.stdout is None:
             raise AssertionError("no output of the gate")
         line = self.process.stdout.readline()

@@ -41,7 +41,9 @@ def order_of(
         return Order.KEEP, ()
     if streamed:
         raise RefusedStatementError(
-            "row-order", f"fetching rows piece by piece would show their order, which depends on {reason}, masked for you", hint=_HINT
+            "row-order",
+            f"fetching rows piece by piece would show their order, which depends on {reason}, masked for you",
+            hint=_HINT,
         )
     if not top.sort:
         return Order.SORT, ()
@@ -54,7 +56,9 @@ def order_of(
     return Order.SORT_TIES, ties
 
 
-def _taints(levels: tuple[Level, ...], catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]) -> list[str]:
+def _taints(
+    levels: tuple[Level, ...], catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]
+) -> list[str]:
     """For each level the masked column that its row order may depend on, in words; empty when there is none."""
     reasons = [_own_taint(level, catalog, masked, unsafe) for level in levels]
     changed = True

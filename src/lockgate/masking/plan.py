@@ -85,7 +85,9 @@ class _Judge:
     def _refuse(self, reason: str, references: frozenset[ColumnRef], sentence: str, hint: str) -> NoReturn:
         label = self._label(min(references))
         raise RefusedStatementError(
-            reason, f"`{self._name(references)}` is masked for you and {sentence}", hint=f"{hint}, or ask for `unmask` on {label}."
+            reason,
+            f"`{self._name(references)}` is masked for you and {sentence}",
+            hint=f"{hint}, or ask for `unmask` on {label}.",
         )
 
     # the statement as a whole
@@ -112,9 +114,16 @@ class _Judge:
         for use in analysis.uses:
             masked = use.columns & self._masked
             if use.kind is UseKind.WRITE_TARGET and masked:
-                self._refuse("write-target", masked, "writing it would let you choose its values", "Leave it out of the columns")
+                self._refuse(
+                    "write-target", masked, "writing it would let you choose its values", "Leave it out of the columns"
+                )
             if use.kind is UseKind.WRITE_SOURCE and masked:
-                self._refuse("write-source", masked, "writing it elsewhere would take its values out of their class", "Leave it out")
+                self._refuse(
+                    "write-source",
+                    masked,
+                    "writing it elsewhere would take its values out of their class",
+                    "Leave it out",
+                )
             if writing and masked and use.kind is not UseKind.OUTPUT:
                 self._refuse("write-predicate", masked, f"`{use.detail}` in a write would act on its real values",
                              "Choose the rows by other columns")  # fmt: skip
@@ -148,7 +157,12 @@ class _Judge:
 
     def _has_injective_mask(self, reference: ColumnRef) -> bool:
         column = self._catalog.column(reference)
-        if column is None or column.label not in INJECTIVE_LABELS or column.json_labels or self._is_array(column.type_oid):
+        if (
+            column is None
+            or column.label not in INJECTIVE_LABELS
+            or column.json_labels
+            or self._is_array(column.type_oid)
+        ):
             return False
         if column.type_oid == _NUMERIC and column.type_mod < 0:
             return False
@@ -180,7 +194,12 @@ class _Judge:
         if not output.plain:
             self._refuse("transform", masked, f"the output `{output.name}` is computed from it", "Select it plainly")
         if output.literal or masked != output.sources:
-            self._refuse("mixed-output", masked, f"the output `{output.name}` mixes it with other values", "Select it in a column of its own")
+            self._refuse(
+                "mixed-output",
+                masked,
+                f"the output `{output.name}` mixes it with other values",
+                "Select it in a column of its own",
+            )
         known = [(reference, self._catalog.column(reference)) for reference in sorted(masked)]
         plans = {self._shape(column, output) for _, column in known}
         first = known[0][1]

@@ -109,9 +109,11 @@ class Settling(SessionState):
         """Wait for the intents' durability, unless every statement is proven free of effects."""
         if not runs or all(r.analysis.effect_free and r.parsed.kind in OVERLAP_KINDS for r in runs):
             return True
-        for run in runs:
+        for number, run in enumerate(runs):
             final = yield Durable(run.intent)
             if final is None:
+                for written in runs[:number]:
+                    self._finish(written, "not-run", "58030", "")
                 yield from self.flush_pipeline()
                 self.counters.count("refusals", reason="ledger-unavailable")
                 self.to_client.append(texts.ledger_unavailable())

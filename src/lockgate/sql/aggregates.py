@@ -89,7 +89,12 @@ class Aggregates(Facts):
                 self.use(UseKind.CONTROL, found.sources, "ORDER BY in an aggregate", scope.level)
         if _is(function, "count") and node.items("aggorder"):
             for argument in arguments:
-                self.use(UseKind.CONTROL, self.expression(argument, scope, mode).sources, "ORDER BY in an aggregate", scope.level)
+                self.use(
+                    UseKind.CONTROL,
+                    self.expression(argument, scope, mode).sources,
+                    "ORDER BY in an aggregate",
+                    scope.level,
+                )
         if self._is_order_sensitive(node, function, arguments, scope, owner):
             self.levels[owner.level].order_sensitive[f"aggregate {name}"] = None
         return self.apply(values, f"aggregate {name}", scope, mode)
@@ -150,7 +155,9 @@ class Aggregates(Facts):
         name = function.name if function is not None else "unknown"
         self._filter(node, scope)
         arguments = node.nodes("args")
-        window = next((w for w in scope.node.nodes("windowClause") if w.integer("winref") == node.integer("winref")), None)
+        window = next(
+            (w for w in scope.node.nodes("windowClause") if w.integer("winref") == node.integer("winref")), None
+        )
         if window is None:
             refuse("tree-window", "a window of its tree is not there")
         if self._window_is_sensitive(node, window, function, scope):
@@ -179,7 +186,9 @@ class Aggregates(Facts):
         if options & _ROWS and options & _WHOLE != _WHOLE:
             return True
         kinds = [type_of(a) for a in node.nodes("args")]
-        if function.name in ORDER_FREE_AGGREGATES or (function.name in ORDER_FREE_ON_EXACT and all(k in EXACT_TYPES for k in kinds)):
+        if function.name in ORDER_FREE_AGGREGATES or (
+            function.name in ORDER_FREE_ON_EXACT and all(k in EXACT_TYPES for k in kinds)
+        ):
             return False
         return not (function.name in ORDER_FREE_ON_IDENTITY and all(looks_same(a) for a in node.nodes("args")))
 
@@ -196,5 +205,3 @@ def looks_same(node: Node) -> bool:
 
 def _is(function: Function | None, name: str) -> bool:
     return function is not None and is_builtin(function) and function.name == name
-
-

@@ -113,7 +113,9 @@ def read_row_description(body: bytes) -> list[tuple[str, int]]:
             columns.append((label, _COLUMN.unpack_from(body, end + 1)[2]))
             at = end + 1 + _COLUMN.size
     except (struct.error, ValueError):
-        raise RefusedStatementError("row-description", "the server's description of the columns cannot be read") from None
+        raise RefusedStatementError(
+            "row-description", "the server's description of the columns cannot be read"
+        ) from None
     if at != len(body):
         raise RefusedStatementError("row-description", "the server's description of the columns cannot be read")
     return columns
@@ -146,5 +148,3 @@ def _accesses(facts: Queries, parsed: Parsed) -> tuple[Access, ...]:
 def _access(action: Action, oid: int, catalog: Catalog) -> Access:
     relation = catalog.relations.get(oid)
     return Access(action, oid, relation.qualified_name) if relation is not None else Access(action, 0, "")
-
-

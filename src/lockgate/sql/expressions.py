@@ -23,7 +23,7 @@ from lockgate.sql.functions import (
     is_builtin,
 )
 from lockgate.sql.scope import QUALIFIER, Scope
-from lockgate.sql.tree import Node, child_nodes, refuse
+from lockgate.sql.tree import Node, child_nodes, refusal, refuse
 
 TEXT_TYPES = frozenset({25, 1043})
 _PURE_CASTS = TEXT_TYPES | {869}
@@ -38,7 +38,9 @@ _GENERIC: dict[str, str] = {
 }  # fmt: skip
 """Nodes whose value is a function of their parts."""
 
-_CONSTANT_TAGS = frozenset({"SQLVALUEFUNCTION", "SETTODEFAULT", "CURRENTOFEXPR", "MERGESUPPORTFUNC", "JSONFORMAT", "JSONRETURNING"})
+_CONSTANT_TAGS = frozenset(
+    {"SQLVALUEFUNCTION", "SETTODEFAULT", "CURRENTOFEXPR", "MERGESUPPORTFUNC", "JSONFORMAT", "JSONRETURNING"}
+)
 
 
 class Expressions(Aggregates):
@@ -54,7 +56,7 @@ class Expressions(Aggregates):
             return self._generic(node, scope, mode, _GENERIC[tag])
         if tag in _CONSTANT_TAGS:
             return COMPUTED
-        refuse("unknown-node", f"node {tag} is not known in an expression")
+        raise refusal("unknown-node", f"node {tag} is not known in an expression")
 
     def condition(self, node: Node, scope: Scope, what: str) -> None:
         """An expression that decides which rows there are."""
@@ -113,7 +115,7 @@ class Expressions(Aggregates):
             return scope.sublinks[-1][number - 1]
         if kind == _PARAM_MULTI:
             return self._multi(number >> 16, number & 0xFFFF, scope, mode)
-        refuse("tree-parameter", "a parameter of its tree leads nowhere")
+        raise refusal("tree-parameter", "a parameter of its tree leads nowhere")
 
     def _case_test(self, node: Node, scope: Scope, mode: int) -> Val:
         del node, mode
@@ -140,6 +142,8 @@ class Expressions(Aggregates):
         values = self._arguments(node, scope, mode)
         if builtin and name in SEQUENCE_FUNCTIONS and not (scope.writing and not any(v.sources for v in values)):
             self.hide(f"function pg_catalog.{name}", "it shows or moves a sequence outside of an INSERT or UPDATE")
+        if builtin and name in SEQUENCE_FUNCTIONS:
+            self.levels[scope.level].order_sensitive[f"function {name}"] = None
         if builtin and name == "set_config":
             self._set_config(arguments, values)
         if builtin and name in SIZE_FUNCTIONS:
@@ -158,7 +162,9 @@ class Expressions(Aggregates):
         values = self._arguments(node, scope, mode)
         detail = self.operator(node)
         if node.flag("opretset"):
-            self.use(UseKind.CONTROL, NO_COLUMNS.union(*(v.sources for v in values)), f"set-returning {detail}", scope.level)
+            self.use(
+                UseKind.CONTROL, NO_COLUMNS.union(*(v.sources for v in values)), f"set-returning {detail}", scope.level
+            )
         if node.integer("opno") in EQUAL_OPERATORS or node.integer("opno") in UNEQUAL_OPERATORS:
             return self.equal(values, node.integer("inputcollid"), detail, scope, mode)
         return self.apply(values, detail, scope, mode)
@@ -169,7 +175,10 @@ class Expressions(Aggregates):
         oid = node.integer("opfuncid")
         function = self.function(oid) if oid else None
         if number >= FIRST_USER_OID or (oid == 0 and number == 0):
-            self.hide(f"operator {function.schema}.{function.name}" if function else "operator", "it is defined by a user or an extension")
+            self.hide(
+                f"operator {function.schema}.{function.name}" if function else "operator",
+                "it is defined by a user or an extension",
+            )
         return f"operator {function.name}" if function is not None else f"operator {number}"
 
     def operators(self, numbers: Iterable[int]) -> None:
@@ -281,7 +290,9 @@ class Expressions(Aggregates):
         function = node.node("func")
         if function is not None:
             parts.append(self.expression(function, scope, mode))
-        scope.tested.append(merge(parts) if not any(p.sources for p in parts) else self.apply(parts, "JSON constructor", scope, mode))
+        scope.tested.append(
+            merge(parts) if not any(p.sources for p in parts) else self.apply(parts, "JSON constructor", scope, mode)
+        )
         coercion = node.node("coercion")
         if coercion is not None:
             parts.append(self.expression(coercion, scope, mode))
@@ -300,6 +311,7 @@ class Expressions(Aggregates):
     def _next_value(self, node: Node, scope: Scope, mode: int) -> Val:
         del node, mode
         self.has_effects = True
+        self.levels[scope.level].order_sensitive["NEXT VALUE"] = None
         if not scope.writing:
             self.hide("NEXT VALUE", "it moves a sequence outside of an INSERT or UPDATE")
         return COMPUTED
@@ -328,7 +340,7 @@ class Expressions(Aggregates):
         if kind == _MULTI:
             scope.multi[node.integer("subLinkId")] = outputs
             return COMPUTED
-        refuse("tree-sublink", "a subquery of its tree is of an unknown kind")
+        raise refusal("tree-sublink", "a subquery of its tree is of an unknown kind")
 
     def _multi(self, link: int, number: int, scope: Scope, mode: int) -> Val:
         if link not in scope.multi:

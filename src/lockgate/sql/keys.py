@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lockgate.sql.scope import Scope
-from lockgate.sql.tree import Node, refuse
+from lockgate.sql.tree import Node, refusal
 
 Place = tuple[int, int]
 Equation = tuple[Place | None, Place | None]
@@ -36,7 +36,7 @@ def leaves(node: Node) -> list[int]:
         return leaves(node.need("larg")) + leaves(node.need("rarg"))
     if node.tag == "FROMEXPR":
         return [leaf for item in node.nodes("fromlist") for leaf in leaves(item)]
-    refuse("unknown-node", f"node {node.tag} is not known in FROM")
+    raise refusal("unknown-node", f"node {node.tag} is not known in FROM")
 
 
 def conjuncts(node: Node | None) -> list[Node]:

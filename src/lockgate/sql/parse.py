@@ -159,7 +159,9 @@ def _constant(node: pb.Node) -> str | None:
     if kind == "a_const":
         if node.a_const.isnull:
             return None
-        kind = {"ival": "integer", "fval": "float", "boolval": "boolean", "sval": "string"}.get(node.a_const.WhichOneof("val") or "")
+        kind = {"ival": "integer", "fval": "float", "boolval": "boolean", "sval": "string"}.get(
+            node.a_const.WhichOneof("val") or ""
+        )
         value = node.a_const
         integer, number, flag, text = value.ival.ival, value.fval.fval, value.boolval.boolval, value.sval.sval
     else:

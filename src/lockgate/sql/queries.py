@@ -12,7 +12,7 @@ from lockgate.model.statement import UseKind
 from lockgate.sql.facts import COMPUTED, NO_COLUMNS, NULL, Draft, Val, merge
 from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID
 from lockgate.sql.scope import VALUE, Common, Scope, Yield
-from lockgate.sql.tree import Node, child_nodes, refuse
+from lockgate.sql.tree import Node, child_nodes, refusal, refuse
 from lockgate.sql.writes import SELECT, Writes
 
 _RELATION, _SUBQUERY, _JOIN, _FUNCTION, _TABLEFUNC, _VALUES, _CTE, _TUPLESTORE, _RESULT, _GROUP = range(10)
@@ -32,8 +32,13 @@ _TABLEFUNC_PARTS = (
 class Queries(Writes):
     """Reads whole queries."""
 
-    def query(self, node: Node, parent: Scope | None, *, lazy: bool = False) -> Yield:
-        """One QUERY node; `lazy` leaves out select-list entries that nobody asks for, as the server's planner does."""
+    def query(self, node: Node, parent: Scope | None, *, lazy: bool = False, common: Common | None = None) -> Yield:
+        """One QUERY node.
+
+        Args:
+            lazy: leave out select-list entries that nobody asks for, as the server's planner does.
+            common: the WITH query that this is the body of.
+        """
         if node.tag != "QUERY" or node.get("utilityStmt") is not None:
             refuse("tree-query", "a part of its tree is not a query")
         command = node.integer("commandType")
@@ -47,8 +52,8 @@ class Queries(Writes):
         self._note_entries(scope)
         operations = node.node("setOperations")
         if operations is not None:
-            scope.arms = self._arms(operations, scope)
-        scope.writing = command not in (SELECT,)
+            scope.arms = self._arms(operations, scope, common)
+        scope.writing = command != SELECT
         self._from(node.need("jointree"), scope, "WHERE")
         scope.writing = False
         if command == SELECT:
@@ -58,10 +63,12 @@ class Queries(Writes):
             self.write(scope, command)
             outputs = tuple(t for t in node.nodes("returningList") if not t.flag("resjunk"))
         self._locks(scope)
-        result = Yield(scope, len(outputs), lambda number: self.expression(outputs[number - 1].need("expr"), scope, VALUE))
+        result = Yield(
+            scope, len(outputs), lambda number: self.expression(outputs[number - 1].need("expr"), scope, VALUE)
+        )
         self._read_targets(result, outputs, scope, lazy=lazy and command == SELECT)
-        for common in scope.commons.values():
-            self._common(common)
+        for other in scope.commons.values():
+            self._common(other)
         return result
 
     def subquery(self, node: Node, scope: Scope) -> Yield:
@@ -136,7 +143,9 @@ class Queries(Writes):
         if kind == _RELATION:
             return self._base(found, number)
         if kind in (_JOIN, _GROUP):
-            return self._alias(scope, entry, found.nodes_or_none("joinaliasvars" if kind == _JOIN else "groupexprs"), number)
+            return self._alias(
+                scope, entry, found.nodes_or_none("joinaliasvars" if kind == _JOIN else "groupexprs"), number
+            )
         if kind in (_SUBQUERY, _FUNCTION, _TABLEFUNC, _VALUES, _CTE):
             self._item(scope, entry)
             columns = scope.entries[entry]
@@ -144,7 +153,7 @@ class Queries(Writes):
                 return columns.one(number)
             values = columns.every()
             return Val(NO_COLUMNS.union(*(v.sources for v in values)), plain=False, literal=True)
-        refuse("tree-range", "a column of its tree refers to something that has no columns")
+        raise refusal("tree-range", "a column of its tree refers to something that has no columns")
 
     def _base(self, entry: Node, number: int) -> Val:
         oid = entry.integer("relid")
@@ -160,7 +169,9 @@ class Queries(Writes):
         if relation is not None and number > 0:
             column = relation.columns.get(number)
             if column is None:
-                self.hide(f"relation {relation.qualified_name}", "it has a column that the catalog snapshot does not know")
+                self.hide(
+                    f"relation {relation.qualified_name}", "it has a column that the catalog snapshot does not know"
+                )
             elif SECRET_COLUMNS.get(oid) == column.name:
                 self.hide(f"column {relation.qualified_name}.{column.name}", "it holds credentials")
         elif oid in SECRET_COLUMNS and number > 0:
@@ -211,13 +222,15 @@ class Queries(Writes):
             scope.scanned.add(number)
             self._scan(entry, scope)
         elif kind == _SUBQUERY:
-            scope.entries[number] = self.query(entry.need("subquery"), scope, lazy=scope.node.get("setOperations") is None)
+            scope.entries[number] = self.query(
+                entry.need("subquery"), scope, lazy=scope.node.get("setOperations") is None
+            )
             self.levels[scope.level].feeds.add(scope.entries[number].scope.level)
         elif kind == _FUNCTION:
             parts = [f.need("funcexpr") for f in entry.nodes("functions")]
             scope.entries[number] = self._computed(parts, entry, scope, "function in FROM")
         elif kind == _TABLEFUNC:
-            scope.entries[number] = self._computed(self._table_function(entry), entry, scope, "table function in FROM")
+            scope.entries[number] = self._table_function(entry, scope)
         elif kind == _VALUES:
             scope.entries[number] = self._values(entry, scope)
         elif kind == _CTE:
@@ -242,16 +255,20 @@ class Queries(Writes):
         sources = NO_COLUMNS.union(*(v.sources for v in values))
         self.use(UseKind.CONTROL, sources, what, scope.level)
         found = Val(sources, plain=False, literal=True) if sources else COMPUTED
-        return Yield(scope, len(entry.need("eref").items("colnames")), lambda number: found)
+        return Yield(scope, len(entry.need("eref").items("colnames")), lambda _number: found)
 
-    @staticmethod
-    def _table_function(entry: Node) -> list[Node]:
+    def _table_function(self, entry: Node, scope: Scope) -> Yield:
+        """XMLTABLE and JSON_TABLE: every column depends on every part; column expressions test the document."""
         function = entry.need("tablefunc")
-        found: list[Node] = []
+        parts: list[Node] = []
         for name in _TABLEFUNC_PARTS:
             value = function.fields.get(name)
             members = value if isinstance(value, tuple) else (value,)
-            found.extend(part for part in members if isinstance(part, Node))
+            parts.extend(part for part in members if isinstance(part, Node))
+        document = self.expression(function.need("docexpr"), scope, VALUE)
+        scope.tested.append(document)
+        found = self._computed(parts, entry, scope, "table function in FROM")
+        scope.tested.pop()
         return found
 
     def _values(self, entry: Node, scope: Scope) -> Yield:
@@ -294,7 +311,7 @@ class Queries(Writes):
             return
         common.busy = True
         for _ in range(_ROUNDS):
-            found = self.query(common.node.need("ctequery"), common.owner)
+            found = self.query(common.node.need("ctequery"), common.owner, common=common)
             columns = found.every()
             settled = not common.met_itself or columns == common.columns
             common.columns = columns
@@ -302,11 +319,12 @@ class Queries(Writes):
                 common.level = found.scope.level
                 common.busy = False
                 return
-        refuse("tree-with", "a recursive query does not settle")
+        raise refusal("tree-with", "a recursive query does not settle")
 
     # set operations
 
-    def _arms(self, node: Node, scope: Scope) -> list[Val]:
+    def _arms(self, node: Node, scope: Scope, common: Common | None = None) -> list[Val]:
+        """Columns of a set operation; a recursive WITH query knows its first arm's columns while the second is read."""
         if node.tag == "RANGETBLREF":
             number = node.integer("rtindex")
             self._item(scope, number)
@@ -315,7 +333,10 @@ class Queries(Writes):
             return scope.entries[number].every()
         if node.tag != "SETOPERATIONSTMT":
             refuse("unknown-node", f"node {node.tag} is not known in a set operation")
-        left, right = self._arms(node.need("larg"), scope), self._arms(node.need("rarg"), scope)
+        left = self._arms(node.need("larg"), scope)
+        if common is not None and common.columns is None:
+            common.columns = left
+        right = self._arms(node.need("rarg"), scope)
         collations = node.integers("colCollations")
         if not len(left) == len(right) == len(collations):
             refuse("tree-union", "arms of a set operation differ in length")

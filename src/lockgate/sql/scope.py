@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lockgate.sql.facts import Val
-from lockgate.sql.tree import Node, refuse
+from lockgate.sql.tree import Node, refusal, refuse
 
 VALUE, QUALIFIER = 0, 1
 """Why an expression is read: for its value, or because it decides rows."""
@@ -68,7 +68,7 @@ class Scope:
         for target in self.targets:
             if target.integer("ressortgroupref") == reference:
                 return target
-        refuse("tree-reference", "a clause of its tree refers to an expression that is not there")
+        raise refusal("tree-reference", "a clause of its tree refers to an expression that is not there")
 
 
 @dataclass(slots=True, eq=False)

@@ -120,9 +120,14 @@ class Node:
         return value
 
 
+def refusal(reason: str, sentence: str) -> RefusedStatementError:
+    """The refusal of a statement whose tree is not one that we know how to read."""
+    return RefusedStatementError(reason, f"the statement cannot be judged: {sentence}")
+
+
 def refuse(reason: str, sentence: str) -> NoReturn:
-    """Refuse the statement: its tree is not one that we know how to read."""
-    raise RefusedStatementError(reason, f"the statement cannot be judged: {sentence}")
+    """Refuse the statement."""
+    raise refusal(reason, sentence)
 
 
 def read_trees(text: str) -> tuple[Node, ...]:
@@ -188,19 +193,19 @@ class _Reader:
     def _next(self) -> str:
         if self._at >= len(self._tokens):
             refuse("tree-end", "its tree ends too early")
-        token = self._tokens[self._at]
+        word = self._tokens[self._at]
         self._at += 1
-        return token
+        return word
 
     def value(self) -> Value:
-        token = self._next()
-        if token == "{":
+        word = self._next()
+        if word == "{":
             return self._node()
-        if token == "(":
+        if word == "(":
             return self._list()
-        if token in ("}", ")"):
+        if word in ("}", ")"):
             refuse("tree-syntax", "its tree has a bracket out of place")
-        return _atom(token)
+        return _atom(word)
 
     def _enter(self) -> None:
         self._depth += 1
@@ -212,10 +217,10 @@ class _Reader:
         found: list[Value] = []
         if self._at < len(self._tokens) and self._tokens[self._at] in ("i", "o", "b", "x"):
             self._at += 1
-            while (token := self._next()) != ")":
-                if not _INTEGER.match(token):
+            while (word := self._next()) != ")":
+                if not _INTEGER.match(word):
                     refuse("tree-syntax", "a list of numbers in its tree holds something else")
-                found.append(token)
+                found.append(word)
         else:
             while self._at < len(self._tokens) and self._tokens[self._at] != ")":
                 found.append(self.value())
@@ -230,10 +235,10 @@ class _Reader:
         if known is None:
             refuse("unknown-node", f"node {_printable(tag)} is not known")
         fields: dict[str, Value] = {}
-        while (token := self._next()) != "}":
-            if len(token) < 2 or token[0] != ":":
+        while (word := self._next()) != "}":
+            if len(word) < 2 or word[0] != ":":
                 refuse("tree-syntax", f"node {tag} is not a list of fields")
-            name = token[1:]
+            name = word[1:]
             if name in fields:
                 refuse("tree-syntax", f"node {tag} has a field twice")
             value = self._datum() if tag == "CONST" and name == "constvalue" else self.value()
@@ -245,25 +250,25 @@ class _Reader:
 
     def _datum(self) -> Value:
         """`<>`, or a length and the bytes in brackets."""
-        token = self._next()
-        if token == "<>":
+        word = self._next()
+        if word == "<>":
             return None
-        if not token.isdigit() or self._next() != "[":
+        if not word.isdigit() or self._next() != "[":
             refuse("tree-syntax", "a constant in its tree cannot be read")
         found: list[Value] = []
-        while (token := self._next()) != "]":
-            if not _INTEGER.match(token):
+        while (word := self._next()) != "]":
+            if not _INTEGER.match(word):
                 refuse("tree-syntax", "a constant in its tree cannot be read")
-            found.append(token)
+            found.append(word)
         return tuple(found)
 
 
-def _atom(token: str) -> str | None:
-    if token == "<>":
+def _atom(word: str) -> str | None:
+    if word == "<>":
         return None
-    if len(token) > 1 and token[0] == '"' and token[-1] == '"':
-        token = token[1:-1]
-    return _ESCAPED.sub(r"\1", token) if "\\" in token else token
+    if len(word) > 1 and word[0] == '"' and word[-1] == '"':
+        word = word[1:-1]
+    return _ESCAPED.sub(r"\1", word) if "\\" in word else word
 
 
 def _is_trivial(value: Value) -> bool:

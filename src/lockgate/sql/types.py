@@ -40,7 +40,7 @@ def type_of(node: Node) -> int:
         return type_of(node.need("arg"))
     if node.tag == "RETURNINGEXPR":
         return type_of(node.need("retexpr"))
-    if node.tag == "JSONCONSTRUCTOREXPR" or node.tag == "JSONEXPR":
+    if node.tag in ("JSONCONSTRUCTOREXPR", "JSONEXPR"):
         returning = node.node("returning")
         return returning.integer("typid") if returning is not None else 0
     if node.tag == "XMLEXPR":

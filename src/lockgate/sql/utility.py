@@ -38,7 +38,7 @@ def analysis_text(parsed: Parsed, catalog: Catalog) -> str | None:
         schema, name = parsed.tables[0]
         columns = ", ".join(quoted(column) for column in parsed.columns) or "*"
         table = f"{quoted(schema)}.{quoted(name)}" if schema else quoted(name)
-        return f"SELECT {columns} FROM ONLY {table}"
+        return f"SELECT {columns} FROM ONLY {table}"  # noqa: S608 - names are quoted, and nothing is run
     return None
 
 
@@ -104,7 +104,9 @@ def _copies(
     relation = known[0]
     names = {column.name: column for column in relation.columns.values()}
     if any(name not in names for name in parsed.columns):
-        opaque.append(Opaque(f"relation {relation.qualified_name}", "it has a column that the catalog snapshot does not know"))
+        opaque.append(
+            Opaque(f"relation {relation.qualified_name}", "it has a column that the catalog snapshot does not know")
+        )
         return [], [], []
     columns = [names[name] for name in parsed.columns] if parsed.columns else list(relation.columns.values())
     if any(name == "where" for name, _ in parsed.options):
@@ -129,7 +131,7 @@ def _accesses(parsed: Parsed, relations: list[Relation | None]) -> tuple[Access,
     action = {Kind.COPY_IN: Action.WRITE, Kind.TRUNCATE: Action.WRITE, Kind.LOCK: Action.WRITE}.get(parsed.kind)
     if parsed.kind in (Kind.COPY_OUT, Kind.COPY_FILE):
         action = Action.READ
-    if parsed.kind in _DEFINING or parsed.kind in _ADMINISTERING and action is None:
+    if parsed.kind in _DEFINING or (parsed.kind in _ADMINISTERING and action is None):
         action = Action.DEFINE
     for (schema, name), relation in zip(parsed.tables, relations, strict=True):
         if action is None:

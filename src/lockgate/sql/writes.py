@@ -37,7 +37,9 @@ class Writes(Clauses):
         if entry.text("relkind") not in ("r", "p"):
             self.hide(f"relation {self.name_of(relation)}", "rows written through it are handled by code of its own")
         for attribute in sorted(self._written(entry, scope)):
-            self.use(UseKind.WRITE_TARGET, frozenset({ColumnRef(relation, attribute)}), KINDS[command].value, scope.level)
+            self.use(
+                UseKind.WRITE_TARGET, frozenset({ColumnRef(relation, attribute)}), KINDS[command].value, scope.level
+            )
         self._assign(scope.targets, relation, scope)
         self._on_conflict(relation, scope)
         for action in node.nodes("mergeActionList") if node.has("mergeActionList") else ():
@@ -72,9 +74,7 @@ class Writes(Clauses):
             if not 1 <= index <= len(infos) or infos[index - 1].integer("relid") != entry.integer("relid"):
                 refuse("tree-rights", "the columns of a write cannot be found")
             rights = infos[index - 1]
-        return {
-            bit + _FIRST_ATTRIBUTE for name in ("insertedCols", "updatedCols") for bit in rights.integers(name)
-        }
+        return {bit + _FIRST_ATTRIBUTE for name in ("insertedCols", "updatedCols") for bit in rights.integers(name)}
 
     def _assign(self, targets: tuple[Node, ...], relation: int, scope: Scope) -> None:
         scope.writing = True
@@ -82,7 +82,14 @@ class Writes(Clauses):
             found = self.expression(target.need("expr"), scope, VALUE)
             if not target.flag("resjunk"):
                 written = ColumnRef(relation, target.integer("resno"))
-                self.use(UseKind.WRITE_SOURCE, found.sources, "assignment", scope.level, literal=found.literal, target=written)
+                self.use(
+                    UseKind.WRITE_SOURCE,
+                    found.sources,
+                    "assignment",
+                    scope.level,
+                    literal=found.literal,
+                    target=written,
+                )
         scope.writing = False
 
     def _on_conflict(self, relation: int, scope: Scope) -> None:
@@ -136,12 +143,17 @@ class Writes(Clauses):
         if len(arguments) != 2:
             return None
         for one, other in (arguments, arguments[::-1]):
-            while one.tag == "RELABELTYPE":
-                one = one.need("arg")
-            mine = one.tag == "VAR" and not one.integer("varlevelsup") and one.integer("varno") == number
-            if mine and one.integer("varattno") > 0 and is_given(other):
-                return one.integer("varattno")
+            column = _bare(one)
+            mine = column.tag == "VAR" and not column.integer("varlevelsup") and column.integer("varno") == number
+            if mine and column.integer("varattno") > 0 and is_given(other):
+                return column.integer("varattno")
         return None
+
+
+def _bare(node: Node) -> Node:
+    while node.tag == "RELABELTYPE":
+        node = node.need("arg")
+    return node
 
 
 def is_given(node: Node) -> bool:

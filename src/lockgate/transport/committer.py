@@ -13,6 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 
+INTEGRATED_AT_ONCE = 2000
+"""Entries that one turn of the loop may put under a checkpoint."""
+
+
 class CommitResult(Protocol):
     """What one group commit did."""
 
@@ -35,22 +39,42 @@ class CommitResult(Protocol):
 class Log(Protocol):
     """The ledger file as the loop sees it."""
 
-    def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int: ...
-    def seal_text(self, database: str, text: bytes) -> str: ...
-    def commit(self) -> CommitResult: ...
-    def integrate(self) -> None: ...
+    def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
+        """Buffer one entry and return its index."""
+        ...
+
+    def seal_text(self, database: str, text: bytes) -> str:
+        """Buffer one encrypted text and return its name."""
+        ...
+
+    def commit(self) -> CommitResult:
+        """Write and sync what is buffered."""
+        ...
+
+    def integrate(self, limit: int | None = None) -> None:
+        """Put durable entries under a signed checkpoint."""
+        ...
+
     @property
-    def healthy(self) -> bool: ...
+    def healthy(self) -> bool:
+        """False while nothing can be written."""
+        ...
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Number of durable entries."""
+        ...
+
     @property
-    def integrated(self) -> int: ...
+    def integrated(self) -> int:
+        """Entries under the checkpoint."""
+        ...
 
 
 class Committer:
     """Collects entries of one loop iteration and commits them together in the next."""
 
-    def __init__(self, log: Log, *, integrate_seconds: float = 1.0, heartbeat_seconds: float = 10.0) -> None:
+    def __init__(self, log: Log, *, integrate_seconds: float = 0.25, heartbeat_seconds: float = 10.0) -> None:
         self._log = log
         self._integrate_seconds = integrate_seconds
         self._heartbeat_seconds = heartbeat_seconds
@@ -124,7 +148,8 @@ class Committer:
     def _integrate(self) -> None:
         if not self._log.healthy:
             self._schedule()  # try again by itself, so that the gate recovers without a client
-        self._log.integrate()
+        # A bounded piece at a time, because tiles are written in the loop.
+        self._log.integrate(INTEGRATED_AT_ONCE)
 
     def _heartbeat(self) -> None:
         self.append({"kind": "heartbeat"}, keep=False)

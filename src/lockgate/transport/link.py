@@ -287,8 +287,10 @@ class SessionLink(asyncio.Protocol):
             return
         if result.failed:
             self._failed.update(dict.fromkeys(result.failed))
-            running = [r.intent for e in self.conversation.replies.owed for r in e.runs]
-            if any(i in self._failed for i in running):
+            running = [r for e in self.conversation.replies.owed for r in e.runs if r.intent in self._failed]
+            if running:
+                for run in running:
+                    run.closed = True  # its intent's index is given out again: no outcome may name it
                 # It was forwarded while its intent was being written, and the write failed: its answer must never be seen.
                 if self._client is not None:
                     self._client.write(ledger_unavailable())

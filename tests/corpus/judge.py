@@ -1,0 +1,191 @@
+"""Judge the cases of a corpus: attacks against twins and canaries, benign statements against the direct connection.
+
+For: one verdict per case and form. Not for: printing (`report`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from corpus.canaries import Canaries, Hit
+from corpus.cases import Case
+from corpus.client import Answer
+from corpus.compare import difference
+from corpus.forms import Run, run
+from corpus.stage import Stage, Twin
+from corpus.twins import World
+from lockgate.wire.postgres import backend as be
+from lockgate.wire.postgres import tags
+
+LEAK, TWIN, NOT_REFUSED, LOST, WRONG = "LEAK", "TWIN DIFFERENCE", "NOT REFUSED", "CONNECTION LOST", "WRONG"
+OVER, UNSTABLE, OK, WORKING, REFUSED, SKIPPED = "over-refused", "unstable", "ok", "working", "refused", "skipped"
+FAILURES = frozenset({LEAK, TWIN, NOT_REFUSED, LOST, WRONG})
+"""Verdicts that make the whole run fail."""
+
+_WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "CREATE", "DO ", "CALL", "TRUNCATE")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one case in one form; `remarks` say why, in the order found."""
+
+    world: str
+    case: str
+    form: str
+    expect: str
+    verdict: str
+    remarks: tuple[str, ...] = ()
+    statements: tuple[str, ...] = field(default=())
+
+
+class Judge:
+    """Plays cases of one world; `direct` goes past the gate, to see that the checks find what an unprotected server shows."""
+
+    def __init__(self, stage: Stage, world: World, *, direct: bool = False) -> None:
+        self._stage = stage
+        self._world = world
+        self._direct = direct
+
+    def attack(self, case: Case, form: str = "as written") -> Verdict:
+        """Play an attack on both twins."""
+        here, there = self._play(case, self._stage.x), self._play(case, self._stage.y)
+        remarks: list[str] = []
+        verdict = OK
+        leaks = list(self._leaks(here, there)) + [f"twin: {leak}" for leak in self._leaks(there, here, twin=True)]
+        unlike = difference(here.answers, there.answers, self._stage.pairs[self._world.name])
+        if unlike is None and here.residue != there.residue:
+            unlike = f"residue: {here.residue} against {there.residue}"
+        if case.expect == "MASK" and (here.refused or any(a.ended for a in here.answers)):
+            verdict = OVER
+            remarks.append(here.first_refusal)
+        if case.expect == "REFUSE" and not here.refused:
+            verdict = NOT_REFUSED
+            remarks.append(here.first_error or "ran")
+        if not here.refused and any(a.ended for a in here.answers):
+            verdict = LOST
+            remarks.append("the gate ended the connection without a word of its own")
+        if unlike is not None:
+            again = difference(here.answers, self._play(case, self._stage.x).answers, self._stage.pairs[self._world.name])
+            verdict = UNSTABLE if again is not None else TWIN
+            remarks.append(unlike)
+        if here.residue:
+            verdict = LEAK
+            remarks.append(f"residue: {here.residue}")
+        if leaks:
+            verdict = LEAK
+            remarks += leaks[:4]
+        if case.expect == "EITHER" and verdict == OK and here.refused:
+            remarks.append(here.first_refusal)
+        return Verdict(self._world.name, case.name, form, case.expect, verdict, tuple(remarks), case.statements)
+
+    def benign(self, case: Case, form: str = "as written") -> Verdict:
+        """Play a benign case through the gate and past it, and on the twin."""
+        if "vector" in case.requires and self._stage.major < 18:
+            return self._verdict(case, form, SKIPPED, "needs the extension vector")
+        if "run once by the owner" in case.note:
+            return self._verdict(case, form, SKIPPED, "part of the set-up")
+        stage = self._stage
+        here, there = self._play(case, stage.x), self._play(case, stage.y)
+        leaks = list(self._leaks(here, there))
+        if leaks:
+            return self._verdict(case, form, LEAK, *leaks[:4])
+        if here.refused:
+            return self._verdict(case, form, REFUSED, here.first_refusal)
+        if any(a.ended for a in here.answers):
+            return self._verdict(case, form, LOST, "the connection ended")
+        # A mask means something to the gate only: past it, the value itself is the question.
+        direct = self._play(case, stage.x, direct=True)
+        wrong = self._unequal(here, direct) if case.expect == "CLEAR" else self._unmasked(here, direct)
+        if wrong:
+            return self._verdict(case, form, WRONG, wrong)
+        unlike = difference(here.answers, there.answers, stage.pairs[self._world.name])
+        if unlike is not None:
+            again = difference(here.answers, self._play(case, stage.x).answers, stage.pairs[self._world.name])
+            return self._verdict(case, form, WORKING if again is not None else TWIN, unlike)
+        return self._verdict(case, form, WORKING)
+
+    def _verdict(self, case: Case, form: str, verdict: str, *remarks: str) -> Verdict:
+        return Verdict(self._world.name, case.name, form, case.expect, verdict, remarks, case.statements)
+
+    def _play(self, case: Case, twin: Twin, *, direct: bool = False) -> Run:
+        world, past = self._world, direct or self._direct
+        address = twin.direct_address(world) if past else twin.gate_address(world)
+
+        def fill_in(text: str) -> str:
+            return self._stage.originals(twin, world, text) if past else self._stage.placeholders(twin, world, text)
+
+        writes = any(word in " ".join(case.lines).upper() for word in _WRITES)
+        before = twin.ask(world, world.watched) if writes else ""
+        done = run(address, case, fill_in, lambda name: twin.function_oid(world, name), lambda: twin.residue(world))
+        if writes and before != twin.ask(world, world.watched):
+            done.residue = f"{done.residue} changed rows".strip()
+            self._stage.restore(twin, world)
+        return done
+
+    def _leaks(self, here: Run, there: Run, *, twin: bool = False) -> Iterator[str]:
+        canaries = self._stage.canaries[self._world.name][1 if twin else 0]
+        sent = " ".join(here.texts).encode()
+        for number, answer in enumerate(here.answers):
+            other = there.answers[number] if number < len(there.answers) else Answer()
+            yield from _leaks_of(answer, other, canaries, sent, number)
+
+    def _unequal(self, here: Run, direct: Run) -> str:
+        silent = (tags.PARAMETER_STATUS, tags.BACKEND_KEY_DATA)
+        for number, (one, other) in enumerate(zip(here.answers[1:], direct.answers[1:], strict=False), 1):
+            shown = [[(f.tag, f.body) for f in answer.frames if f.tag not in silent] for answer in (one, other)]
+            if shown[0] == shown[1]:
+                continue
+            if one.errors != other.errors:
+                return f"statement {number}: {_error(one)} against {_error(other)} directly"
+            if len(one.rows) != len(other.rows):
+                return f"statement {number}: {len(one.rows)} rows against {len(other.rows)} directly"
+            for row, (cells, expected) in enumerate(zip(one.rows, other.rows, strict=True), 1):
+                if cells != expected:
+                    return f"statement {number}, row {row}: {cells!r:.160} against {expected!r:.160} directly"
+            return f"statement {number}: messages beside rows differ"
+        return ""
+
+    def _unmasked(self, here: Run, direct: Run) -> str:
+        masks = self._stage.masks_by_value(self._stage.x, self._world)
+        for number, (one, other) in enumerate(zip(here.answers[1:], direct.answers[1:], strict=False), 1):
+            if one.errors and not other.errors:
+                return f"statement {number}: {_error(one)}, which works directly"
+            if len(one.rows) != len(other.rows):
+                return f"statement {number}: {len(one.rows)} rows against {len(other.rows)} directly"
+            if any(f.format for f in one.fields) or "LIMIT" in here.texts[number].upper():
+                continue  # which rows come may depend on their order, which the gate may change
+            expected = Counter(tuple(masks.get(c, c) if c else c for c in row) for row in other.rows)
+            found = Counter(tuple(row) for row in one.rows)
+            for row in list((found - expected).keys())[:1]:
+                return f"statement {number}: a row that nothing explains: {row!r:.200}"
+        return ""
+
+
+def _error(answer: Answer) -> str:
+    return f"{answer.errors[0].sqlstate} {answer.errors[0].message}" if answer.errors else "no error"
+
+
+def _leaks_of(answer: Answer, other: Answer, canaries: Canaries, sent: bytes, number: int) -> Iterator[str]:
+    same_length = len(answer.frames) == len(other.frames)
+    for position, frame in enumerate(answer.frames):
+        twin = other.frames[position].body.lower() if same_length else b""
+        parts: Sequence[bytes | None] = [frame.body]
+        twins: Sequence[bytes | None] = [twin]
+        if frame.tag == tags.DATA_ROW:
+            parts = be.cells(frame.body)
+            twins = be.cells(other.frames[position].body) if twin and other.frames[position].tag == frame.tag else []
+        for column, part in enumerate(parts):
+            counterpart = (twins[column] if column < len(twins) else None) or b""
+            for hit in canaries.look(part or b"", sent) if part else ():
+                if _counts(hit, counterpart.lower()):
+                    yield (
+                        f"statement {number}, message `{tags.tag_name(frame.tag)}`, part {column + 1}: a piece of"
+                        f" {hit.where} ({hit.transform}): {hit.piece.decode('utf-8', 'replace')!r}"
+                    )
+                    break
+
+
+def _counts(hit: Hit, counterpart: bytes) -> bool:
+    return hit.long or hit.twin in counterpart

@@ -1,0 +1,103 @@
+"""Run the corpora through real gates before twin databases: `run.py CORPUSDIR`.
+
+For: `make corpus`. CORPUSDIR has `masking_attacks.sql` and `masking_benign.sql`; a schema of our own is played beside them.
+Exit status: 0 when nothing leaked, differed or came out wrong; 1 otherwise; 2 when the corpus cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from corpus.cases import Case, read_cases, read_setup  # noqa: E402
+from corpus.forms import FORMS  # noqa: E402
+from corpus.judge import FAILURES, Judge, Verdict  # noqa: E402
+from corpus.report import print_counts, print_verdicts, working_share, write_json  # noqa: E402
+from corpus.second import second_cases, second_world  # noqa: E402
+from corpus.stage import Stage  # noqa: E402
+from corpus.twins import World, corpus_world  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run everything that was asked for and print it."""
+    options = _options(arguments)
+    attacks, benign = options.corpus / "masking_attacks.sql", options.corpus / "masking_benign.sql"
+    if not attacks.exists() or not benign.exists():
+        print(f"{options.corpus}: masking_attacks.sql and masking_benign.sql are not both there", file=sys.stderr)
+        return 2
+    world = corpus_world(read_setup(attacks))
+    benign_cases = read_cases(benign)
+    if options.pg >= 18:
+        world = with_vector(world, benign_cases)
+    second = second_world()
+    with Stage([world, second], major=options.pg, seed=options.seed) as stage:
+        for line in stage.x.unreadable:
+            print(f"not readable through the gate, so without learned masks: {line}")
+        judge = Judge(stage, world, direct=options.direct)
+        found = {
+            "attacks": play(judge, chosen(read_cases(attacks), options.only), attack=True, matrix=options.matrix),
+            "attacks on a second schema": play(
+                Judge(stage, second, direct=options.direct), chosen(second_cases(), options.only), attack=True, matrix=options.matrix
+            ),
+            "benign": [] if options.direct else play(judge, chosen(benign_cases, options.only), attack=False, matrix=options.matrix),
+        }
+        if any(twin.gate.process is not None and twin.gate.process.poll() is not None for twin in (stage.x, stage.y)):
+            print("a gate has ended by itself")
+            return 1
+    return summarise(found, options)
+
+
+def summarise(found: dict[str, list[Verdict]], options: argparse.Namespace) -> int:
+    """Print tables and counts; returns the exit status."""
+    for title, verdicts in found.items():
+        print_verdicts(title, verdicts, verbose=options.verbose)
+    for title, verdicts in found.items():
+        print_counts(title, verdicts)
+    everything = [v for verdicts in found.values() for v in verdicts]
+    if options.json:
+        write_json(options.json, everything)
+    failures = [v for v in everything if v.verdict in FAILURES]
+    print(f"\nbenign cases that work: {working_share(found['benign']):.0%}; failures: {len(failures)}")
+    return 1 if failures else 0
+
+
+def play(judge: Judge, cases: list[Case], *, attack: bool, matrix: bool) -> list[Verdict]:
+    """Each case as written, and with `matrix` in every further form that fits it."""
+    verdicts: list[Verdict] = []
+    for case in cases:
+        one = judge.attack if attack else judge.benign
+        verdicts.append(one(case))
+        if matrix and (not case.special or case.protocol.extended):
+            verdicts += [one(case.with_protocol(**changes), form) for form, changes in FORMS.items()]
+    return verdicts
+
+
+def chosen(cases: list[Case], only: list[str]) -> list[Case]:
+    """The cases named, all when none is."""
+    return [case for case in cases if not only or case.name in only]
+
+
+def with_vector(world: World, benign: list[Case]) -> World:
+    """The world with the extension `vector` and what the benign cases need of it."""
+    owner = [s for case in benign if "run once by the owner" in case.note for s in case.statements]
+    return world.extended("CREATE EXTENSION vector;\n" + ";\n".join(owner) + ";\n", {"docs": "id"})
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("corpus", type=Path, metavar="CORPUSDIR")
+    parser.add_argument("--pg", type=int, default=15, choices=(15, 18), help="major version of the servers (default: 15)")
+    parser.add_argument("--matrix", action="store_true", help="every case in every form of the protocol")
+    parser.add_argument("--only", action="append", default=[], metavar="CASE", help="only this case; may be repeated")
+    parser.add_argument("--direct", action="store_true", help="past the gate, to see that the checks find what it would stop")
+    parser.add_argument("--seed", type=int, default=1, help="of the twin's values")
+    parser.add_argument("--verbose", action="store_true", help="every form of every case, not only those that failed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all verdicts")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
