@@ -73,8 +73,8 @@ def start_pgbouncer(program: str, folder: Path, server: EmbeddedPostgres) -> tup
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\nbench = host=127.0.0.1 port={server.port} dbname=bench user=bench password=bench\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
         f"listen_port = {port}\nauth_type = plain\nauth_file = {folder}/users.txt\npool_mode = session\nserver_reset_query =\n"
-        f"max_client_conn = 200\ndefault_pool_size = 100\nlogfile = {folder}/pgbouncer.log\nunix_socket_dir =\n"
-        "max_prepared_statements = 0\nignore_startup_parameters = extra_float_digits\n"
+        f"max_client_conn = 200\ndefault_pool_size = 100\nunix_socket_dir =\n"
+        "ignore_startup_parameters = extra_float_digits\n"
     )
     lower: dict[str, object] = {}
     if os.geteuid() == 0:

@@ -21,12 +21,13 @@ _STEP_OF_CODES = 4
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A piece of a stored value in an answer; the same piece of the twin's value is in `twin`."""
+    """A piece of a stored value at a position of an answer; the same piece of the twin's value is in `twin`."""
 
     where: str
     transform: str
     piece: bytes
     twin: bytes
+    position: int
 
     @property
     def long(self) -> bool:
@@ -69,7 +70,7 @@ class Canaries:
                 size = _PIECE
                 while here[start + size : start + size + 1] == lowered[position + size : position + size + 1] != b"":
                     size += 1
-                yield Hit(where, name, here[start : start + size], there[start : start + size])
+                yield Hit(where, name, here[start : start + size], there[start : start + size], position)
 
 
 def _forms(value: str) -> Iterator[tuple[str, bytes, int]]:

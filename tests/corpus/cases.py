@@ -85,14 +85,12 @@ def read_cases(path: Path) -> list[Case]:
     requires: list[str] = []
 
     def close() -> None:
-        if head is None:
-            return
-        body = "".join(text)
-        found.append(Case(
-            name=head[1], technique=head[2].strip(), expect=head[3], note=head[4],
-            lines=tuple(line for line in text if line.strip()), statements=tuple(split(body)),
-            protocol=read_protocol(" ".join(options)), requires=tuple(requires), special=bool(options),
-        ))  # fmt: skip
+        if head is not None:
+            found.append(Case(
+                name=head[1], technique=head[2].strip(), expect=head[3], note=head[4],
+                lines=tuple(line for line in text if line.strip()), statements=tuple(split("".join(text))),
+                protocol=read_protocol(" ".join(options)), requires=tuple(requires), special=bool(options),
+            ))  # fmt: skip
         text.clear()
         options.clear()
         requires.clear()

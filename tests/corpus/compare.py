@@ -15,7 +15,7 @@ from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import Frame
 
 _OWN_NUMBERS = re.compile(rb"\b(request|entry)=\S+|(\blockgate_\w+?)_[0-9a-f]{6}(?=_(?:masked|clear|analysis))|\blg:\S+")
-_SILENT = frozenset({tags.PARAMETER_STATUS, tags.BACKEND_KEY_DATA})
+_SILENT = frozenset({tags.PARAMETER_STATUS, tags.BACKEND_KEY_DATA, tags.AUTHENTICATION})
 _SHOWN_FIELDS = "SVCMDHPpqWstcdn"
 _MIXED_CELL_BYTES_MAX = 1 << 20
 _SHORTEST_MASK = 4

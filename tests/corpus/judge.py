@@ -188,4 +188,4 @@ def _leaks_of(answer: Answer, other: Answer, canaries: Canaries, sent: bytes, nu
 
 
 def _counts(hit: Hit, counterpart: bytes) -> bool:
-    return hit.long or hit.twin in counterpart
+    return hit.long or counterpart[hit.position : hit.position + len(hit.twin)] == hit.twin

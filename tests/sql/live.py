@@ -121,7 +121,9 @@ def decide(text: str, seen: Seen, catalog: Catalog) -> str:
 
 def in_words(analysis: Analysis, plan: Plan) -> str:
     """Labels of masked outputs, `-` for clear ones beside them, and the order."""
-    words = [c.label if c.disposition is Disposition.MASKED else "-" for c in plan.columns] or ["-"] * len(analysis.outputs)
+    words = [c.label if c.disposition is Disposition.MASKED else "-" for c in plan.columns] or ["-"] * len(
+        analysis.outputs
+    )
     return " ".join([*words, plan.order.value])
 
 
@@ -156,8 +158,15 @@ def judged(text: str, connection: psycopg.Connection, catalog: Catalog) -> str:
 
 def record(catalog: Catalog, seen: Mapping[str, Seen], path: Path) -> None:
     """Write trees with as much of the catalog as they name."""
-    numbers = {int(word) for one in seen.values() for word in one.tree.replace("\n", " ").replace("}", " ").split() if word.isdigit()}
-    own = {oid: relation for oid, relation in catalog.relations.items() if relation.schema == "public" or oid in numbers}
+    numbers = {
+        int(word)
+        for one in seen.values()
+        for word in one.tree.replace("\n", " ").replace("}", " ").split()
+        if word.isdigit()
+    }
+    own = {
+        oid: relation for oid, relation in catalog.relations.items() if relation.schema == "public" or oid in numbers
+    }
     kinds = {column.type_oid for relation in own.values() for column in relation.columns.values()} | numbers
     content = {
         "server_version": catalog.server_version,
@@ -165,7 +174,12 @@ def record(catalog: Catalog, seen: Mapping[str, Seen], path: Path) -> None:
         "functions": [asdict(f) for oid, f in catalog.functions.items() if oid in numbers],
         "types": [asdict(t) for oid, t in catalog.types.items() if oid in kinds],
         "statements": [
-            {"text": text, "tree": one.tree, "parameters": list(one.parameter_types), "columns": one.row_description.hex()}
+            {
+                "text": text,
+                "tree": one.tree,
+                "parameters": list(one.parameter_types),
+                "columns": one.row_description.hex(),
+            }
             for text, one in seen.items()
         ],
     }
@@ -187,7 +201,8 @@ def replay(path: Path) -> tuple[Catalog, dict[str, Seen]]:
     for item in content["relations"]:
         columns = {c["attnum"]: Column(**{**c, "json_labels": ()}) for c in item["columns"]}
         indexes = tuple(
-            Index(**{**i, "columns": tuple(i["columns"]), "expression_columns": frozenset(i["expression_columns"])}) for i in item["indexes"]
+            Index(**{**i, "columns": tuple(i["columns"]), "expression_columns": frozenset(i["expression_columns"])})
+            for i in item["indexes"]
         )
         changed = {"columns": columns, "indexes": indexes, "partition_columns": frozenset(item["partition_columns"])}
         relations[item["oid"]] = Relation(**{**item, **changed})
@@ -195,5 +210,7 @@ def replay(path: Path) -> tuple[Catalog, dict[str, Seen]]:
         "d", "test", content["server_version"], 1, relations,
         {f["oid"]: Function(**f) for f in content["functions"]}, {t["oid"]: Type(**t) for t in content["types"]},
     )  # fmt: skip
-    seen = {s["text"]: Seen(s["tree"], tuple(s["parameters"]), bytes.fromhex(s["columns"])) for s in content["statements"]}
+    seen = {
+        s["text"]: Seen(s["tree"], tuple(s["parameters"]), bytes.fromhex(s["columns"])) for s in content["statements"]
+    }
     return catalog, seen

@@ -22,6 +22,8 @@ from lockgate.wire.postgres.typed import from_backend
 
 ROWS = frozenset({ord("D"), ord("d")})
 NOTHING: frozenset[int] = frozenset()
+AGREED_MAX = 256
+"""Row descriptions remembered as agreeing with their analysis."""
 
 
 class Replies:
@@ -57,6 +59,7 @@ class Replies:
         self._parameter_changed = parameter_changed
         self._out: list[bytes] = []
         self._swallow_to_sync = False
+        self._agreed: dict[bytes, bytes] = {}
         self.failed_names: list[tuple[str, str]] = []
         self.succeeded_names: list[tuple[str, str]] = []
         self.own_answers: list[Expect] = []
@@ -270,7 +273,7 @@ class Replies:
             self.owed.popleft()
             return
         if run is not None and letter == "T":
-            self._learn(run, from_backend(frame, be.RowDescription))
+            self._learn(run, frame)
         if run is None or not run.failed:
             self._show(frame, head)
         if head.kind == "describe-portal":
@@ -278,19 +281,26 @@ class Replies:
             if run is not None:
                 run.described = True
 
-    def _learn(self, run: Run, described: be.RowDescription) -> None:
+    def _learn(self, run: Run, frame: Frame) -> None:
         """Bind the plan to what will really be executed; any drift from what was analysed withholds the answer."""
-        if not run.plan.columns and not run.plan.touches_labelled:
+        plan, analysed = run.plan, run.analysis.row_description
+        if not plan.columns and not plan.touches_labelled:
             return
-        if run.analysis.row_description:
-            analysed = from_backend(Frame(ord("T"), run.analysis.row_description), be.RowDescription)
-            if _identity(analysed) != _identity(described):
-                run.failed = "the catalog changed between analysis and execution; run the statement again"
-                return
-        if run.plan.columns and len(run.plan.columns) != len(described.fields):
+        plain = not plan.masks and plan.order is Order.KEEP
+        if plain and analysed and self._agreed.get(analysed) == frame.body:
+            return
+        described = from_backend(frame, be.RowDescription)
+        if analysed and _identity(from_backend(Frame(ord("T"), analysed), be.RowDescription)) != _identity(described):
+            run.failed = "the catalog changed between analysis and execution; run the statement again"
+            return
+        if plan.columns and len(plan.columns) != len(described.fields):
             run.failed = "the result has other columns than were analysed; run the statement again"
             return
-        if run.plan.masks or run.plan.order is not Order.KEEP:
+        if plain:
+            if len(self._agreed) >= AGREED_MAX:
+                self._agreed.clear()
+            self._agreed[analysed] = frame.body
+        else:
             self._make_masker(run, described)
 
     def _row(self, frame: Frame, run: Run | None) -> None:

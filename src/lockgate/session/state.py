@@ -57,6 +57,8 @@ class SessionState:
         self.cache = cache
         self.evidence = Evidence(recorder, clock, session=session_id, identity=identity, database=surroundings.database,
                                  environment=surroundings.environment, client=client_address)  # fmt: skip
+        self._clearance_key: tuple[object, ...] = ()
+        self._clearance_known: Clearance
         self.clearance: Clearance = self._clearance()
         self.replies = Replies(body_bytes_max=body_bytes_max, masked=not self.clearance.complete, make_masker=self._make_masker,
                                finish=self._finish, parameter_changed=self._parameter_changed)  # fmt: skip
@@ -166,12 +168,18 @@ class SessionState:
         yield Drain()
 
     def _clearance(self) -> Clearance:
-        context: dict[str, object] = {"binding": self.identity.binding.value, "client_address": self.client_address}
-        if self.identity.purpose:
-            context["purpose"] = self.identity.purpose
-        if self.identity.run:
-            context["run"] = self.identity.run
-        return self.around.clearance(self.identity, context, self.clock.now())
+        """What the chain may not see now; asked again when labels, policies or the hour have changed."""
+        now = self.clock.now()
+        key = (self.around.catalog.generation, self.around.engine, now.hour, now.date())
+        if self._clearance_key != key:
+            context: dict[str, object] = {"binding": self.identity.binding.value, "client_address": self.client_address}
+            if self.identity.purpose:
+                context["purpose"] = self.identity.purpose
+            if self.identity.run:
+                context["run"] = self.identity.run
+            self._clearance_known = self.around.clearance(self.identity, context, now)
+            self._clearance_key = key
+        return self._clearance_known
 
     def pipeline_has_effects(self) -> bool:
         """True when earlier statements of this pipeline share the implicit transaction."""

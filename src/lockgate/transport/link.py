@@ -176,7 +176,8 @@ class SessionLink(asyncio.Protocol):
                         break
                 answered = False
                 self._wish = self._steps.send(answer)
-                self._flush()
+            # Once, for everything that this turn produced: a pipeline of five messages is one write, not five.
+            self._flush()
         except StopIteration:
             self._flush()
             self.end("client-left")
