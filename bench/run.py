@@ -24,10 +24,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from support.gate import GateProcess  # noqa: E402
-from support.servers import create_database, find_program  # noqa: E402
-
-from lockgate.testing.engines import EmbeddedPostgres, debian_installation, free_port, scratch_directory  # noqa: E402
+from lockgate.testing.engines import EmbeddedPostgres, debian_installation, free_port, scratch_directory
+from support.gate import GateProcess
+from support.servers import create_database, find_program
 
 MODES = (("simple", 1), ("simple", 8), ("simple", 32), ("prepared", 1), ("prepared", 8), ("prepared", 32))
 MASKED_SQL = "SELECT id, email, phone, card FROM people ORDER BY id\n"
@@ -86,15 +85,20 @@ def start_pgbouncer(program: str, folder: Path, server: EmbeddedPostgres) -> tup
     return process, port
 
 
-def measure(places: list[Place], program: str, *, rounds: int, seconds: int, scripts: Path, say: Callable[[str], None]) -> None:
+def measure(
+    places: list[Place], program: str, *, rounds: int, seconds: int, scripts: Path, say: Callable[[str], None]
+) -> None:
     """Interleaved, shuffled rounds of every cell."""
     (scripts / "masked.sql").write_text(MASKED_SQL)
     (scripts / "clear.sql").write_text(CLEAR_SQL)
     cells: list[tuple[str, list[str]]] = [
-        (f"{mode} x{clients}", ["-S", "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds)]) for mode, clients in MODES
+        (f"{mode} x{clients}", ["-S", "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds)])
+        for mode, clients in MODES
     ]
     cells.append(("5,000 rows clear x1", ["-f", str(scripts / "clear.sql"), "-c", "1", "-T", str(seconds)]))
-    cells.append(("5,000 rows, 3 of 4 columns masked x1", ["-f", str(scripts / "masked.sql"), "-c", "1", "-T", str(seconds)]))
+    cells.append(
+        ("5,000 rows, 3 of 4 columns masked x1", ["-f", str(scripts / "masked.sql"), "-c", "1", "-T", str(seconds)])
+    )
     shuffled = random.Random(7)
     for number in range(rounds):
         for cell, arguments in cells:
@@ -127,9 +131,11 @@ def main() -> int:
     program, bouncer = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench", find_program("pgbouncer")
     if installation is None or bouncer is None:
         raise SystemExit("bench needs Debian's packages postgresql-15 and pgbouncer")
-    with scratch_directory() as scratch, tempfile.TemporaryDirectory() as private, EmbeddedPostgres(
-        scratch / "pg", password="bench", installation=installation
-    ) as server:
+    with (
+        scratch_directory() as scratch,
+        tempfile.TemporaryDirectory() as private,
+        EmbeddedPostgres(scratch / "pg", password="bench", installation=installation) as server,
+    ):
         admin = create_database(server, "bench", "CREATE ROLE bench LOGIN PASSWORD 'bench' CREATEROLE;" + PEOPLE)
         subprocess.run([program, "-i", "-q", "-s", "5", admin], check=True, capture_output=True)
         create_database(server, "unused", "")
@@ -146,17 +152,40 @@ def main() -> int:
             places = [
                 Place("PgBouncer", "127.0.0.1", port, "bench", "bench", "bench"),
                 Place("direct", "127.0.0.1", server.port, "bench", "bench", "bench"),
-                Place("gate, evidence synced", "127.0.0.1", gates[0].port, "bot", "bench", gates[0].token("bot", "--ttl", "12h")),
-                Place("gate, evidence not synced", "127.0.0.1", gates[1].port, "bot", "bench", gates[1].token("bot", "--ttl", "12h")),
+                Place(
+                    "gate, evidence synced",
+                    "127.0.0.1",
+                    gates[0].port,
+                    "bot",
+                    "bench",
+                    gates[0].token("bot", "--ttl", "12h"),
+                ),
+                Place(
+                    "gate, evidence not synced",
+                    "127.0.0.1",
+                    gates[1].port,
+                    "bot",
+                    "bench",
+                    gates[1].token("bot", "--ttl", "12h"),
+                ),
             ]
-            measure(places, program, rounds=options.rounds, seconds=options.seconds, scripts=scratch, say=lambda t: print(t, file=sys.stderr))
+            measure(
+                places,
+                program,
+                rounds=options.rounds,
+                seconds=options.seconds,
+                scripts=scratch,
+                say=lambda t: print(t, file=sys.stderr),
+            )
         finally:
             for gate in gates:
                 gate.stop()
             peer.terminate()
             peer.wait()
     print("\n".join(table(places, "PgBouncer")))
-    print(f"\n{options.rounds} rounds of {options.seconds} s each, medians; core: plain Python {sys.version.split()[0]}")
+    print(
+        f"\n{options.rounds} rounds of {options.seconds} s each, medians; core: plain Python {sys.version.split()[0]}"
+    )
     if options.json:
         options.json.write_text(json.dumps({p.name: p.results for p in places}, indent=1))
     return 0

@@ -32,15 +32,15 @@ from lockgate.ledger.note import Ed25519Signer
 from lockgate.masking.keys import KeyRing
 from lockgate.model.decision import Decision, Request
 from lockgate.model.identity import Identity, Principal
-from lockgate.model.statement import Access, Action
+from lockgate.model.statement import Action
 from lockgate.policy.engine import Engine, PolicySet
 from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import entries, open_text, search
 from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
+from lockgate.transport.catalog_queries import Labels
 from lockgate.transport.committer import Committer
 from lockgate.transport.control_socket import serve_control
 from lockgate.transport.database import Database, Roles, utc_now
-from lockgate.transport.catalog_queries import Labels
 from lockgate.transport.http import Metrics, serve_http
 from lockgate.transport.listener import Gate, Listener
 from lockgate.transport.login import Startup
@@ -186,7 +186,9 @@ def labels_of(catalog: CatalogFile, name: str) -> Labels:
     return label
 
 
-def search_log(settings: Settings, filters: Mapping[str, object], *, limit: int | None = None) -> list[dict[str, object]]:
+def search_log(
+    settings: Settings, filters: Mapping[str, object], *, limit: int | None = None
+) -> list[dict[str, object]]:
     """Statements in the log, oldest first; reads files, needs no running gate."""
     return search(str(ledger_folder(settings)), RealFiles(), filters, limit=limit)
 
@@ -214,12 +216,21 @@ def verifier_path() -> Path:
     for path in (here.parents[2] / "verifier" / "lockgate_verify.py", here.parent / "verifier" / "lockgate_verify.py"):
         if path.exists():
             return path
-    raise ConfigError("the standalone verifier is not part of this installation; take verifier/lockgate_verify.py from the sources")
+    raise ConfigError(
+        "the standalone verifier is not part of this installation; take verifier/lockgate_verify.py from the sources"
+    )
 
 
 def verify_log(settings: Settings, arguments: Sequence[str] = ()) -> int:
     """Run the standalone verifier, which shares no code with the gate, over this gate's log; returns its exit status."""
-    command = [sys.executable, str(verifier_path()), str(ledger_folder(settings)), "--key", str(settings.files.keys / "log.pub"), *arguments]
+    command = [
+        sys.executable,
+        str(verifier_path()),
+        str(ledger_folder(settings)),
+        "--key",
+        str(settings.files.keys / "log.pub"),
+        *arguments,
+    ]
     return subprocess.run(command, check=False).returncode
 
 

@@ -24,9 +24,18 @@ from support.servers import create_database, drop_database
 
 @pytest.fixture(scope="module")
 def gate(pg18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    dsn = create_database(pg18, "hostile", "CREATE TABLE t(id int PRIMARY KEY, email text); INSERT INTO t VALUES (1, 'a@b.example')")
-    running = GateProcess(tmp_path_factory.mktemp("hostile") / "gate", {"shop": (dsn, "production")},
-                          settings={"limits": "login_seconds = 2\nstatement_bytes_max = 4194304"}).init().start()
+    dsn = create_database(
+        pg18, "hostile", "CREATE TABLE t(id int PRIMARY KEY, email text); INSERT INTO t VALUES (1, 'a@b.example')"
+    )
+    running = (
+        GateProcess(
+            tmp_path_factory.mktemp("hostile") / "gate",
+            {"shop": (dsn, "production")},
+            settings={"limits": "login_seconds = 2\nstatement_bytes_max = 4194304"},
+        )
+        .init()
+        .start()
+    )
     yield running
     running.stop()
     drop_database(pg18, "hostile")
@@ -60,7 +69,9 @@ def drain(made: socket.socket) -> bytes:
 def logged_in(gate: GateProcess, parameters: dict[str, str] | None = None, minor: int = 0) -> socket.socket:
     """A raw link after login, with everything up to ReadyForQuery read."""
     made = link(gate)
-    made.sendall(startup.startup_message([("user", "bot"), ("database", "shop"), *(parameters or {}).items()], minor=minor))
+    made.sendall(
+        startup.startup_message([("user", "bot"), ("database", "shop"), *(parameters or {}).items()], minor=minor)
+    )
     token = gate.token("bot").encode()
     assert made.recv(9)[:1] == b"R"
     made.sendall(b"p" + struct.pack("!I", len(token) + 5) + token + b"\x00")
@@ -138,7 +149,9 @@ def test_a_startup_parameter_that_does_not_pass_is_refused_by_name(gate: GatePro
 
 def test_a_statement_before_the_password_ends_the_connection(gate: GateProcess) -> None:
     with link(gate) as made:
-        made.sendall(startup.startup_message([("user", "bot"), ("database", "shop")]) + b"Q\x00\x00\x00\x0dSELECT 1\x00")
+        made.sendall(
+            startup.startup_message([("user", "bot"), ("database", "shop")]) + b"Q\x00\x00\x00\x0dSELECT 1\x00"
+        )
         answer = drain(made)
     assert b"a password was expected" in answer or b"FATAL" in answer
     assert b"SELECT" not in answer
@@ -184,7 +197,9 @@ def test_random_bytes_never_break_the_gate(gate: GateProcess) -> None:
             drain(made)
     for _ in range(60):
         with logged_in(gate) as made:
-            made.sendall(bytes([dice.choice(b"QPBDECSHdcfXFp")]) + struct.pack("!I", dice.randrange(4, 60)) + dice.randbytes(56))
+            made.sendall(
+                bytes([dice.choice(b"QPBDECSHdcfXFp")]) + struct.pack("!I", dice.randrange(4, 60)) + dice.randbytes(56)
+            )
             made.shutdown(socket.SHUT_WR)
             drain(made)
 
@@ -236,7 +251,12 @@ def test_version_3_2_is_spoken_and_newer_ones_are_negotiated(gate: GateProcess) 
 
 
 def test_a_wrong_credential_is_28P01_and_says_nothing_more(gate: GateProcess) -> None:
-    for user, password in (("bot", "nonsense"), ("nobody", gate.token("bot")), ("ann", gate.token("bot")), ("bot", gate.token("bot") + "x")):
+    for user, password in (
+        ("bot", "nonsense"),
+        ("nobody", gate.token("bot")),
+        ("ann", gate.token("bot")),
+        ("bot", gate.token("bot") + "x"),
+    ):
         with pytest.raises(psycopg.OperationalError) as caught:
             psycopg.connect(host=gate.host, port=gate.port, user=user, password=password, dbname="shop")
         assert "the credential was not accepted" in str(caught.value)

@@ -18,7 +18,7 @@ import sqlalchemy
 
 from lockgate.testing.engines import EmbeddedPostgres
 from lockgate.wire.postgres import frontend as fe
-from lockgate.wire.postgres.frames import FrameReader
+from lockgate.wire.postgres.frames import Frame, FrameReader
 from lockgate.wire.postgres.startup import startup_message
 from support.gate import GateProcess
 from support.servers import Psql, create_database, drop_database
@@ -59,7 +59,9 @@ def place(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     dsn = create_database(postgres, name, SETUP)
     gate = GateProcess(tmp_path_factory.mktemp(name) / "gate", {"shop": (dsn, "development")}).init()
     for column in ("tags", "doc", "raw", "name"):
-        gate.run("catalog", "label", "--config", str(gate.config), "--database", "shop", f"public.things.{column}", "none")
+        gate.run(
+            "catalog", "label", "--config", str(gate.config), "--database", "shop", f"public.things.{column}", "none"
+        )
     gate.start()
     yield gate, dsn
     assert gate.stop() == 0
@@ -96,7 +98,7 @@ class Wire:
             elif isinstance(asked, be.AuthenticationSASLContinue):
                 self._socket.sendall(fe.Password(scram.client_final(asked.content)).encode())
 
-    def _next(self):  # type: ignore[no-untyped-def]
+    def _next(self) -> Frame:
         while (frame := self._frames.next_frame()) is None:
             self._frames.feed(self._socket.recv(65536))
         return frame
@@ -134,7 +136,9 @@ def forms(text: str) -> dict[str, bytes]:
     }  # fmt: skip
 
 
-def test_unmasked_answers_are_byte_identical_in_every_form(place: tuple[GateProcess, str], postgres: EmbeddedPostgres) -> None:
+def test_unmasked_answers_are_byte_identical_in_every_form(
+    place: tuple[GateProcess, str], postgres: EmbeddedPostgres
+) -> None:
     gate, dsn = place
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("DROP ROLE IF EXISTS plain_reader")
@@ -155,12 +159,20 @@ def test_unmasked_answers_are_byte_identical_in_every_form(place: tuple[GateProc
 def test_errors_of_the_server_are_its_own(place: tuple[GateProcess, str]) -> None:
     gate, dsn = place
     with gate.connect("bot", "shop") as gated, psycopg.connect(dsn, autocommit=True) as direct:
-        for text in ("SELECT nope FROM things", "SELECT FROM WHERE", "SELECT * FROM nowhere", "SELECT 1/0", "SELECT 'x'::int"):
+        for text in (
+            "SELECT nope FROM things",
+            "SELECT FROM WHERE",
+            "SELECT * FROM nowhere",
+            "SELECT 1/0",
+            "SELECT 'x'::int",
+        ):
             errors = []
             for client in (gated, direct):
                 with pytest.raises(psycopg.Error) as caught:
                     client.execute(text.encode())
-                errors.append((caught.value.sqlstate, caught.value.diag.message_primary, caught.value.diag.statement_position))
+                errors.append(
+                    (caught.value.sqlstate, caught.value.diag.message_primary, caught.value.diag.statement_position)
+                )
             assert errors[0] == errors[1], text
 
 
@@ -170,7 +182,9 @@ def test_psycopg_sees_masks_in_text_and_binary_and_they_agree(place: tuple[GateP
     with gate.connect("bot", "shop") as client:
         as_text = client.execute(text).fetchall()
         as_binary = client.execute(text, binary=True).fetchall()
-        prepared = [client.execute("SELECT email FROM people WHERE id = %s", (7,), prepare=True).fetchone() for _ in range(3)]
+        prepared = [
+            client.execute("SELECT email FROM people WHERE id = %s", (7,), prepare=True).fetchone() for _ in range(3)
+        ]
         with client.cursor() as cursor, client.pipeline():
             cursor.execute("SELECT email FROM people WHERE id = 7")
             piped = cursor.fetchone()
@@ -179,7 +193,9 @@ def test_psycopg_sees_masks_in_text_and_binary_and_they_agree(place: tuple[GateP
     with psycopg.connect(dsn) as owner:
         real = owner.execute(text).fetchall()
     assert [(row[0], row[8]) for row in as_text] == [(row[0], row[8]) for row in real]
-    assert not {(c, row[c]) for row in as_text for c in (1, 2, 3, 5, 6, 7)} & {(c, row[c]) for row in real for c in (1, 2, 3, 5, 6, 7)}
+    assert not {(c, row[c]) for row in as_text for c in (1, 2, 3, 5, 6, 7)} & {
+        (c, row[c]) for row in real for c in (1, 2, 3, 5, 6, 7)
+    }
     for row in as_text:
         assert not any(raw in str(row) for raw in RAW)
         assert isinstance(row[4], datetime.date)
@@ -213,7 +229,9 @@ def test_asyncpg_reads_writes_and_introspects(place: tuple[GateProcess, str]) ->
     gate, _ = place
 
     async def talk() -> None:
-        client = await asyncpg.connect(host=gate.host, port=gate.port, user="bot", password=gate.token("bot"), database="shop", ssl="require")
+        client = await asyncpg.connect(
+            host=gate.host, port=gate.port, user="bot", password=gate.token("bot"), database="shop", ssl="require"
+        )
         try:
             rows = await client.fetch("SELECT id, email, dob, ip, joined FROM people WHERE id < $1 ORDER BY id", 5)
             assert len(rows) == 4
@@ -239,7 +257,9 @@ def test_sqlalchemy_reflects_and_queries(place: tuple[GateProcess, str]) -> None
     with engine.connect() as connection:
         people = sqlalchemy.Table("people", sqlalchemy.MetaData(), autoload_with=connection)
         assert {"id", "email", "dob"} <= set(people.columns.keys())
-        rows = connection.execute(sqlalchemy.select(people.c.id, people.c.email).where(people.c.id < 4).order_by(people.c.id)).all()
+        rows = connection.execute(
+            sqlalchemy.select(people.c.id, people.c.email).where(people.c.id < 4).order_by(people.c.id)
+        ).all()
         assert [row[0] for row in rows] == [1, 2, 3]
         assert not any(raw in str(row) for row in rows for raw in RAW)
     engine.dispose()
@@ -247,7 +267,17 @@ def test_sqlalchemy_reflects_and_queries(place: tuple[GateProcess, str]) -> None
 
 def test_psql_describes_and_shows_the_remedy(place: tuple[GateProcess, str], psql: Psql) -> None:
     gate, _ = place
-    done = psql.run(gate.dsn("bot", "shop"), "-c", "\\d people", "-c", "\\dt", "-c", "SELECT email FROM people WHERE id = 7", "-c", "\\df")
+    done = psql.run(
+        gate.dsn("bot", "shop"),
+        "-c",
+        "\\d people",
+        "-c",
+        "\\dt",
+        "-c",
+        "SELECT email FROM people WHERE id = 7",
+        "-c",
+        "\\df",
+    )
     assert done.returncode == 0, done.stderr
     assert "people_email_key" in done.stdout
     assert not any(raw in done.stdout for raw in RAW)
@@ -285,7 +315,11 @@ def test_a_pipeline_with_a_refusal_keeps_its_order_and_rolls_back(place: tuple[G
         return fe.Parse("", text).encode() + fe.Bind("", "").encode() + fe.Execute("", 0).encode()
 
     with Wire(gate.host, gate.port, "ann", gate.token("ann"), "shop") as wire:
-        data = step("INSERT INTO things(id, name) VALUES (9200, 'x')") + step("SELECT upper(email) FROM people") + step("SELECT 3")
+        data = (
+            step("INSERT INTO things(id, name) VALUES (9200, 'x')")
+            + step("SELECT upper(email) FROM people")
+            + step("SELECT 3")
+        )
         answers = wire.ask(data + fe.Sync().encode())
         assert b"".join(a[:1] for a in answers) == b"12CEZ"
         assert answers[-1][-1:] == b"I"
@@ -313,7 +347,12 @@ def test_application_name_keeps_its_prefix_on_the_database(place: tuple[GateProc
         client.execute("SET application_name = 'other'")
         client.execute("SELECT 1")
         assert client.info.parameter_status("application_name") == "other"
-        names = [r[0] for r in owner.execute("SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'lg:%'").fetchall()]
+        names = [
+            r[0]
+            for r in owner.execute(
+                "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'lg:%'"
+            ).fetchall()
+        ]
         assert any(name.endswith(" other") for name in names)
 
 
@@ -323,7 +362,9 @@ def test_search_path_is_followed(place: tuple[GateProcess, str]) -> None:
         owner.execute("CREATE SCHEMA IF NOT EXISTS elsewhere")
         owner.execute("CREATE TABLE IF NOT EXISTS elsewhere.things(email text, id int)")
         owner.execute("INSERT INTO elsewhere.things VALUES ('x@raw-value.example', 1)")
-        roles = [r[0] for r in owner.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'lockgate_shop%'").fetchall()]
+        roles = [
+            r[0] for r in owner.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'lockgate_shop%'").fetchall()
+        ]
         for role in roles:
             owner.execute(f'GRANT USAGE ON SCHEMA elsewhere TO "{role}"'.encode())
             if not role.endswith("analysis"):
@@ -338,5 +379,3 @@ def test_search_path_is_followed(place: tuple[GateProcess, str]) -> None:
         assert "raw-value" not in str(rows)
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("DROP SCHEMA elsewhere CASCADE")
-
-

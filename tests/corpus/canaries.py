@@ -15,7 +15,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 _PIECE = 4
-_LONG = 11
+_TELLING = 3
+_TELLING_DIGITS = 4
+_LETTER = re.compile(rb"[^\x00-\x40]")
+_LONG = 9
 _STEP_OF_CODES = 4
 
 
@@ -30,9 +33,14 @@ class Hit:
     position: int
 
     @property
+    def telling(self) -> int:
+        """How many characters of the piece are not public shape, which twins share."""
+        return sum(a != b for a, b in zip(self.piece, self.twin, strict=True))
+
+    @property
     def long(self) -> bool:
         """True when chance is out of the question."""
-        return len(self.piece) >= _LONG
+        return self.telling >= _LONG
 
 
 @dataclass
@@ -70,7 +78,9 @@ class Canaries:
                 size = _PIECE
                 while here[start + size : start + size + 1] == lowered[position + size : position + size + 1] != b"":
                     size += 1
-                yield Hit(where, name, here[start : start + size], there[start : start + size], position)
+                hit = Hit(where, name, here[start : start + size], there[start : start + size], position)
+                if hit.telling >= (_TELLING if _LETTER.search(hit.piece) else _TELLING_DIGITS):
+                    yield hit
 
 
 def _forms(value: str) -> Iterator[tuple[str, bytes, int]]:

@@ -125,7 +125,9 @@ def read_protocol(text: str) -> Protocol:
             case "extended" | "batch" | "pipeline" | "binary" | "cancel":
                 given[word] = True
             case "bind":
-                given.update({"bind_auto": True} if value == "auto" else {"bind": tuple(str(v) for v in json.loads(value))})
+                given.update(
+                    {"bind_auto": True} if value == "auto" else {"bind": tuple(str(v) for v in json.loads(value))}
+                )
             case "fetch" | "max_rows" | "fetch-size":
                 given.update(fetch=int(value), extended=True)
             case "repeat-paren":

@@ -6,6 +6,7 @@ Not for: convenience; values stay bytes. It uses the codec of `lockgate.wire` fr
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 import ssl
@@ -17,10 +18,10 @@ from typing import Self
 
 from lockgate.errors import BackendProtocolError
 from lockgate.wire.postgres import backend as be
-from lockgate.wire.postgres import body
+from lockgate.wire.postgres import body, tags
 from lockgate.wire.postgres import frontend as fe
-from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import Frame, FrameReader
+from lockgate.wire.postgres.reports import read_fields
 from lockgate.wire.postgres.scram import ScramClient
 from lockgate.wire.postgres.startup import cancel_request, ssl_request, startup_message
 
@@ -58,7 +59,7 @@ class Answer:
     @property
     def errors(self) -> list[be.ErrorResponse]:
         """Errors in it."""
-        return [be.ErrorResponse(be.read_fields(f.body)) for f in self.frames if f.tag == tags.ERROR_RESPONSE]
+        return [be.ErrorResponse(read_fields(f.body)) for f in self.frames if f.tag == tags.ERROR_RESPONSE]
 
     @property
     def rows(self) -> list[list[bytes | None]]:
@@ -76,8 +77,13 @@ class Answer:
 
     @property
     def refused(self) -> bool:
-        """True when the gate, not the server, said no."""
-        return any(e.message.startswith("lockgate: ") for e in self.errors)
+        """True when the gate, not the server, said no; a server's error with its text withheld is none of these."""
+        return any(is_refusal(e) for e in self.errors)
+
+
+def is_refusal(error: be.ErrorResponse) -> bool:
+    """True for an error that is the gate's own decision."""
+    return error.message.startswith("lockgate: ") and not error.message.startswith("lockgate: the database reported")
 
 
 class Client:
@@ -163,10 +169,8 @@ class Client:
 
     def send(self, *parts: bytes) -> None:
         """Send bytes as they are; a closed connection is noticed when reading."""
-        try:
+        with contextlib.suppress(OSError):
             self._socket.sendall(b"".join(parts))
-        except OSError:
-            pass
 
     def read(self, ready: int = 1) -> Answer:
         """Everything until the server has been ready `ready` times; an offered COPY is declined."""

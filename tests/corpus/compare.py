@@ -7,18 +7,23 @@ Not for: looking for values. A cell may differ only by a pair of masks that was 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from corpus.client import Answer
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import Frame
+from lockgate.wire.postgres.reports import read_fields
 
-_OWN_NUMBERS = re.compile(rb"\b(request|entry)=\S+|(\blockgate_\w+?)_[0-9a-f]{6}(?=_(?:masked|clear|analysis))|\blg:\S+")
+_OWN_NUMBERS = re.compile(
+    rb"\b(request|entry)=\S+|(\blockgate_\w+?)_[0-9a-f]{6}(?=_(?:masked|clear|analysis))|\blg:\S+"
+)
 _SILENT = frozenset({tags.PARAMETER_STATUS, tags.BACKEND_KEY_DATA, tags.AUTHENTICATION})
 _SHOWN_FIELDS = "SVCMDHPpqWstcdn"
 _MIXED_CELL_BYTES_MAX = 1 << 20
 _SHORTEST_MASK = 4
+_TAGGED = b"[secret-"
 
 
 class Pairs:
@@ -27,15 +32,16 @@ class Pairs:
     def __init__(self) -> None:
         self._pairs: set[tuple[bytes, bytes]] = set()
         self._forward: dict[bytes, bytes] = {}
+        self._backward: dict[bytes, bytes] = {}
         self._pattern: re.Pattern[bytes] | None = None
         self.contradictions: list[str] = []
 
-    def learn(self, column: str, here: bytes, there: bytes, *, injective: bool) -> None:
-        """Remember a pair; masks that should be one-to-one and are not become contradictions."""
+    def learn(self, column: str, here: bytes, there: bytes) -> None:
+        """Remember a pair; pairs that are not one-to-one become contradictions, but for the short tags of secrets."""
         self._pairs.add((here, there))
-        known = self._forward.setdefault(here, there)
-        if injective and known != there:
-            self.contradictions.append(f"{column}: a mask stands for two masks in the twin")
+        forward, backward = self._forward.setdefault(here, there), self._backward.setdefault(there, here)
+        if (forward, backward) != (there, here) and not here.startswith(_TAGGED):
+            self.contradictions.append(f"{column}: equal masks in one twin are different ones in the other")
         self._pattern = None
 
     def equal(self, here: bytes | None, there: bytes | None) -> bool:
@@ -46,6 +52,11 @@ class Pairs:
             return False
         here, there = _scrubbed(here), _scrubbed(there)
         return here == there or (here, there) in self._pairs or self._translated(here) == there
+
+    def translated_row(self, row: Frame) -> tuple[bytes | None, ...]:
+        """The row that the twin should show."""
+        cells = (None if c is None else _scrubbed(c) for c in be.cells(row.body))
+        return tuple(c if c is None else self._forward.get(c) or self._translated(c) for c in cells)
 
     def _translated(self, text: bytes) -> bytes:
         if len(text) > _MIXED_CELL_BYTES_MAX:
@@ -82,6 +93,7 @@ def _answers(here: list[Frame], there: list[Frame], pairs: Pairs) -> str | None:
     if counts[0] != counts[1]:
         return f"{counts[0]} rows against {counts[1]}"
     row = 0
+    here, there = _in_one_order(here, there, pairs)
     for one, other in zip(here, there, strict=False):
         if one.tag != other.tag:
             return f"message `{tags.tag_name(one.tag)}` against `{tags.tag_name(other.tag)}`{_codes(one, other)}"
@@ -99,6 +111,51 @@ def _answers(here: list[Frame], there: list[Frame], pairs: Pairs) -> str | None:
     return None if len(here) == len(there) else "one answer has more messages"
 
 
+def _in_one_order(here: list[Frame], there: list[Frame], pairs: Pairs) -> tuple[list[Frame], list[Frame]]:
+    """Put the twin's rows into this order where both are sorted by the masks as shown.
+
+    An order by pseudonyms tells nothing of the values and is not the twin's order. It is accepted for a stretch of rows only
+    when the stretch is sorted in both twins and has the same rows.
+    """
+    there = list(there)
+    position = 0
+    while position < min(len(here), len(there)):
+        one, other = here[position], there[position]
+        if one.tag == other.tag == tags.DATA_ROW and _rows(one, other, pairs) is not None:
+            end = _sorted_stretch(here, there, position, pairs)
+            if end is None:
+                break
+            by_row: dict[tuple[bytes | None, ...], list[Frame]] = {}
+            for frame in there[position:end]:
+                by_row.setdefault(tuple(c if c is None else _scrubbed(c) for c in be.cells(frame.body)), []).append(
+                    frame
+                )
+            there[position:end] = [by_row[pairs.translated_row(frame)].pop() for frame in here[position:end]]
+            position = end
+        else:
+            position += 1
+    return here, there
+
+
+def _sorted_stretch(here: list[Frame], there: list[Frame], start: int, pairs: Pairs) -> int | None:
+    missing: Counter[tuple[bytes | None, ...]] = Counter()
+    for end in range(start, min(len(here), len(there))):
+        if not here[end].tag == there[end].tag == tags.DATA_ROW:
+            return None
+        if end > start and (here[end - 1].body > here[end].body or there[end - 1].body > there[end].body):
+            return None
+        for row, step in (
+            (pairs.translated_row(here[end]), 1),
+            (tuple(c if c is None else _scrubbed(c) for c in be.cells(there[end].body)), -1),
+        ):
+            missing[row] += step
+            if not missing[row]:
+                del missing[row]
+        if not missing:
+            return end + 1
+    return None
+
+
 def _rows(one: Frame, other: Frame, pairs: Pairs) -> str | None:
     cells, twins = be.cells(one.body), be.cells(other.body)
     if len(cells) != len(twins):
@@ -110,7 +167,7 @@ def _rows(one: Frame, other: Frame, pairs: Pairs) -> str | None:
 
 
 def _reports(one: Frame, other: Frame, pairs: Pairs) -> str | None:
-    fields, twins = be.read_fields(one.body), be.read_fields(other.body)
+    fields, twins = read_fields(one.body), read_fields(other.body)
     for code in _SHOWN_FIELDS:
         if not pairs.equal(fields.get(code, "").encode(), twins.get(code, "").encode()):
             return f"field {code} of an error or notice: {fields.get(code)!r} against {twins.get(code)!r}"
@@ -118,7 +175,7 @@ def _reports(one: Frame, other: Frame, pairs: Pairs) -> str | None:
 
 
 def _codes(*frames: Frame) -> str:
-    found = [be.read_fields(f.body) for f in frames if f.tag == tags.ERROR_RESPONSE]
+    found = [read_fields(f.body) for f in frames if f.tag == tags.ERROR_RESPONSE]
     return "".join(f" ({fields.get('C')}: {fields.get('M')})" for fields in found)
 
 

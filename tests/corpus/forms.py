@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from corpus.cases import Case, Protocol, in_parentheses
-from corpus.client import Address, Answer, Client
+from corpus.client import Address, Answer, Client, is_refusal
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import Frame
@@ -45,7 +45,7 @@ class Run:
     @property
     def first_refusal(self) -> str:
         """What the gate said first."""
-        errors = [e for answer in self.answers for e in answer.errors if e.message.startswith("lockgate: ")]
+        errors = [e for answer in self.answers for e in answer.errors if is_refusal(e)]
         return f"{errors[0].message} {errors[0].fields.get('D', '').split(' request=')[0]}" if errors else ""
 
     @property
@@ -56,7 +56,11 @@ class Run:
 
 
 def run(
-    address: Address, case: Case, fill_in: Callable[[str], str], function_oid: Callable[[str], int], before_end: Callable[[], str]
+    address: Address,
+    case: Case,
+    fill_in: Callable[[str], str],
+    function_oid: Callable[[str], int],
+    before_end: Callable[[], str],
 ) -> Run:
     """Run a case in a session of its own.
 
@@ -98,9 +102,7 @@ def _one(client: Client, statement: str, protocol: Protocol, bind: list[str] | N
     if not protocol.extended:
         done.answers.append(client.simple(statement, cancel=protocol.cancel))
         return
-    answer = client.extended(
-        statement, bind=bind, binary=protocol.binary, name=protocol.name, fetch=protocol.fetch
-    )
+    answer = client.extended(statement, bind=bind, binary=protocol.binary, name=protocol.name, fetch=protocol.fetch)
     if protocol.name and answer.errors:
         # A named statement exists already: closed and prepared again, as a driver does after its error.
         client.send(fe.Close("S", protocol.name).encode(), fe.Sync().encode())

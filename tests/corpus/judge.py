@@ -67,7 +67,9 @@ class Judge:
             verdict = LOST
             remarks.append("the gate ended the connection without a word of its own")
         if unlike is not None:
-            again = difference(here.answers, self._play(case, self._stage.x).answers, self._stage.pairs[self._world.name])
+            again = difference(
+                here.answers, self._play(case, self._stage.x).answers, self._stage.pairs[self._world.name]
+            )
             verdict = UNSTABLE if again is not None else TWIN
             remarks.append(unlike)
         if here.residue:
@@ -137,7 +139,9 @@ class Judge:
             shown = [[(f.tag, f.body) for f in answer.frames if f.tag not in silent] for answer in (one, other)]
             if shown[0] == shown[1]:
                 continue
-            if one.errors != other.errors:
+            if other.errors and [_without_origin(e) for e in one.errors] == [_without_origin(e) for e in other.errors]:
+                continue
+            if one.errors or other.errors:
                 return f"statement {number}: {_error(one)} against {_error(other)} directly"
             if len(one.rows) != len(other.rows):
                 return f"statement {number}: {len(one.rows)} rows against {len(other.rows)} directly"
@@ -161,6 +165,11 @@ class Judge:
             for row in list((found - expected).keys())[:1]:
                 return f"statement {number}: a row that nothing explains: {row!r:.200}"
         return ""
+
+
+def _without_origin(error: be.ErrorResponse) -> dict[str, str]:
+    """All fields but file, line and routine in the server's source."""
+    return {code: text for code, text in error.fields.items() if code not in "FLR"}
 
 
 def _error(answer: Answer) -> str:

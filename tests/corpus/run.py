@@ -12,13 +12,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from corpus.cases import Case, read_cases, read_setup  # noqa: E402
-from corpus.forms import FORMS  # noqa: E402
-from corpus.judge import FAILURES, Judge, Verdict  # noqa: E402
-from corpus.report import print_counts, print_verdicts, working_share, write_json  # noqa: E402
-from corpus.second import second_cases, second_world  # noqa: E402
-from corpus.stage import Stage  # noqa: E402
-from corpus.twins import World, corpus_world  # noqa: E402
+from corpus.cases import Case, read_cases, read_setup
+from corpus.forms import FORMS
+from corpus.judge import FAILURES, Judge, Verdict
+from corpus.report import print_counts, print_verdicts, working_share, write_json
+from corpus.second import second_cases, second_world
+from corpus.stage import Stage
+from corpus.twins import World, corpus_world
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,18 +36,26 @@ def main(arguments: list[str] | None = None) -> int:
     with Stage([world, second], major=options.pg, seed=options.seed) as stage:
         for line in stage.x.unreadable:
             print(f"not readable through the gate, so without learned masks: {line}")
+        contradictions = sorted({line for pairs in stage.pairs.values() for line in pairs.contradictions})
+        for line in contradictions:
+            print(f"masks are not one-to-one: {line}")
         judge = Judge(stage, world, direct=options.direct)
         found = {
             "attacks": play(judge, chosen(read_cases(attacks), options.only), attack=True, matrix=options.matrix),
             "attacks on a second schema": play(
-                Judge(stage, second, direct=options.direct), chosen(second_cases(), options.only), attack=True, matrix=options.matrix
+                Judge(stage, second, direct=options.direct),
+                chosen(second_cases(), options.only),
+                attack=True,
+                matrix=options.matrix,
             ),
-            "benign": [] if options.direct else play(judge, chosen(benign_cases, options.only), attack=False, matrix=options.matrix),
+            "benign": []
+            if options.direct
+            else play(judge, chosen(benign_cases, options.only), attack=False, matrix=options.matrix),
         }
         if any(twin.gate.process is not None and twin.gate.process.poll() is not None for twin in (stage.x, stage.y)):
             print("a gate has ended by itself")
             return 1
-    return summarise(found, options)
+    return summarise(found, options) or int(bool(contradictions))
 
 
 def summarise(found: dict[str, list[Verdict]], options: argparse.Namespace) -> int:
@@ -89,10 +97,14 @@ def with_vector(world: World, benign: list[Case]) -> World:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("corpus", type=Path, metavar="CORPUSDIR")
-    parser.add_argument("--pg", type=int, default=15, choices=(15, 18), help="major version of the servers (default: 15)")
+    parser.add_argument(
+        "--pg", type=int, default=15, choices=(15, 18), help="major version of the servers (default: 15)"
+    )
     parser.add_argument("--matrix", action="store_true", help="every case in every form of the protocol")
     parser.add_argument("--only", action="append", default=[], metavar="CASE", help="only this case; may be repeated")
-    parser.add_argument("--direct", action="store_true", help="past the gate, to see that the checks find what it would stop")
+    parser.add_argument(
+        "--direct", action="store_true", help="past the gate, to see that the checks find what it would stop"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the twin's values")
     parser.add_argument("--verbose", action="store_true", help="every form of every case, not only those that failed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all verdicts")

@@ -135,6 +135,8 @@ class Stage:
                 connection.execute(f"CREATE DATABASE {world.name} TEMPLATE template0".encode())
             with psycopg.connect(server.dsn(world.name), autocommit=True) as connection:
                 connection.execute(world.setup.encode())
+        # All objects exist before any row differs: what a server stores of rows takes OIDs from the same counter.
+        for world in self.worlds:
             replacement = Replacement(world, self._seed) if replaced else None
             values[world.name], kept[world.name] = fill(server.dsn(world.name), world, replacement)
         gate = GateProcess(
@@ -179,7 +181,7 @@ class Stage:
                     masks[table, column, (row_key or b"").decode()] = mask or b""
         for (_, here), (_, there) in zip(*seen, strict=True):
             if here is not None and there is not None:
-                self.pairs[world.name].learn(f"{table}.{column}", here, there, injective=False)
+                self.pairs[world.name].learn(f"{table}.{column}", here, there)
 
     @staticmethod
     def _value_pairs(world: World, here: Twin, there: Twin) -> Iterator[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import psycopg
 
@@ -142,15 +143,9 @@ class Bijection:
 
     def phone(self, value: str) -> str:
         """As `text` behind the calling code."""
-        digits = re.sub(r"\D", "", value)
-        kept = calling_code_length(digits) if value.startswith("+") else 0
-        seen = 0
-        for position, letter in enumerate(value):
-            seen += letter.isdigit()
-            if kept and letter.isdigit() and seen == kept:
-                head, rest = value[: position + 1], value[position + 1 :]
-                return self._drawn(value, lambda: head + self._shaped(rest))
-        return self.text(value)
+        kept = calling_code_length(re.sub(r"\D", "", value)) if value.startswith("+") else 0
+        cut = max((m.end() for m in islice(re.finditer(r"\d", value), kept)), default=0)
+        return self._drawn(value, lambda: value[:cut] + self._shaped(value[cut:]))
 
     def iban(self, value: str) -> str:
         """As `text` behind the country, wrong check digits staying wrong."""
@@ -208,7 +203,9 @@ class Bijection:
 
     def array(self, value: str) -> str:
         """Each element of a one-dimensional array as `text`."""
-        return "{" + ",".join(self.text(part) for part in value.strip("{}").split(",")) + "}" if value != "{}" else value
+        return (
+            "{" + ",".join(self.text(part) for part in value.strip("{}").split(",")) + "}" if value != "{}" else value
+        )
 
     def json(self, value: str, keys: Sequence[tuple[str, ...]]) -> str:
         """The texts under `keys` as `text`."""
@@ -298,9 +295,10 @@ def fill(dsn: str, world: World, replacement: Replacement | None) -> tuple[Value
                 text = b"".join(bytes(part) for part in copy).decode()
             kept[table] = columns, [[_unescaped(c) for c in line.split("\t")] for line in text.splitlines()]
         connection.execute(f"TRUNCATE {', '.join(world.tables)}".encode())
-        for table, (columns, rows) in kept.items():
+        for table, (columns, old_rows) in kept.items():
+            rows = old_rows
             if replacement is not None:
-                rows = [[replacement.value(table, c, v) for c, v in zip(columns, row, strict=True)] for row in rows]
+                rows = [[replacement.value(table, c, v) for c, v in zip(columns, row, strict=True)] for row in old_rows]
             lines = "".join("\t".join(map(_escaped, row)) + "\n" for row in rows)
             filled[table] = lines.encode()
             with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:

@@ -12,9 +12,9 @@ import pytest
 
 from lockgate.app import log_text
 from lockgate.config.build import load_settings
+from lockgate.ledger.entry import decode
 from lockgate.storage.ledger_reader import entries
 from lockgate.storage.port import RealFiles
-from lockgate.ledger.entry import decode
 from lockgate.testing.engines import EmbeddedPostgres
 from support import synced_files
 from support.gate import GateProcess
@@ -49,7 +49,11 @@ def _load(gate: GateProcess, seen: set[str], stop: threading.Event, worker: int,
         with gate.connect("ann", "shop") as client:
             while not stop.is_set():
                 number += 1
-                text = f"SELECT {number} AS mark, {worker} AS worker" if number % 3 else f"INSERT INTO marks(id, who) VALUES ({number * 100 + worker}, 'w')"
+                text = (
+                    f"SELECT {number} AS mark, {worker} AS worker"
+                    if number % 3
+                    else f"INSERT INTO marks(id, who) VALUES ({number * 100 + worker}, 'w')"
+                )
                 client.execute(text.encode(), prepare=False)
                 seen.add(text)
     except psycopg.Error:

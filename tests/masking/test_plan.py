@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from lockgate.errors import RefusedStatementError
 from lockgate.masking.plan import make_plan
 from lockgate.model.catalog import Catalog, Column, ColumnRef, Index, Relation, Type
 from lockgate.model.decision import Clearance
-from lockgate.model.plan import Disposition, Order
+from lockgate.model.plan import Disposition, Order, Plan
 from lockgate.model.statement import Analysis, Kind, Level, Opaque, Output, SortKey, Use, UseKind, WriteFact
 
 TEXT, NUMBER, TEXTS, NUMERIC = 25, 20, 1009, 1700
@@ -42,24 +43,24 @@ def output(*sources: ColumnRef, plain: bool = True, literal: bool = False, kind:
 
 
 def statement(
-    *uses: Use, outputs: tuple[Output, ...] = (output(KEY),), levels: tuple[Level, ...] = (TOP,), **more: object
+    *uses: Use, outputs: tuple[Output, ...] = (output(KEY),), levels: tuple[Level, ...] = (TOP,), **more: Any
 ) -> Analysis:
     return replace(
         Analysis(Kind.SELECT, outputs=outputs, uses=uses, levels=levels, relations=frozenset({TABLE})), **more
-    )  # type: ignore[arg-type]
+    )
 
 
 def use(kind: UseKind, *columns: ColumnRef, literal: bool = False) -> Use:
     return Use(kind, frozenset(columns), "operator x", literal)
 
 
-def plan(analysis: Analysis, *, clearance: Clearance = MASKED, catalog: Catalog = CATALOG, **more: object):
-    return make_plan(analysis, **{"catalog": catalog, "clearance": clearance, "row_limited": False, **more})  # type: ignore[arg-type]
+def plan(analysis: Analysis, *, clearance: Clearance = MASKED, catalog: Catalog = CATALOG, **more: Any) -> Plan:
+    return make_plan(analysis, **{"catalog": catalog, "clearance": clearance, "row_limited": False, **more})
 
 
-def reason(analysis: Analysis, **more: object) -> str:
+def reason(analysis: Analysis, **more: Any) -> str:
     with pytest.raises(RefusedStatementError) as caught:
-        plan(analysis, **more)  # type: ignore[arg-type]
+        plan(analysis, **more)
     return caught.value.reason
 
 
@@ -184,8 +185,9 @@ def test_ties_by_a_key_that_is_not_shown_are_refused() -> None:
 
 @pytest.mark.parametrize("way", ["row_limited", "cursor"])
 def test_rows_fetched_piece_by_piece_need_an_order_of_their_own(way: str) -> None:
-    assert reason(statement(levels=(TAINTED,)), **{way: True}) == "row-order"
-    assert plan(statement(levels=(replace(TAINTED, sort=(SHOWN,), total=True),)), **{way: True}).order is Order.KEEP
+    piecewise: dict[str, Any] = {way: True}
+    assert reason(statement(levels=(TAINTED,)), **piecewise) == "row-order"
+    assert plan(statement(levels=(replace(TAINTED, sort=(SHOWN,), total=True),)), **piecewise).order is Order.KEEP
 
 
 def test_a_choice_of_rows_by_a_tainted_order_is_refused_wherever_it_is() -> None:
@@ -196,8 +198,8 @@ def test_a_choice_of_rows_by_a_tainted_order_is_refused_wherever_it_is() -> None
 
 
 @pytest.mark.parametrize("cleared", [{"single_row": True}, {"total": True, "sort": (SHOWN,)}])
-def test_one_row_or_a_total_order_ends_the_taint(cleared: dict[str, object]) -> None:
-    below = replace(TAINTED, parent=0, **cleared)  # type: ignore[arg-type]
+def test_one_row_or_a_total_order_ends_the_taint(cleared: dict[str, Any]) -> None:
+    below = replace(TAINTED, parent=0, **cleared)
     assert plan(statement(levels=(replace(TOP, feeds=(1,), order_sensitive=("LIMIT",)), below))).order is Order.KEEP
 
 
@@ -218,8 +220,8 @@ def index(*columns: int, inside: frozenset[int] = frozenset(), partial: bool = F
         ({"partition_columns": frozenset({2})}, Order.SORT),
     ],
 )
-def test_stored_order_by_a_masked_column_taints(changes: dict[str, object], order: Order) -> None:
-    catalog = replace(CATALOG, relations={TABLE: replace(CLIENT, **changes)})  # type: ignore[arg-type]
+def test_stored_order_by_a_masked_column_taints(changes: dict[str, Any], order: Order) -> None:
+    catalog = replace(CATALOG, relations={TABLE: replace(CLIENT, **changes)})
     assert plan(statement(), catalog=catalog).order is order
 
 

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.errors import RefusedStatementError
-from lockgate.model.statement import Kind
+from lockgate.model.statement import Kind, Parsed
 from lockgate.sql.parse import MAX_SHAPE, split_and_parse
 
 
-def one(text: str):
+def one(text: str) -> Parsed:
     (parsed,) = split_and_parse(text)
     return parsed
 

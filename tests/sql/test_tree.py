@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from lockgate.errors import RefusedStatementError
 from lockgate.sql.tree import LINE, read_trees, unwrap
-from sql.live import analysed, replay
+from sql.live import Seen, analysed, replay
 
 RECORDINGS = {path.stem: replay(path) for path in sorted((Path(__file__).parent / "trees").glob("*.json"))}
 TREES = [(name, text, seen) for name, (_, all_seen) in RECORDINGS.items() for text, seen in all_seen.items()]
@@ -16,7 +17,8 @@ TREES = [(name, text, seen) for name, (_, all_seen) in RECORDINGS.items() for te
 
 def wrapped(text: str) -> str:
     """The server's own wrapping (print.c, format_node_dump)."""
-    data, lines, at = text.encode(), [], 0
+    lines: list[bytes] = []
+    data, at = text.encode(), 0
     while True:
         line = data[at : at + LINE]
         at += len(line)
@@ -44,7 +46,7 @@ def test_unwrapping_undoes_the_servers_wrapping_or_refuses(words: list[str]) -> 
 @pytest.mark.parametrize(
     ("name", "text", "seen"), TREES, ids=[f"{name}-{number}" for number, (name, _, _) in enumerate(TREES)]
 )
-def test_recorded_trees_are_read(name: str, text: str, seen) -> None:
+def test_recorded_trees_are_read(name: str, text: str, seen: Seen) -> None:
     assert read_trees(seen.tree)
     assert wrapped(unwrap(seen.tree)) == seen.tree
 
@@ -61,7 +63,9 @@ def test_anything_unexpected_is_refused(text: str) -> None:
 
 
 @given(st.sampled_from(TREES), st.randoms(use_true_random=False), st.integers(1, 4))
-def test_a_damaged_tree_is_refused_or_read_but_never_breaks(chosen, random, times: int) -> None:
+def test_a_damaged_tree_is_refused_or_read_but_never_breaks(
+    chosen: tuple[str, str, Seen], random: Random, times: int
+) -> None:
     name, text, seen = chosen
     words = unwrap(seen.tree).split(" ")
     for _ in range(times):
@@ -75,7 +79,7 @@ def test_a_damaged_tree_is_refused_or_read_but_never_breaks(chosen, random, time
                 words[at] = random.choice(words)
             case _:
                 words[at] = random.choice(["<>", "-1", "99999", "(", ")", "{", "}", ":x", "()", "true"])
-    damaged = type(seen)(wrapped(" ".join(words)), seen.parameter_types, seen.row_description)
+    damaged = Seen(wrapped(" ".join(words)), seen.parameter_types, seen.row_description)
     try:
         analysed(text, damaged, RECORDINGS[name][0])
     except RefusedStatementError:

@@ -87,7 +87,16 @@ class GateProcess:
     def init(self) -> GateProcess:
         """Run `lockgate init --create-roles` for every database and write principals, policies and settings."""
         for name, (dsn, environment) in self.databases.items():
-            self.run("init", "--dir", str(self.folder), "--database", f"{name}={dsn}", "--environment", environment, "--create-roles")
+            self.run(
+                "init",
+                "--dir",
+                str(self.folder),
+                "--database",
+                f"{name}={dsn}",
+                "--environment",
+                environment,
+                "--create-roles",
+            )
         (self.folder / "principals.toml").write_text(self.principals)
         for name, text in self.policies.items():
             (self.folder / "policies" / name).write_text(text)
@@ -97,10 +106,18 @@ class GateProcess:
         self.config.write_text(text)
         return self
 
-    def run(self, *arguments: str, check: bool = True, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, check: bool = True, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run one `lockgate` command."""
-        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60,
-                              env={**os.environ, **self.environment, **(environment or {})})
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, **self.environment, **(environment or {})},
+        )
         if check and done.returncode != 0:
             raise AssertionError(f"lockgate {arguments[0]} ended with {done.returncode}: {done.stderr}{done.stdout}")
         return done
@@ -112,7 +129,9 @@ class GateProcess:
     def launch(self, command: list[str]) -> GateProcess:
         """Start a serving program and wait for its ready line."""
         with (self.folder / "stderr.txt").open("a") as errors:
-            self.process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **self.environment})
+            self.process = subprocess.Popen(
+                command, text=True, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **self.environment}
+            )
         if self.process.stdout is None:
             raise AssertionError("no output of the gate")
         line = self.process.stdout.readline()
@@ -155,8 +174,15 @@ class GateProcess:
 
     def dsn(self, principal: str, database: str, *, sslmode: str = "require", **more: str) -> str:
         """A key=value DSN through the gate."""
-        parts = {"host": self.host, "port": str(self.port), "user": principal, "password": self.token(principal), "dbname": database,
-                 "sslmode": sslmode, **more}
+        parts = {
+            "host": self.host,
+            "port": str(self.port),
+            "user": principal,
+            "password": self.token(principal),
+            "dbname": database,
+            "sslmode": sslmode,
+            **more,
+        }
         return " ".join(f"{k}={v}" for k, v in parts.items())
 
     def connect(self, principal: str, database: str, **more: str) -> psycopg.Connection[tuple[object, ...]]:

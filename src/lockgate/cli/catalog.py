@@ -47,7 +47,13 @@ def show(options: argparse.Namespace) -> int:
         for key, found in section.columns.items():
             if options.label not in (None, found.label):
                 continue
-            row: dict[str, object] = {"database": name, "column": str(key), "label": found.label, "by": found.by, "score": found.score}
+            row: dict[str, object] = {
+                "database": name,
+                "column": str(key),
+                "label": found.label,
+                "by": found.by,
+                "score": found.score,
+            }
             if options.json:
                 say_json(row)
             else:

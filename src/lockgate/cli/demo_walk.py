@@ -44,7 +44,9 @@ owner = "ann"
 name = "churn-trainer"
 kind = "service"
 """
-BOLD, DIM, GREEN, RED, END = ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 5
+BOLD, DIM, GREEN, RED, END = (
+    ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 5
+)
 
 
 class DemoFailedError(Exception):
@@ -113,7 +115,9 @@ def _title(number: int, text: str) -> None:
     say(f"\n{BOLD}{number}. {text}{END}")
 
 
-def _ask(demo: Demo, who: str, text: str, database: str = "shop") -> tuple[list[tuple[object, ...]], psycopg.Error | None]:
+def _ask(
+    demo: Demo, who: str, text: str, database: str = "shop"
+) -> tuple[list[tuple[object, ...]], psycopg.Error | None]:
     say(f"{DIM}{who}@{database}=>{END} {text}")
     with demo.connect(who, database) as client:
         client.add_notice_handler(lambda notice: say(f"   {DIM}NOTICE: {notice.message_primary}{END}"))
@@ -146,12 +150,16 @@ def _masked(demo: Demo) -> None:
     with psycopg.connect(demo.server.dsn("shop", user="postgres") if demo.server else "") as owner:
         real = owner.execute("SELECT full_name, email, phone FROM customers WHERE id = 7").fetchone() or ()
     rows, _ = _ask(demo, "copilot", "SELECT id, full_name, email, phone, birth_date FROM customers WHERE id = 7")
-    _expect(len(rows) == 1 and not set(map(str, real)) & set(map(str, rows[0])), "name, e-mail and phone are pseudonyms")
+    _expect(
+        len(rows) == 1 and not set(map(str, real)) & set(map(str, rows[0])), "name, e-mail and phone are pseudonyms"
+    )
     joined, _ = _ask(demo, "copilot", "SELECT c.email, o.contact_email, o.amount FROM customers c JOIN orders o ON o.customer_id = c.id "
                      "WHERE c.id = 7 ORDER BY o.id LIMIT 2")  # fmt: skip
     _expect(all(row[0] == row[1] == rows[0][2] for row in joined), "one person has one pseudonym everywhere")
     _, error = _ask(demo, "copilot", "SELECT upper(email) FROM customers")
-    _expect(error is not None and error.sqlstate == "0A000", "what would show a value changed is refused, with a remedy")
+    _expect(
+        error is not None and error.sqlstate == "0A000", "what would show a value changed is refused, with a remedy"
+    )
 
 
 def _stopped(demo: Demo) -> None:
@@ -168,18 +176,34 @@ def _held(demo: Demo) -> None:
     worker.start()
     number = ""
     for _ in range(100):
-        waiting = [json.loads(line) for line in demo.lockgate("request", "list", "--config", str(demo.config), "--json").splitlines()]
+        waiting = [
+            json.loads(line)
+            for line in demo.lockgate("request", "list", "--config", str(demo.config), "--json").splitlines()
+        ]
         if waiting:
             number = str(waiting[0]["id"])
             break
         time.sleep(0.05)
     say(f"{DIM}$ lockgate request approve {number}{END}   (as ann, then as boss)")
-    own = demo.lockgate("request", "approve", number, "--config", str(demo.config), environment={"LOCKGATE_TOKEN": demo.tokens["ann"]}, check=False)
+    own = demo.lockgate(
+        "request",
+        "approve",
+        number,
+        "--config",
+        str(demo.config),
+        environment={"LOCKGATE_TOKEN": demo.tokens["ann"]},
+        check=False,
+    )
     say("   " + own.strip().splitlines()[0])
-    answer = demo.lockgate("request", "approve", number, "--config", str(demo.config), environment={"LOCKGATE_TOKEN": demo.tokens["boss"]})
+    answer = demo.lockgate(
+        "request", "approve", number, "--config", str(demo.config), environment={"LOCKGATE_TOKEN": demo.tokens["boss"]}
+    )
     say("   " + answer.strip().splitlines()[0])
     worker.join(10)
-    _expect(result == [None] and "approved" in answer and "approved" not in own.split("(", 1)[0], "held, approved by another person, run once")
+    _expect(
+        result == [None] and "approved" in answer and "approved" not in own.split("(", 1)[0],
+        "held, approved by another person, run once",
+    )
     say("   the same in development passes at once:")
     _, error = _ask(demo, "ann", text, "shop_dev")
     _expect(error is None, "one gate, several environments")
@@ -189,10 +213,15 @@ def _found(demo: Demo) -> None:
     _title(4, "Who read e-mail addresses, and what did they get?")
     _ask(demo, "boss", "SELECT email FROM customers WHERE id = 7")
     say(f"{DIM}$ lockgate log search --label person.email --environment production{END}")
-    found = demo.lockgate("log", "search", "--config", str(demo.config), "--label", "person.email", "--environment", "production")
+    found = demo.lockgate(
+        "log", "search", "--config", str(demo.config), "--label", "person.email", "--environment", "production"
+    )
     for line in found.splitlines():
         say("   " + line)
-    _expect("customers.email=masked" in found and "customers.email=clear" in found, "masked for the agent, clear for the one who may")
+    _expect(
+        "customers.email=masked" in found and "customers.email=clear" in found,
+        "masked for the agent, clear for the one who may",
+    )
 
 
 def _proved(demo: Demo) -> None:

@@ -21,7 +21,9 @@ from lockgate.transport.database import Database, Roles
 from lockgate.transport.pgclient import Target
 
 
-async def first_catalog(admin: Target, *, database: str, environment: str, existing: CatalogSection | None = None) -> str:
+async def first_catalog(
+    admin: Target, *, database: str, environment: str, existing: CatalogSection | None = None
+) -> str:
     """One section of catalog.toml: every column of every table and view; labels that a person decided are kept."""
     principals: dict[str, Principal] = {}
     engine = Engine(PolicySet.load(dict(STARTER)), principals)
@@ -47,7 +49,11 @@ def label_all(catalog: Catalog, definitions: dict[int, Analysis]) -> list[tuple[
         for column in relation.columns.values():
             kind = catalog.types.get(column.type_oid)
             labels[ColumnRef(relation.oid, column.attnum)] = classify(
-                relation.schema, relation.name, column.name, kind.name if kind else "text", table_columns=names,
+                relation.schema,
+                relation.name,
+                column.name,
+                kind.name if kind else "text",
+                table_columns=names,
                 type_kind=kind.kind if kind else "",
             )
     # A view over a view needs its source's labels first; each round settles one more layer.
@@ -66,7 +72,9 @@ def _as_line(found: tuple[str, float, str]) -> tuple[str, str, float]:
     return label, by, round(score, 2)
 
 
-def _propagated(relations: list[Relation], definitions: dict[int, Analysis], labels: dict[ColumnRef, tuple[str, float, str]]) -> bool:
+def _propagated(
+    relations: list[Relation], definitions: dict[int, Analysis], labels: dict[ColumnRef, tuple[str, float, str]]
+) -> bool:
     changed = False
     for relation in relations:
         analysis = definitions.get(relation.oid)

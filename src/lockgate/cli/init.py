@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-
 from lockgate.cli import roles
 from lockgate.cli.common import say
 from lockgate.cli.first_catalog import first_catalog
@@ -45,7 +44,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--dir", type=Path, required=True, help="the gate's folder")
     parser.add_argument("--database", required=True, metavar="NAME=DSN", help="name clients use, and where it is")
     parser.add_argument("--environment", choices=ENVIRONMENTS, default="production", help="default: production")
-    parser.add_argument("--create-roles", action="store_true", help="apply the SQL for the roles instead of only printing it")
+    parser.add_argument(
+        "--create-roles", action="store_true", help="apply the SQL for the roles instead of only printing it"
+    )
     parser.add_argument("--role", metavar="EXISTING", help="use this existing role for sessions")
     parser.add_argument("--name", default="gate", help="name of the gate when the folder is new (default: gate)")
     parser.set_defaults(handler=run)
@@ -77,13 +78,20 @@ def run(options: argparse.Namespace) -> int:
     if settings_file.exists() and f'name = "{name}"' in settings_file.read_text().split("[[database]]", 1)[-1]:
         raise ConfigError(f"{settings_file}: has a database `{name}` already")
     names = roles.RoleNames.fresh(name, existing=options.role)
-    passwords = {names.masked: secrets.token_urlsafe(24), names.clear: secrets.token_urlsafe(24), names.analysis: secrets.token_urlsafe(24)}
+    passwords = {
+        names.masked: secrets.token_urlsafe(24),
+        names.clear: secrets.token_urlsafe(24),
+        names.analysis: secrets.token_urlsafe(24),
+    }
     if options.role:
         own = dsn.password.reveal() if dsn.password and dsn.user == options.role else ""
         passwords[options.role] = own or os.environ.get("LOCKGATE_ROLE_PASSWORD", "")
     plan = Plan(folder, name, dsn, options.environment, names, options.name, passwords)
     sql = asyncio.run(_with_database(plan, apply=options.create_roles))
-    say(f"-- roles for `{name}`" + (" (applied)" if options.create_roles else " (apply this as an administrator of the database)"))
+    say(
+        f"-- roles for `{name}`"
+        + (" (applied)" if options.create_roles else " (apply this as an administrator of the database)")
+    )
     for statement in sql:
         say(statement + ";")
     say(f"-- wrote {settings_file}; next: lockgate serve --config {settings_file}")
@@ -93,7 +101,15 @@ def run(options: argparse.Namespace) -> int:
 async def _with_database(plan: Plan, *, apply: bool) -> list[str]:
     """Talk to the database once: roles and catalog; then write the files."""
     dsn = plan.dsn
-    admin = Target(dsn.host, dsn.port, dsn.dbname, dsn.user, dsn.password.reveal() if dsn.password else "", dsn.sslmode, dsn.sslrootcert)
+    admin = Target(
+        dsn.host,
+        dsn.port,
+        dsn.dbname,
+        dsn.user,
+        dsn.password.reveal() if dsn.password else "",
+        dsn.sslmode,
+        dsn.sslrootcert,
+    )
     try:
         client = await PgClient.open(admin, {"application_name": "lockgate init"})
         try:
@@ -146,7 +162,11 @@ def write_files(plan: Plan, section: str) -> None:
     if not principals.exists():
         principals.write_text(render_principals([]))
     catalog = folder / "catalog.toml"
-    old = catalog.read_text() if catalog.exists() else "# What each column holds. Edit labels here or with `lockgate catalog label`.\n"
+    old = (
+        catalog.read_text()
+        if catalog.exists()
+        else "# What each column holds. Edit labels here or with `lockgate catalog label`.\n"
+    )
     new = replace_section(old, plan.name, section)
     parse_catalog(new, file=str(catalog))
     catalog.write_text(new)

@@ -30,17 +30,25 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser("log", help="the record: search, show, verify", epilog=EPILOG,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
-    search = steps.add_parser("search", help="statements, oldest first", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    search = steps.add_parser(
+        "search", help="statements, oldest first", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_config(search)
     for name, sentence in EQUAL.items():
         search.add_argument(f"--{name}", help=sentence)
     for name in ("index", "intent", "rows", "bytes"):
         search.add_argument(f"--{name}", type=int, help=f"exactly this {name}")
     search.add_argument("--log", help="origin of a log")
-    search.add_argument("--table", action="append", default=[], metavar="SCHEMA.TABLE", help="touches this table; may be repeated")
-    search.add_argument("--column", action="append", default=[], metavar="SCHEMA.TABLE.COLUMN", help="uses this labelled column")
+    search.add_argument(
+        "--table", action="append", default=[], metavar="SCHEMA.TABLE", help="touches this table; may be repeated"
+    )
+    search.add_argument(
+        "--column", action="append", default=[], metavar="SCHEMA.TABLE.COLUMN", help="uses this labelled column"
+    )
     search.add_argument("--label", help="uses a column with this label")
-    search.add_argument("--disposition", choices=("clear", "masked"), help="with --column or --label: shown in clear, or masked")
+    search.add_argument(
+        "--disposition", choices=("clear", "masked"), help="with --column or --label: shown in clear, or masked"
+    )
     search.add_argument("--rule", action="append", default=[], help="decided by this rule")
     search.add_argument("--shape", help="text inside the statement's shape")
     search.add_argument("--since", help="24h, 30m, or a time such as 2026-11-22T10:00:00Z")
@@ -102,7 +110,10 @@ def _uses(row: dict[str, object], options: argparse.Namespace) -> bool:
         return True
     columns = row.get("columns")
     for column in columns if isinstance(columns, list) else []:
-        if options.label not in (None, column.get("label")) or options.disposition not in (None, column.get("disposition")):
+        if options.label not in (None, column.get("label")) or options.disposition not in (
+            None,
+            column.get("disposition"),
+        ):
             continue
         if not options.column or column.get("name") in options.column:
             return True
@@ -111,7 +122,11 @@ def _uses(row: dict[str, object], options: argparse.Namespace) -> bool:
 
 def _print_row(row: dict[str, object]) -> None:
     columns = row.get("columns")
-    used = ", ".join(f"{c['name']}={c['disposition']}" for c in columns if isinstance(c, dict)) if isinstance(columns, list) else ""
+    used = (
+        ", ".join(f"{c['name']}={c['disposition']}" for c in columns if isinstance(c, dict))
+        if isinstance(columns, list)
+        else ""
+    )
     who = str(row["principal"]) + (f" for {row['on_behalf_of']}" if row.get("on_behalf_of") else "")
     outcome = f"{row['rows']} rows" if row.get("rows") is not None else str(row.get("sqlstate") or "")
     say(f"{row['index']:>6}  {str(row['time'])[:19]}  {who:<22} {row['database']}/{row['environment']}  {row['decision']:<7} {outcome:<9} "

@@ -16,7 +16,9 @@ Reads every policies/*.cedar, principals.toml and catalog.toml as `serve` would,
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("policy", help="check policies", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "policy", help="check policies", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     check = steps.add_parser("check", help="read everything as `serve` would")
     add_config(check)

@@ -56,7 +56,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-async def role_statements(client: PgClient, names: RoleNames, passwords: Mapping[str, str], *, environment: str) -> list[str]:
+async def role_statements(
+    client: PgClient, names: RoleNames, passwords: Mapping[str, str], *, environment: str
+) -> list[str]:
     """The SQL that makes the roles: LOGIN and nothing else, rights on tables for sessions, USAGE only for analysis."""
     rows = await client.query(
         "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"

@@ -20,7 +20,11 @@ def self_signed(host: str, *, now: datetime, lasts: timedelta) -> tuple[str, str
     """A P-256 certificate for `host` and the loopback addresses, with its key, both as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"lockgate {host}")])
-    names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.IPAddress(ipaddress.ip_address("::1"))]
+    names = [
+        x509.DNSName(host),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+        x509.IPAddress(ipaddress.ip_address("::1")),
+    ]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -33,5 +37,7 @@ def self_signed(host: str, *, now: datetime, lasts: timedelta) -> tuple[str, str
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     return certificate.public_bytes(serialization.Encoding.PEM).decode(), secret.decode()

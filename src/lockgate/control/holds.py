@@ -107,7 +107,12 @@ class Holds:
         if approver.on_behalf_of is not None:
             raise CredentialRejectedError("a delegated credential cannot decide requests")
         accesses = tuple(Access(Action.APPROVE, a.relation, a.name) for a in waiting.accesses)
-        asked = Request(waiting.identity, waiting.request.database, tuple(dict.fromkeys(accesses)), {"statement": dict(waiting.context)})
+        asked = Request(
+            waiting.identity,
+            waiting.request.database,
+            tuple(dict.fromkeys(accesses)),
+            {"statement": dict(waiting.context)},
+        )
         decision = self._may_approve(approver.principal, asked, waiting.request.hold_groups)
         if decision.effect is not Effect.PERMIT:
             reason = decision.reasons[0]

@@ -73,6 +73,9 @@ class Conversation(ExtendedProtocol):
         self.to_client.append(self._ready())
 
     def _simple(self, frame: Frame) -> Steps:
+        if (yield from self.is_too_long(frame.body)):
+            self.to_client.append(self._ready())
+            return
         text = from_client(frame, fe.Query).text
         if not (yield from self.ensure_backend()):
             self.to_client.append(self._ready())

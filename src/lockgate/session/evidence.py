@@ -8,6 +8,7 @@ Source: evidence.md 1.4; docs/reference/entries.md.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from lockgate.model.catalog import Catalog
@@ -22,6 +23,8 @@ COLUMNS_MAX = 200
 """Columns named in one entry; an entry must stay below 65,535 bytes."""
 NAME_CHARS_MAX = 160
 TABLES_MAX = 100
+TEXT_BYTES_MAX = 4 << 20
+TEXT_HEAD_BYTES = 32 << 10
 
 
 class Evidence:
@@ -82,11 +85,11 @@ class Evidence:
             fields["request"] = request
         return self._append("deny", fields)
 
-    def unreadable(self, *, text: str, sqlstate: str, rule: str) -> int:
-        """A statement that could not be read at all: only its encrypted text is kept."""
+    def unreadable(self, *, text: str | bytes, sqlstate: str, rule: str) -> int:
+        """A statement that could not be read at all: only its encrypted text is kept; bytes are a text that was never decoded."""
         return self._append("deny", {
             "statement": "unreadable", "shape": "", "tables": [], "columns": [], "decision": "refuse", "rules": [rule], "rule": rule,
-            "sqlstate": sqlstate, "text": self._recorder.seal_text(self._database, text.encode()),
+            "sqlstate": sqlstate, "text": self._recorder.seal_text(self._database, _bounded(text if isinstance(text, bytes) else text.encode())),
         })  # fmt: skip
 
     def outcome(self, run: Run, status: str, sqlstate: str, tag: str) -> int:
@@ -113,7 +116,7 @@ class Evidence:
     def _statement(
         self, verdict: Verdict, catalog: Catalog, clearance: Clearance, text: str, parameters: bytes
     ) -> dict[str, object]:
-        sealed = text.encode() if not parameters else text.encode() + b"\x00" + parameters
+        sealed = _bounded(text.encode()) + (b"\x00" + parameters if parameters else b"")
         fields: dict[str, object] = {
             "statement": verdict.parsed.kind.value,
             "shape": verdict.parsed.shape,
@@ -132,6 +135,13 @@ class Evidence:
     def _append(self, kind: str, fields: Mapping[str, object], *, keep: bool = False) -> int:
         self._sequence += 1
         return self._recorder.append({"kind": kind, "s": self._sequence, **self._common, **fields}, keep=keep)
+
+
+def _bounded(text: bytes) -> bytes:
+    """A text that was refused for its length is kept by its beginning, its length and its hash; others whole."""
+    if len(text) <= TEXT_BYTES_MAX:
+        return text
+    return text[:TEXT_HEAD_BYTES] + f"\n[{len(text)} bytes, SHA-256 {hashlib.sha256(text).hexdigest()}]".encode()
 
 
 def _tables(verdict: Verdict, catalog: Catalog) -> list[str]:

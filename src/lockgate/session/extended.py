@@ -8,6 +8,7 @@ Source: PostgreSQL documentation, 55.2.3 (extended query) and 55.2.4 (pipelining
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from typing import Any
 
@@ -22,6 +23,11 @@ from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
 from lockgate.wire.postgres.typed import from_client
+
+PARAMETER_BYTES_MAX = 64 << 10
+"""Longest parameter value that is kept in the record as it is."""
+PARAMETERS_BYTES_MAX = 1 << 20
+"""Most bytes of parameters that one entry keeps as they are."""
 
 
 class ExtendedProtocol(Judging):
@@ -92,6 +98,8 @@ class ExtendedProtocol(Judging):
         return False
 
     def _parse(self, frame: Frame) -> Generator[Wish, Any, bool]:
+        if (yield from self.is_too_long(frame.body)):
+            return False
         message = from_client(frame, fe.Parse)
         if not (yield from self.ensure_backend()):
             return False
@@ -138,7 +146,8 @@ class ExtendedProtocol(Judging):
         verdicts = yield from self.judge_all(known.parsed, known.text, known.parameter_types)
         if verdicts is None:
             return False
-        parameters = _sealed_parameters(message)
+        portal_name, parameters = message.portal, _sealed_parameters(message)
+        del message  # a large value must not be held twice while the statement waits
         approval = yield from self.settle(verdicts, known.text, parameters)
         if approval is None:
             return False
@@ -150,11 +159,11 @@ class ExtendedProtocol(Judging):
         if not (yield from self.recorded(runs)):
             return False
         self.pipeline_open = True
-        self.forward(frame.encode(), Expect("bind", tuple(runs), name=message.portal))
+        self.forward(frame, Expect("bind", tuple(runs), name=portal_name))
         if runs:
-            self.portals[message.portal] = Portal(runs[0], runs[0].parsed.kind)
+            self.portals[portal_name] = Portal(runs[0], runs[0].parsed.kind)
         else:
-            self.portals.pop(message.portal, None)
+            self.portals.pop(portal_name, None)
         return True
 
     def _describe(self, frame: Frame) -> Generator[Wish, Any, bool]:
@@ -193,7 +202,7 @@ class ExtendedProtocol(Judging):
                 yield from self.refuse(verdict, "")
                 return False
             portal.limited_ok = True
-        if not portal.described and (run.plan.columns or run.plan.touches_labelled):
+        if not portal.described and run.plan.columns:
             # Masking needs the row's shape and formats, and drift must be seen, whether or not the client asks for a description.
             portal.described = True
             self.to_backend.append(fe.Describe("P", message.portal).encode())
@@ -216,8 +225,19 @@ class ExtendedProtocol(Judging):
 
 
 def _sealed_parameters(message: fe.Bind) -> bytes:
-    """Parameter values with their lengths, for the encrypted blob only."""
+    """Parameter values with their lengths, for the encrypted blob only; a very long one by its length and hash.
+
+    Shape: count (2 bytes), then per parameter 4 bytes length and the value; length -1 is NULL, -2 means that 8 bytes of real length
+    and 32 bytes of SHA-256 follow instead of the value.
+    """
     parts = [len(message.parameters).to_bytes(2, "big")]
+    left = PARAMETERS_BYTES_MAX
     for value in message.parameters:
-        parts.append(b"\xff\xff\xff\xff" if value is None else len(value).to_bytes(4, "big") + value)
+        left -= len(value or b"")
+        if value is None:
+            parts.append(b"\xff\xff\xff\xff")
+        elif len(value) <= PARAMETER_BYTES_MAX and left >= 0:
+            parts.append(len(value).to_bytes(4, "big") + value)
+        else:
+            parts.append(b"\xff\xff\xff\xfe" + len(value).to_bytes(8, "big") + hashlib.sha256(value).digest())
     return b"".join(parts)

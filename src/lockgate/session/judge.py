@@ -34,7 +34,6 @@ SETTINGS_FOR_MASKED = frozenset({
 """Settings a masked principal may change: none of them shows data or steers the planner to an order of masked values."""
 
 PINNED = {
-    "standard_conforming_strings": ("on", "true", "1", "yes"),
     "client_encoding": ("utf8", "utf-8", "unicode"),
     "names": ("utf8", "utf-8", "unicode"),
 }
@@ -112,7 +111,9 @@ def judge(parsed: Parsed, analysis: Analysis, ask: Ask, *, plan: Plan | None = N
     decision = ask.engine.decide(request, ask.catalog, now=ask.now)
     if decision.effect is Effect.HOLD:
         facts = context["statement"]
-        return replace(_judged(parsed, analysis, ask, decision, plan), context=facts if isinstance(facts, Mapping) else {})
+        return replace(
+            _judged(parsed, analysis, ask, decision, plan), context=facts if isinstance(facts, Mapping) else {}
+        )
     return _judged(parsed, analysis, ask, decision, plan)
 
 
@@ -127,7 +128,7 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
             _refuse_for_masked(parsed, analysis, ask)
         made = plan if plan is not None else make_plan(
             analysis, catalog=ask.catalog, clearance=ask.clearance, row_limited=ask.row_limited,
-            explain=parsed.kind is Kind.EXPLAIN, cursor=parsed.kind is Kind.DECLARE, unsafe_order=ask.unsafe_order,
+            explain=parsed.kind is Kind.EXPLAIN, cursor=parsed.kind in (Kind.DECLARE, Kind.COPY_OUT), unsafe_order=ask.unsafe_order,
         )  # fmt: skip
         made = _without_result(parsed, made)
     except RefusedStatementError as refused:

@@ -19,9 +19,14 @@ from lockgate.session.runs import Portal, Run
 from lockgate.session.settling import Settling
 from lockgate.session.state import Judged
 from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
-from lockgate.sql.parse import split_and_parse
+from lockgate.sql.parse import reads_alike, split_and_parse
 
-NAME_RESOLUTION = frozenset({Kind.SET, Kind.DISCARD, Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION})
+READ_BYTES_MAX = 1 << 20
+"""Longest text that is read and analysed: the server's tree of a text is many times as long, and a session's memory is bounded."""
+
+NAME_RESOLUTION = frozenset(
+    {Kind.SET, Kind.DISCARD, Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION}
+)
 """Kinds after which a later statement of the same batch might mean something else."""
 
 
@@ -31,6 +36,12 @@ class Judging(Settling):
     def read(self, text: str, *, simple: bool) -> Generator[Wish, Any, tuple[Parsed, ...] | None]:
         """The statements of a text, or None when an error was sent instead."""
         try:
+            if self.reported.get("standard_conforming_strings") == "off" and not reads_alike(text):
+                raise RefusedStatementError(
+                    "string-escapes",
+                    "a plain string holds a backslash while standard_conforming_strings is off, so it could be read in two ways",
+                    hint="Write it as E'...'.",
+                )
             return split_and_parse(text)
         except RefusedStatementError as refused:
             problem: Failed = Failed(refused.sqlstate, refused.sentence, refused.hint, reason=refused.reason)
@@ -51,6 +62,17 @@ class Judging(Settling):
         if simple:
             self.to_client.append(self._ready())
         return None
+
+    def is_too_long(self, body: bytes) -> Generator[Wish, Any, bool]:
+        """Refuse a message whose text is longer than what is ever read, before it is even decoded."""
+        if len(body) <= READ_BYTES_MAX:
+            return False
+        yield from self.flush_pipeline()
+        self.counters.count("refusals", reason="statement-too-long")
+        self.evidence.unreadable(text=body, sqlstate="54000", rule="statement-too-long")
+        self.send_error("54000", "lockgate: the statement's text is too long to be judged", rule="statement-too-long",
+                        hint="Bind the values as parameters, or use COPY: those may be as large as `statement_bytes_max`.")  # fmt: skip
+        return True
 
     def judge_all(
         self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]

@@ -142,7 +142,7 @@ class Replies:
             raise BackendProtocolError(f"message `{letter}` is not allowed here")
 
     def _show(self, frame: Frame, head: Expect | None) -> None:
-        if head is not None and head.silent or self._swallow_to_sync:
+        if (head is not None and head.silent) or self._swallow_to_sync:
             return
         self._out.append(message(frame.tag, frame.body))
 
@@ -284,7 +284,7 @@ class Replies:
     def _learn(self, run: Run, frame: Frame) -> None:
         """Bind the plan to what will really be executed; any drift from what was analysed withholds the answer."""
         plan, analysed = run.plan, run.analysis.row_description
-        if not plan.columns and not plan.touches_labelled:
+        if not plan.columns:
             return
         plain = not plan.masks and plan.order is Order.KEEP
         if plain and analysed and self._agreed.get(analysed) == frame.body:

@@ -86,4 +86,3 @@ class Portal:
     kind: Kind
     described: bool = False
     limited_ok: bool = False
-

@@ -20,6 +20,7 @@ from lockgate.session.runs import Expect, Portal, Run
 from lockgate.session.state import SessionState, Steps
 from lockgate.session.wishes import Durable, Hold, HoldEnded, Wish
 from lockgate.wire.postgres import backend as be
+from lockgate.wire.postgres.frames import Frame
 
 OVERLAP_KINDS = frozenset({Kind.SELECT, Kind.SHOW, Kind.EMPTY})
 """Kinds that may be forwarded while their intent is being written, when analysis proved them free of effects (promise 4)."""
@@ -122,12 +123,15 @@ class Settling(SessionState):
             run.intent = final
         return True
 
-    def _forward_judged(self, data: bytes, *expected: Expect) -> None:
+    def _forward_judged(self, data: bytes | Frame, *expected: Expect) -> None:
         """The only road to the backend for a client's statement: its runs carry the intents that were recorded."""
         for expect in expected:
             for run in expect.runs:
                 self._note_effects(run)
-        self.to_backend.append(data)
+        if isinstance(data, bytes):
+            self.to_backend.append(data)
+        else:
+            self.to_backend += data.parts()  # header and body apart, so that a large body is not copied
         self.replies.expect(*expected)
 
     forward = _forward_judged

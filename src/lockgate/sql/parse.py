@@ -83,6 +83,15 @@ def split_and_parse(text: str) -> tuple[Parsed, ...]:
     return tuple(result)
 
 
+def reads_alike(text: str) -> bool:
+    """Whether the text means the same with `standard_conforming_strings` on and off.
+
+    It does when no plain string holds a backslash: up to the first backslash in one, both ways of reading cut the same tokens.
+    """
+    data = _encode(text)
+    return not any(b"\\" in data[t.start : t.end] for t in _scan(data) if data[t.start : t.start + 1] in b"'nNuU")
+
+
 def _encode(text: str) -> bytes:
     if "\0" in text:
         raise RefusedStatementError("nul", "a statement must not contain a NUL character", sqlstate="22021")

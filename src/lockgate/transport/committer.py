@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-
 INTEGRATED_AT_ONCE = 2000
 """Entries that one turn of the loop may put under a checkpoint."""
 

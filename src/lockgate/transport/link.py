@@ -17,9 +17,20 @@ from lockgate.model.catalog import Catalog
 from lockgate.session.conversation import Conversation
 from lockgate.session.texts import ledger_unavailable
 from lockgate.session.wishes import (
-    Analyse, BackendOpened, Drain, Durable, Estimate, Failed, FreshCatalog, Hold, HoldEnded, NextMessage, OpenBackend, Wish,
+    Analyse,
+    BackendOpened,
+    Drain,
+    Durable,
+    Estimate,
+    Failed,
+    FreshCatalog,
+    Hold,
+    HoldEnded,
+    NextMessage,
+    OpenBackend,
+    Wish,
 )  # fmt: skip
-from lockgate.transport.committer import Committer, CommitResult
+from lockgate.transport.committer import CommitResult, Committer
 from lockgate.transport.database import Database
 from lockgate.transport.pgclient import Opened, Target, send_cancel
 from lockgate.wire.postgres import backend as be
@@ -28,6 +39,8 @@ from lockgate.wire.postgres.frames import FrameReader
 
 UNREAD_BYTES_MAX = 256 * 1024
 """Client bytes kept while the conversation waits for something else; beyond this the client's socket is not read."""
+
+JOINED_BYTES_MAX = 64 * 1024
 
 BackendOpener = Callable[[], Coroutine[Any, Any, tuple[Opened, Target, str] | Failed]]
 HoldWaiter = Callable[[str], Coroutine[Any, Any, HoldEnded]]
@@ -278,10 +291,11 @@ class SessionLink(asyncio.Protocol):
             conversation.to_client.clear()
             self._client.write(data)
         if conversation.to_backend:
-            data = b"".join(conversation.to_backend)
+            parts = [b"".join(conversation.to_backend)] if _is_small(conversation.to_backend) else list(conversation.to_backend)
             conversation.to_backend.clear()
             if self._backend is not None and not self._backend.is_closing():
-                self._backend.write(data)
+                while parts:
+                    self._backend.write(parts.pop(0))
 
     def _after_commit(self, result: CommitResult) -> None:
         if self._ended:
@@ -377,6 +391,11 @@ class SessionLink(asyncio.Protocol):
             self._client.close()
         self._steps.close()
         self._on_end(self)
+
+
+def _is_small(parts: list[bytes]) -> bool:
+    """Whether joining costs less than one more system call per part."""
+    return all(len(part) <= JOINED_BYTES_MAX for part in parts)
 
 
 _BACKGROUND: set[asyncio.Task[None]] = set()

@@ -19,8 +19,8 @@ from lockgate.model.decision import Decision, Effect
 from lockgate.model.identity import Identity
 from lockgate.session.cache import BoundedCache
 from lockgate.session.conversation import Conversation
-from lockgate.session.state import Judged
 from lockgate.session.ports import Clock, Counters, Holds
+from lockgate.session.state import Judged
 from lockgate.session.texts import application_prefix
 from lockgate.session.wishes import Failed, HoldEnded
 from lockgate.transport.committer import Committer
@@ -194,6 +194,7 @@ class Listener:
         transport.write(_greeting(startup, conversation.reported, pid, key))
         frames.feed(bytes(intake.buffer))
         transport.set_protocol(link)
+        transport.resume_reading()
         link.begin(transport)
         _end_with_credential(link, identity, gate)
 

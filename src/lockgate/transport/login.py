@@ -87,12 +87,16 @@ class Intake(asyncio.Protocol):
         Raises:
             ConnectionResetError: the client is gone.
         """
-        if self.closed:
-            raise ConnectionResetError
+        for _ in range(2):
+            if self._is_over():
+                raise ConnectionResetError
+            if self._arrived.is_set():
+                break
+            await self._arrived.wait()
         self._arrived.clear()
-        await self._arrived.wait()
-        if self.closed and not self.buffer:
-            raise ConnectionResetError
+
+    def _is_over(self) -> bool:
+        return self.closed and not self._arrived.is_set()
 
 
 def _writer(intake: Intake) -> asyncio.Transport:

@@ -19,8 +19,8 @@ from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import startup
 from lockgate.wire.postgres.frames import Frame, FrameReader
-from lockgate.wire.postgres.typed import from_backend
 from lockgate.wire.postgres.scram import ScramClient
+from lockgate.wire.postgres.typed import from_backend
 
 OWN_BODY_BYTES_MAX = 256 * 1024 * 1024
 """Largest message the gate's own connections accept: analysed trees of very long statements are large."""

@@ -49,12 +49,19 @@ class Frame(NamedTuple):
         """Give back the bytes the frame was cut from."""
         return message(self.tag, self.body)
 
+    def parts(self) -> tuple[bytes, bytes]:
+        """Give back header and body apart, without copying the body."""
+        return _HEADER.pack(self.tag, len(self.body) + 4), self.body
+
+
+LARGE_BYTES: Final = 1 << 20
+
 
 class _Buffer:
     """Bytes that arrived and are not used yet: `_front` from `_start`, followed by `_behind`."""
 
     def __init__(self) -> None:
-        self._front = b""
+        self._front: bytes | bytearray = b""
         self._start = 0
         self._behind = bytearray()
         self._needed = 0
@@ -78,7 +85,12 @@ class _Buffer:
             if self.buffered < needed:
                 self._needed = needed
                 return False
-            self._front = self._front[self._start :] + self._behind
+            if len(self._behind) > LARGE_BYTES:
+                # In place: joining would hold a large message twice before it is cut.
+                self._behind[:0] = self._front[self._start :]
+                self._front = self._behind
+            else:
+                self._front = self._front[self._start :] + self._behind
             self._start = 0
             self._behind = bytearray()
         self._needed = 0
@@ -87,7 +99,7 @@ class _Buffer:
     def _cut(self, tag: int, length: int) -> Frame:
         """Give out the frame at the start; `_has` has said that it is complete."""
         end = self._start + 1 + length
-        frame = Frame(tag, self._front[self._start + _HEADER_BYTES : end])
+        frame = Frame(tag, bytes(memoryview(self._front)[self._start + _HEADER_BYTES : end]))
         self._start = end
         if end == len(self._front):
             # A large message must not stay in memory until the next one arrives.
@@ -203,7 +215,7 @@ class BackendReader(_Buffer):
         """Give out the bytes up to `position`, which may lie beyond what has arrived."""
         self._unfinished = max(0, position - size)
         end = min(position, size)
-        span = self._front[start:end]
+        span = bytes(self._front[start:end])
         self._start = end
         if end == size:
             self._front = b""
