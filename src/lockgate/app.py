@@ -392,7 +392,7 @@ class Application:
         watchers = [
             asyncio.ensure_future(d.watch(self.settings.analysis.catalog_seconds)) for d in self.databases.values()
         ]
-        watchers.append(asyncio.ensure_future(self._watch_files()))
+        watchers.append(asyncio.ensure_future(self._watch()))
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         try:
@@ -408,10 +408,13 @@ class Application:
             self.settings.gateway.control_socket.unlink(missing_ok=True)
             self.close()
 
-    async def _watch_files(self) -> None:
+    async def _watch(self) -> None:
+        limits, loop = self.settings.limits, asyncio.get_running_loop()
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
             self.reload_if_changed()
+            for link in tuple(self.gate.sessions.values()):
+                link.enforce_limits(loop.time(), idle_seconds=limits.idle_seconds, statement_seconds=limits.statement_seconds)
 
     async def _drain(self, server: asyncio.Server) -> None:
         """No new sessions; idle ones end now, busy ones get a little time."""

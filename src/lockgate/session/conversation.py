@@ -37,6 +37,7 @@ class Conversation(ExtendedProtocol):
             if frame is None:
                 return
             yield from self._message(frame)
+            del frame  # a large message must not stay until the next one
 
     def _message(self, frame: Frame) -> Steps:
         letter = chr(frame.tag)

@@ -90,6 +90,8 @@ class SessionLink(asyncio.Protocol):
         self._stepping = False
         self._eof = False
         self._ended = False
+        self._cancelled = False
+        self._last_heard = asyncio.get_running_loop().time()
         self._failed: dict[int, None] = {}
         self._moved: dict[int, int] = {}
         committer.subscribe(self._after_commit)
@@ -104,6 +106,7 @@ class SessionLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
+        self._last_heard = asyncio.get_running_loop().time()
         try:
             self.frames.feed(data)
         except LockgateError as error:
@@ -188,7 +191,9 @@ class SessionLink(asyncio.Protocol):
                     if not ready:
                         break
                 answered = False
-                self._wish = self._steps.send(answer)
+                given, answer = answer, None
+                self._wish = self._steps.send(given)
+                del given
             # Once, for everything that this turn produced: a pipeline of five messages is one write, not five.
             self._flush()
         except StopIteration:
@@ -334,6 +339,21 @@ class SessionLink(asyncio.Protocol):
             task = asyncio.get_running_loop().create_task(_cancel_quietly(target, process_id, key))
             _BACKGROUND.add(task)
             task.add_done_callback(_BACKGROUND.discard)
+
+    def enforce_limits(self, now: float, *, idle_seconds: float, statement_seconds: float) -> None:
+        """End a session that has been idle for too long; cancel a statement that runs for too long; 0 means no limit.
+
+        Args:
+            now: the event loop's time.
+        """
+        waits_for_client = isinstance(self._wish, NextMessage) and self.conversation.replies.drained
+        if waits_for_client:
+            self._cancelled = False
+            if idle_seconds and now - self._last_heard > idle_seconds:
+                self._fatal("57P05", "lockgate: the session was idle for too long")
+        elif statement_seconds and now - self._last_heard > statement_seconds and not isinstance(self._wish, Hold) and not self._cancelled:
+            self._cancelled = True
+            self.cancel()
 
     def expire(self) -> None:
         """The credential's time is over."""
