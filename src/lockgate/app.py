@@ -414,7 +414,9 @@ class Application:
             await asyncio.sleep(RELOAD_SECONDS)
             self.reload_if_changed()
             for link in tuple(self.gate.sessions.values()):
-                link.enforce_limits(loop.time(), idle_seconds=limits.idle_seconds, statement_seconds=limits.statement_seconds)
+                link.enforce_limits(
+                    loop.time(), idle_seconds=limits.idle_seconds, statement_seconds=limits.statement_seconds
+                )
 
     async def _drain(self, server: asyncio.Server) -> None:
         """No new sessions; idle ones end now, busy ones get a little time."""

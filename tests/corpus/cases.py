@@ -34,7 +34,7 @@ class Protocol:
         fastpath: a function call message instead of the statements, such as `f_email(1)`.
         startup: further start-up parameters.
         cancel: a cancel request follows each statement.
-        after_failure: a failed statement comes before each statement.
+        after_failure: a failed statement comes before each statement that begins outside a transaction.
     """
 
     extended: bool = False

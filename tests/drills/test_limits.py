@@ -20,7 +20,9 @@ SETUP = "CREATE TABLE t(id int PRIMARY KEY, status text); INSERT INTO t SELECT g
 @pytest.fixture
 def gate(pg18: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path) -> Iterator[GateProcess]:
     limits = "hold_seconds = 8\nidle_seconds = 2\nstatement_seconds = 2"
-    running = GateProcess(tmp_path / "gate", {"shop": (make_database(pg18, SETUP), "production")}, settings={"limits": limits}).init()
+    running = GateProcess(
+        tmp_path / "gate", {"shop": (make_database(pg18, SETUP), "production")}, settings={"limits": limits}
+    ).init()
     running.start()
     yield running
     running.stop()
@@ -59,13 +61,23 @@ def test_a_held_statement_is_cancelled_with_57014(gate: GateProcess) -> None:
 
 def test_a_client_that_leaves_takes_its_hold_with_it(gate: GateProcess) -> None:
     client = gate.connect("ann", "shop")
-    done = threading.Thread(target=lambda: pytest.raises(psycopg.Error, client.execute, "UPDATE t SET status = 'gone' WHERE id = 3"))
+    done = threading.Thread(
+        target=lambda: pytest.raises(psycopg.Error, client.execute, "UPDATE t SET status = 'gone' WHERE id = 3")
+    )
     done.start()
     number = str(gate.wait_for_request()["id"])
     client.pgconn.finish()
     done.join(10)
     time.sleep(0.3)
-    answer = gate.run("request", "approve", number, "--config", str(gate.config), check=False, environment={"LOCKGATE_TOKEN": gate.token("boss")})
+    answer = gate.run(
+        "request",
+        "approve",
+        number,
+        "--config",
+        str(gate.config),
+        check=False,
+        environment={"LOCKGATE_TOKEN": gate.token("boss")},
+    )
     assert answer.returncode == 1
     with gate.connect("ann", "shop") as other:
         assert other.execute("SELECT status FROM t WHERE id = 3").fetchone() == ("x",)
@@ -99,7 +111,9 @@ def test_an_approved_statement_runs_once_and_is_linked_to_its_approver(gate: Gat
 def test_a_revoked_credential_loses_its_open_session(gate: GateProcess) -> None:
     with gate.connect("bot", "shop") as client:
         client.execute("SELECT 1")
-        token_id = gate.run("log", "show", "2", "--config", str(gate.config)).stdout.split('"token": "')[1].split('"')[0]
+        token_id = (
+            gate.run("log", "show", "2", "--config", str(gate.config)).stdout.split('"token": "')[1].split('"')[0]
+        )
         gate.run("token", "--revoke", token_id, "--config", str(gate.config))
         time.sleep(2.5)
         with pytest.raises(psycopg.OperationalError):

@@ -296,7 +296,11 @@ class SessionLink(asyncio.Protocol):
             conversation.to_client.clear()
             self._client.write(data)
         if conversation.to_backend:
-            parts = [b"".join(conversation.to_backend)] if _is_small(conversation.to_backend) else list(conversation.to_backend)
+            parts = (
+                [b"".join(conversation.to_backend)]
+                if _is_small(conversation.to_backend)
+                else list(conversation.to_backend)
+            )
             conversation.to_backend.clear()
             if self._backend is not None and not self._backend.is_closing():
                 while parts:
@@ -351,7 +355,12 @@ class SessionLink(asyncio.Protocol):
             self._cancelled = False
             if idle_seconds and now - self._last_heard > idle_seconds:
                 self._fatal("57P05", "lockgate: the session was idle for too long")
-        elif statement_seconds and now - self._last_heard > statement_seconds and not isinstance(self._wish, Hold) and not self._cancelled:
+        elif (
+            statement_seconds
+            and now - self._last_heard > statement_seconds
+            and not isinstance(self._wish, Hold)
+            and not self._cancelled
+        ):
             self._cancelled = True
             self.cancel()
 
