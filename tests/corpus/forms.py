@@ -43,6 +43,11 @@ class Run:
         return any(answer.refused for answer in self.answers)
 
     @property
+    def lost(self) -> bool:
+        """True when a session that had begun was ended by the other side."""
+        return any(answer.ended for answer in self.answers[1:])
+
+    @property
     def first_refusal(self) -> str:
         """What the gate said first."""
         errors = [e for answer in self.answers for e in answer.errors if is_refusal(e)]

@@ -63,9 +63,6 @@ class Judge:
         if case.expect == "REFUSE" and not here.refused:
             verdict = NOT_REFUSED
             remarks.append(here.first_error or "ran")
-        if not here.refused and any(a.ended for a in here.answers):
-            verdict = LOST
-            remarks.append("the gate ended the connection without a word of its own")
         if unlike is not None:
             again = difference(
                 here.answers, self._play(case, self._stage.x).answers, self._stage.pairs[self._world.name]
@@ -78,6 +75,9 @@ class Judge:
         if leaks:
             verdict = LEAK
             remarks += leaks[:4]
+        if here.lost or there.lost:
+            verdict = LOST
+            remarks.insert(0, f"the gate ended the connection: {here.first_error or there.first_error}")
         if case.expect == "EITHER" and verdict == OK and here.refused:
             remarks.append(here.first_refusal)
         return Verdict(self._world.name, case.name, form, case.expect, verdict, tuple(remarks), case.statements)
@@ -93,10 +93,10 @@ class Judge:
         leaks = list(self._leaks(here, there))
         if leaks:
             return self._verdict(case, form, LEAK, *leaks[:4])
+        if here.lost or there.lost:
+            return self._verdict(case, form, LOST, here.first_error or there.first_error)
         if here.refused:
             return self._verdict(case, form, REFUSED, here.first_refusal)
-        if any(a.ended for a in here.answers):
-            return self._verdict(case, form, LOST, "the connection ended")
         # A mask means something to the gate only: past it, the value itself is the question.
         direct = self._play(case, stage.x, direct=True)
         wrong = self._unequal(here, direct) if case.expect == "CLEAR" else self._unmasked(here, direct)

@@ -205,7 +205,9 @@ class Engine:
                 question,
                 permitted=result.allowed,
                 failed=bool(result.diagnostics.errors) or result.decision is cedarpy.Decision.NoDecision,
-                ids=tuple(result.diagnostics.reasons),
+                ids=tuple(
+                    sorted(result.diagnostics.reasons)
+                ),  # Cedar answers with a set: the same question must get the same words
             )
             for question, result in zip(questions, results, strict=True)
         ]

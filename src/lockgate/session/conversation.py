@@ -47,7 +47,7 @@ class Conversation(ExtendedProtocol):
         if letter in "dcf":
             self._copy(frame, letter)
             return
-        if self.skip_to_sync and letter != "S":
+        if (self.skip_to_sync or self.replies.skipping) and letter != "S":
             return
         if letter == "Q":
             yield from self._simple(frame)

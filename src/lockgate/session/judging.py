@@ -19,6 +19,7 @@ from lockgate.session.runs import Portal, Run
 from lockgate.session.settling import Settling
 from lockgate.session.state import Judged
 from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
+from lockgate.sql.functions import refused_by_name
 from lockgate.sql.parse import reads_alike, split_and_parse
 
 READ_BYTES_MAX = 1 << 20
@@ -97,7 +98,7 @@ class Judging(Settling):
                 if all(v.effect == "permit" and v.decision.expires_at is None and _cacheable(v) for v in verdicts):
                     self.cache.put(self._key(text, types), Judged(verdicts), 4 * len(text) + 4096)
                 return verdicts
-            problem = answer
+            problem = self._by_name(answer, statements)
         yield from self.flush_pipeline()
         self.evidence.unreadable(text=text, sqlstate=problem.sqlstate, rule=problem.reason)
         self.send_failure(problem)
@@ -127,6 +128,17 @@ class Judging(Settling):
             known = remembered[i]
             merged.append(known.run.analysis if known is not None else next(queue))
         return tuple(merged)
+
+    def _by_name(self, problem: Failed, statements: tuple[Parsed, ...]) -> Failed:
+        """What is refused by name is refused by name, also where the server does not have it."""
+        if self.clearance.complete or problem.report.get("C") not in ("42883", "42P01"):
+            return problem
+        found = next((f for f in (refused_by_name(p.shape) for p in statements) if f is not None), None)
+        if found is None:
+            return problem
+        return Failed(
+            "0A000", f"`{found[0]}` is refused for principals who see masked data: it {found[1]}", reason="opaque"
+        )
 
     def _remembered(self, parsed: Parsed) -> Portal | None:
         if parsed.kind is Kind.FETCH:

@@ -54,6 +54,7 @@ class Replies:
         self.touched_labelled = False
         self.copy_in = False
         self.lost = False
+        self.skipping = False
         self._make_masker = make_masker
         self._finish = finish
         self._parameter_changed = parameter_changed
@@ -62,11 +63,14 @@ class Replies:
         self._agreed: dict[bytes, bytes] = {}
         self.failed_names: list[tuple[str, str]] = []
         self.succeeded_names: list[tuple[str, str]] = []
-        self.own_answers: list[Expect] = []
 
     def expect(self, *expected: Expect) -> None:
-        """Note what the backend will answer to messages just forwarded."""
-        self.owed.extend(expected)
+        """Note what the backend will answer to messages just forwarded; after an error it ignores everything up to Sync."""
+        for one in expected:
+            if self.skipping and one.kind != "sync":
+                self._unanswered(one, "")
+            else:
+                self.owed.append(one)
 
     @property
     def drained(self) -> bool:
@@ -190,16 +194,18 @@ class Replies:
         if head.kind == "query":
             self._close_rest(head)
             return
-        # The backend now ignores everything up to Sync: none of that will be answered.
-        while self.owed and self.owed[0].kind not in ("sync", "query"):
-            skipped = self.owed.popleft()
-            if skipped.kind in ("parse", "bind") and not skipped.silent:
-                self.failed_names.append((skipped.kind, skipped.name))
-            for pending in skipped.runs:
-                if not pending.closed:
-                    self._finish(pending, "not-run", sqlstate, "")
-            if skipped.silent:
-                self.own_answers.append(skipped)
+        # The backend now ignores everything up to Sync: none of that will be answered, whether it was sent already or not.
+        while self.owed and self.owed[0].kind != "sync":
+            self._unanswered(self.owed.popleft(), sqlstate)
+        self.skipping = not self.owed
+
+    def _unanswered(self, skipped: Expect, sqlstate: str) -> None:
+        """A message that the backend ignores leaves no name and no result behind."""
+        if skipped.kind in ("parse", "bind") and not skipped.silent:
+            self.failed_names.append((skipped.kind, skipped.name))
+        for pending in skipped.runs:
+            if not pending.closed:
+                self._finish(pending, "not-run", sqlstate, "")
 
     def _close_rest(self, head: Expect) -> None:
         for pending in head.runs[head.position + 1 :]:
@@ -217,6 +223,7 @@ class Replies:
         if head is None or head.kind not in ("sync", "query"):
             raise BackendProtocolError("ReadyForQuery without a question")
         self.owed.popleft()
+        self.skipping = False
         self.status = status
         self._swallow_to_sync = False
         self.copy_in = False
@@ -225,9 +232,7 @@ class Replies:
             self.poisoned = False
         if status == "E":
             self.poisoned = False
-        if head.silent:
-            self.own_answers.append(head)
-        else:
+        if not head.silent:
             self._out.append(be.ReadyForQuery("E" if self.poisoned else status).encode())
 
     def _about_step(self, letter: str, frame: Frame, head: Expect) -> None:
@@ -265,7 +270,7 @@ class Replies:
         if letter == "D":
             head.rows.append(frame.body)
         elif letter in "CIs" and head.kind == "execute":
-            self.own_answers.append(self.owed.popleft())
+            self.owed.popleft()
 
     def _description(self, letter: str, frame: Frame, head: Expect, run: Run | None) -> None:
         if head.kind == "describe-statement":

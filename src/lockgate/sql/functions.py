@@ -92,7 +92,7 @@ SIZE_FUNCTIONS: frozenset[str] = frozenset(name for name, why in REFUSED.items()
 
 SAFE_SETTINGS: frozenset[str] = frozenset(
     {
-        "jit", "timezone", "application_name", "datestyle", "intervalstyle", "extra_float_digits", "statement_timeout",
+        "jit", "timezone", "datestyle", "intervalstyle", "extra_float_digits", "statement_timeout",
         "lock_timeout", "client_min_messages", "idle_in_transaction_session_timeout", "bytea_output",
     }
 )  # fmt: skip
@@ -145,3 +145,21 @@ def why_opaque(function: Function | None) -> str:
     if function.volatility not in ("i", "s") and function.name not in HARMLESS_VOLATILE:
         return "it is volatile and not on the list of harmless ones"
     return ""
+
+
+def refused_by_name(shape: str) -> tuple[str, str] | None:
+    """The first function or view in a statement's shape that is refused whatever the database has under this name, and why.
+
+    For statements that the server rejects because an extension is absent: the answer must not depend on what is installed.
+    """
+    for name in re.findall(r"[a-z_][a-z0-9_]*", shape.lower()):
+        if name.startswith("pg_stat_") or name == "pg_buffercache":
+            return name, _ACTIVITY
+        if name in REFUSED:
+            return name, REFUSED[name]
+        if _LARGE_OBJECT.match(name):
+            return name, "reads or writes large objects"
+        for prefix, why in _REFUSED_PREFIXES:
+            if name.startswith(prefix):
+                return name, why
+    return None
