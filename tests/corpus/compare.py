@@ -44,6 +44,10 @@ class Pairs:
             self.contradictions.append(f"{column}: equal masks in one twin are different ones in the other")
         self._pattern = None
 
+    def is_mask(self, cell: bytes) -> bool:
+        """True when exactly these bytes are the mask of some cell in either twin, as a plain reading showed it."""
+        return cell in self._forward or cell in self._backward
+
     def equal(self, here: bytes | None, there: bytes | None) -> bool:
         """True when two cells may stand for the same."""
         if here == there:
