@@ -78,7 +78,7 @@ def start_pgbouncer(program: str, folder: Path, server: EmbeddedPostgres) -> tup
     lower: dict[str, object] = {}
     if os.geteuid() == 0:
         for path in (folder, folder / "users.txt", folder / "pgbouncer.ini"):
-            os.chmod(path, 0o777 if path.is_dir() else 0o644)
+            path.chmod(0o777 if path.is_dir() else 0o644)
         lower = {"user": "nobody"}
     process = subprocess.Popen([program, "-q", str(folder / "pgbouncer.ini")], **lower)  # type: ignore[call-overload]
     time.sleep(0.5)

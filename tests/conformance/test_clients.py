@@ -6,7 +6,7 @@ Without masked columns the answers are byte for byte those of a direct connectio
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 from collections.abc import Iterator
 from typing import Self
 from urllib.parse import quote
@@ -198,7 +198,7 @@ def test_psycopg_sees_masks_in_text_and_binary_and_they_agree(place: tuple[GateP
     }
     for row in as_text:
         assert not any(raw in str(row) for raw in RAW)
-        assert isinstance(row[4], datetime.date)
+        assert isinstance(row[4], dt.date)
         assert (row[4].month, row[4].day) == (1, 1)
         assert row[8] == "York"
     assert len({row[2] for row in as_text}) == 50

@@ -61,9 +61,12 @@ def test_a_held_statement_is_cancelled_with_57014(gate: GateProcess) -> None:
 
 def test_a_client_that_leaves_takes_its_hold_with_it(gate: GateProcess) -> None:
     client = gate.connect("ann", "shop")
-    done = threading.Thread(
-        target=lambda: pytest.raises(psycopg.Error, client.execute, "UPDATE t SET status = 'gone' WHERE id = 3")
-    )
+
+    def update() -> None:
+        with pytest.raises(psycopg.Error):
+            client.execute("UPDATE t SET status = 'gone' WHERE id = 3")
+
+    done = threading.Thread(target=update)
     done.start()
     number = str(gate.wait_for_request()["id"])
     client.pgconn.finish()

@@ -232,7 +232,7 @@ def _proved(demo: Demo) -> None:
         say("   " + line)
     copy = demo.folder / "tampered"
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("lock"))
-    bundle = sorted((copy / "tile" / "entries").rglob("*"), key=lambda p: p.stat().st_size)[-1]
+    bundle = max((copy / "tile" / "entries").rglob("*"), key=lambda p: p.stat().st_size)
     stored = bytearray(bundle.read_bytes())
     stored[len(stored) // 2] ^= 1
     bundle.chmod(0o600)

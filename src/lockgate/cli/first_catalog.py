@@ -16,9 +16,15 @@ from lockgate.model.identity import Principal
 from lockgate.model.statement import Analysis
 from lockgate.policy.engine import Engine, PolicySet
 from lockgate.policy.starter import STARTER
-from lockgate.transport.catalog_queries import Labels
 from lockgate.transport.database import Database, Roles
 from lockgate.transport.pgclient import Target
+
+
+def _no_label(
+    _schema: str, _table: str, _column: str
+) -> tuple[str, str, float, tuple[tuple[tuple[str, ...], str], ...]]:
+    """Before the first catalog nothing has a label."""
+    return "none", "default", 0.0, ()
 
 
 async def first_catalog(
@@ -27,9 +33,8 @@ async def first_catalog(
     """One section of catalog.toml: every column of every table and view; labels that a person decided are kept."""
     principals: dict[str, Principal] = {}
     engine = Engine(PolicySet.load(dict(STARTER)), principals)
-    nothing: Labels = lambda schema, table, column: ("none", "default", 0.0, ())  # noqa: E731
     source = Database(
-        name=database, environment=environment, roles=Roles(admin, admin, admin), engine=lambda: engine, labels=lambda: nothing,
+        name=database, environment=environment, roles=Roles(admin, admin, admin), engine=lambda: engine, labels=lambda: _no_label,
         default_label=lambda: "unknown", key_ring=KeyRing(bytes(32)), epoch=1, bounded_rows=0, order_buffer_bytes_max=1,
     )  # fmt: skip
     try:

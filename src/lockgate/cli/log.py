@@ -73,9 +73,8 @@ def run_search(options: argparse.Namespace) -> int:
         value = getattr(options, name.replace("-", "_"))
         if value is not None:
             filters[name.replace("-", "_")] = value
-    for name, given in (("tables", options.table), ("columns", options.column), ("rules", options.rule)):
-        if given:
-            filters[name] = given
+    named = (("tables", options.table), ("columns", options.column), ("rules", options.rule))
+    filters |= {name: given for name, given in named if given}
     for name in ("since", "until"):
         if getattr(options, name):
             filters[name] = moment(getattr(options, name))
@@ -98,7 +97,7 @@ def moment(text: str) -> str:
         found = datetime.now(UTC) - duration(text)
     else:
         try:
-            found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+            found = datetime.fromisoformat(text)
         except ValueError as error:
             raise ConfigError(f"`{text}` is not a time such as 24h or 2026-11-22T10:00:00Z") from error
         found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

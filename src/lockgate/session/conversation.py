@@ -98,7 +98,7 @@ class Conversation(ExtendedProtocol):
         if not (yield from self.recorded(runs)):
             self.to_client.append(self._ready())
             return
-        self._forward_judged(_rewritten(frame, statements, text, self.session_id), Expect("query", tuple(runs)))
+        self._forward_judged(_rewritten(frame, statements, self.session_id), Expect("query", tuple(runs)))
         if any(r.parsed.kind is Kind.COPY_IN for r in runs):
             self.replies.copy_in = True
 
@@ -123,7 +123,7 @@ class Conversation(ExtendedProtocol):
         return True
 
 
-def _rewritten(frame: Frame, statements: Sequence[Parsed], text: str, session_id: str) -> bytes:
+def _rewritten(frame: Frame, statements: Sequence[Parsed], session_id: str) -> bytes:
     """The client's own bytes, except that `application_name` keeps the prefix that leads from the database's log to the ledger."""
-    renamed = texts.prefixed_application_name(statements, text, session_id)
+    renamed = texts.prefixed_application_name(statements, session_id)
     return frame.encode() if renamed is None else fe.Query(renamed).encode()

@@ -127,7 +127,7 @@ class ExtendedProtocol(Judging):
             yield from self.refuse(stopped, message.text)
             return False
         self.prepared[message.name] = Prepared(message.text, statements, message.parameter_types)
-        renamed = texts.prefixed_application_name(statements, message.text, self.session_id)
+        renamed = texts.prefixed_application_name(statements, self.session_id)
         data = frame.encode() if renamed is None else fe.Parse(message.name, renamed, message.parameter_types).encode()
         self.pipeline_open = True
         self.forward(data, Expect("parse", name=message.name))

@@ -107,7 +107,7 @@ def judge(parsed: Parsed, analysis: Analysis, ask: Ask, *, plan: Plan | None = N
         plan: the plan of a cursor or prepared statement that this statement reads from, made when that was judged.
     """
     context = _context(parsed, analysis, ask)
-    request = Request(ask.identity, ask.database, _accesses(parsed, analysis), context)
+    request = Request(ask.identity, ask.database, _accesses(analysis), context)
     decision = ask.engine.decide(request, ask.catalog, now=ask.now)
     if decision.effect is Effect.HOLD:
         facts = context["statement"]
@@ -144,7 +144,7 @@ def _without_result(parsed: Parsed, plan: Plan) -> Plan:
     return plan
 
 
-def _accesses(parsed: Parsed, analysis: Analysis) -> tuple[Access, ...]:
+def _accesses(analysis: Analysis) -> tuple[Access, ...]:
     return analysis.accesses or (Access(Action.CONNECT, 0, ""),)
 
 

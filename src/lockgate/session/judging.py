@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from lockgate.errors import RefusedStatementError
-from lockgate.model.statement import Analysis, Kind, Parsed
+from lockgate.model.statement import Access, Action, Analysis, Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import WRITES, Ask, Verdict, is_bounded, judge
 from lockgate.session.runs import Portal, Run
@@ -24,6 +24,8 @@ from lockgate.sql.parse import reads_alike, split_and_parse
 
 READ_BYTES_MAX = 1 << 20
 """Longest text that is read and analysed: the server's tree of a text is many times as long, and a session's memory is bounded."""
+
+WRITE_OR_READ = {True: Action.WRITE, False: Action.READ}
 
 NAME_RESOLUTION = frozenset(
     {Kind.SET, Kind.DISCARD, Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION}
@@ -116,7 +118,9 @@ class Judging(Settling):
             if isinstance(answer, Failed):
                 if self.clearance.complete and answer.report and self.ddl_in_transaction:
                     # Only the session can see what its open transaction made; who may see everything goes on by kind and names.
-                    found = [Analysis(kind=p.kind) for p in fresh]
+                    found = [
+                        Analysis(kind=p.kind, accesses=(Access(WRITE_OR_READ[p.kind in WRITES], 0, ""),)) for p in fresh
+                    ]
                 else:
                     return answer
             else:

@@ -248,7 +248,7 @@ class Replies:
     # -- results ----------------------------------------------------------------------------------------------------------------
 
     def _about_run(self, letter: str, frame: Frame, head: Expect, run: Run | None) -> None:
-        if letter == "T" or letter == "n":
+        if letter in "Tn":
             self._description(letter, frame, head, run)
         elif head.silent:
             self._own(letter, frame, head)

@@ -68,7 +68,7 @@ def digest(identity: Identity, database: str, text: str, parameters: bytes, gene
     return hashed.hexdigest()
 
 
-def prefixed_application_name(statements: Sequence[Parsed], text: str, session_id: str) -> str | None:
+def prefixed_application_name(statements: Sequence[Parsed], session_id: str) -> str | None:
     """The text to send instead of `SET application_name`, or None when the client's own text goes as it is."""
     if not any(s.kind is Kind.SET and s.name == "application_name" for s in statements):
         return None

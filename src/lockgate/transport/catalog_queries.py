@@ -133,7 +133,7 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
             r[6] == "t",
             partition_columns.get(int(r[0]), frozenset()),
             float(r[7]),
-        )  # fmt: skip
+        )
         for r in raw.relations
     }
     functions = {

@@ -34,15 +34,21 @@ async def serve_control(path: Path, operations: Operations) -> asyncio.Server:
         finally:
             writer.close()
 
+    with _only_for_owner(path) as place:
+        return await asyncio.start_unix_server(answer, place, limit=LINE_BYTES_MAX)
+
+
+@contextlib.contextmanager
+def _only_for_owner(path: Path) -> Iterator[str]:
+    """A place for the socket that nobody else may open, from its first moment on."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     old = os.umask(0o177)
     try:
         with _short(path) as place:
-            server = await asyncio.start_unix_server(answer, place, limit=LINE_BYTES_MAX)
+            yield place
     finally:
         os.umask(old)
-    return server
 
 
 @contextlib.contextmanager
@@ -62,7 +68,7 @@ def _answered(line: bytes, operations: Operations) -> bytes:
     try:
         asked = json.loads(line)
         if not isinstance(asked, dict):
-            raise ValueError
+            raise TypeError
         return json.dumps({"ok": True, "result": operations(asked)}).encode()
     except LockgateError as error:
         return json.dumps(

@@ -181,7 +181,7 @@ class Listener:
             raise ConnectionResetError
         frames = FrameReader(body_bytes_max=gate.statement_bytes_max, limits=tags.FRONTEND_LIMITS, known=tags.FRONTEND)
 
-        def ended(link: SessionLink) -> None:
+        def ended(_: SessionLink) -> None:
             gate.sessions.pop((pid, key), None)
 
         link = SessionLink(
