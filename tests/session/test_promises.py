@@ -255,8 +255,11 @@ def test_the_commit_of_a_poisoned_transaction_is_spoiled_first_in_the_extended_p
         begin(play)
         knows(play, of(Kind.DO)).client(fe.Query("DO 'x'"))
         knows(play, PLAIN).client(fe.Parse("", "COMMIT"), fe.Bind("", ""), fe.Execute(""), fe.Sync())
-        assert tags(play.forwarded()) == "PQ"
-        assert tags(play.backend(be.ParseComplete(), failure("42601"), ready("E"))) == "1"
+        assert tags(play.forwarded()) == "PH"
+        assert tags(play.backend(be.ParseComplete())) == "1"
+        (spoiler,) = play.forwarded()
+        assert b"lockgate_refused" in spoiler.body
+        assert play.backend(failure("42601"), ready("E")) == []
         assert tags(play.forwarded()) == "BES"
         assert tags(play.backend(be.BindComplete(), done("ROLLBACK"), ready())) == "2CZ"
 
