@@ -95,7 +95,7 @@ def read_documents(settings: Settings) -> Documents:
     try:
         policies = PolicySet.load(read_policies(settings.files.policies))
     except ConfigError as error:
-        problems += error.problems
+        problems += [p if p.startswith("/") else f"{settings.files.policies}/{p}" for p in error.problems]
     if problems or policies is None:
         raise ConfigError(problems)
     return Documents(principals, policies, catalog, read_revoked(settings), Engine(policies, principals))

@@ -84,7 +84,9 @@ def place(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
 
 def _state(dsn: str) -> object:
     with psycopg.connect(dsn, autocommit=True) as owner:
-        rows = owner.execute("SELECT count(*), sum(hits), (SELECT count(*) FROM parent), (SELECT count(*) FROM child), (SELECT last_value FROM s) FROM users")
+        rows = owner.execute(
+            "SELECT count(*), sum(hits), (SELECT count(*) FROM parent), (SELECT count(*) FROM child), (SELECT last_value FROM s) FROM users"
+        )
         objects = owner.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
         return rows.fetchone(), objects.fetchone()
 
@@ -123,7 +125,13 @@ def test_writers_in_production_wait_or_are_denied(place: tuple[GateProcess, str]
     gate, dsn = place
     before = _state(dsn)
     with gate.connect(who, "shop") as client:
-        for text in ("DELETE FROM users", "UPDATE users SET hits = 1 WHERE id = id", "TRUNCATE users", "DROP TABLE users", "ALTER TABLE users ADD x int"):
+        for text in (
+            "DELETE FROM users",
+            "UPDATE users SET hits = 1 WHERE id = id",
+            "TRUNCATE users",
+            "DROP TABLE users",
+            "ALTER TABLE users ADD x int",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="lockgate"):
                 client.execute(text.encode())
     assert _state(dsn) == before

@@ -21,10 +21,16 @@ def test_sessions_and_analysis_use_tls_when_the_dsn_demands_it(mode: str, tmp_pa
     authority.write_text(certificate)
     with (
         scratch_directory() as scratch,
-        EmbeddedPostgres(scratch / "pg", installation=embedded_installation(), certificate=(certificate.encode(), key.encode())) as server,
+        EmbeddedPostgres(
+            scratch / "pg", installation=embedded_installation(), certificate=(certificate.encode(), key.encode())
+        ) as server,
     ):
         dsn = create_database(server, "shop", "CREATE TABLE t(id int PRIMARY KEY)").replace("127.0.0.1", "localhost")
-        gate = GateProcess(tmp_path / "gate", {"shop": (f"{dsn}?sslmode={mode}&sslrootcert={authority}", "production")}).init().start()
+        gate = (
+            GateProcess(tmp_path / "gate", {"shop": (f"{dsn}?sslmode={mode}&sslrootcert={authority}", "production")})
+            .init()
+            .start()
+        )
         try:
             with gate.connect("bot", "shop") as client:
                 assert client.execute("SELECT count(*) FROM t").fetchone() == (0,)
@@ -39,7 +45,9 @@ def test_sessions_and_analysis_use_tls_when_the_dsn_demands_it(mode: str, tmp_pa
             gate.stop()
 
 
-def test_a_server_without_tls_is_refused_where_tls_is_demanded(pg15: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path) -> None:
+def test_a_server_without_tls_is_refused_where_tls_is_demanded(
+    pg15: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path
+) -> None:
     dsn = make_database(pg15, "CREATE TABLE t(id int)")
     gate = GateProcess(tmp_path / "gate", {"shop": (f"{dsn}?sslmode=require", "production")})
     with pytest.raises(AssertionError, match="does not offer TLS"):

@@ -33,7 +33,12 @@ def test_an_approved_statement_runs_and_its_intent_names_request_and_approver() 
 
 @pytest.mark.parametrize(
     ("state", "sqlstate", "decision"),
-    [("denied", "42501", "deny"), ("expired", "42501", "deny"), ("cancelled", "57014", "deny"), ("odd", "42501", "deny")],
+    [
+        ("denied", "42501", "deny"),
+        ("expired", "42501", "deny"),
+        ("cancelled", "57014", "deny"),
+        ("odd", "42501", "deny"),
+    ],
 )
 def test_a_hold_that_ends_otherwise_runs_nothing(state: str, sqlstate: str, decision: str) -> None:
     with held() as play:

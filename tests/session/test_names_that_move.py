@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from lockgate.model.catalog import Catalog
-from lockgate.model.identity import Principal, PrincipalKind
-from lockgate.model.statement import Analysis, Kind
+from lockgate.model.identity import Identity, Principal, PrincipalKind
+from lockgate.model.statement import Access, Action, Analysis, Kind
+from lockgate.policy.engine import Engine, PolicySet
+from lockgate.policy.starter import STARTER
 from lockgate.session.wishes import Analyse, Failed, Hold, HoldEnded
-from lockgate.testing.script import Script
+from lockgate.testing.script import NOON, Script
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
@@ -16,7 +20,6 @@ from support.scripted import (
     CITIES,
     EMAIL,
     EMAILS,
-    PRINCIPALS,
     begin,
     catalog,
     described,
@@ -35,10 +38,21 @@ from support.scripted import (
 
 RAW = b"raw@value.example"
 READ_EMAIL, READ_CITY = "SELECT email FROM people", "SELECT city FROM people"
+NAMES = pytest.mark.xfail(strict=True, reason="a name that means something else now is judged by what it meant before")
+DRIFT = pytest.mark.xfail(
+    strict=True, reason="the shape of an answer is compared only where labelled columns were analysed"
+)
+BYPASS = pytest.mark.xfail(
+    strict=True, reason="after a definition, a statement that cannot be analysed is asked about by its outermost kind only"
+)
+ATOMIC = pytest.mark.xfail(strict=True, reason="some errors of the gate's own leave the transaction open")
+STALE = pytest.mark.xfail(strict=True, reason="a verdict outlives the principals, or the labels, it was made with")
 ROWS = (described(("email", EMAIL)), be.DataRow((RAW,)), done("SELECT 1"))
 
 
-def asked(play: Script, text: str, *analyses: Analysis, answers: tuple[be.Report | be.CommandComplete, ...], status: str) -> None:
+def asked(
+    play: Script, text: str, *analyses: Analysis, answers: tuple[be.Report | be.CommandComplete, ...], status: str
+) -> None:
     """One simple query with the backend's answer, if it was forwarded."""
     if analyses:
         knows(play, *analyses)
@@ -58,6 +72,7 @@ def safe(play: Script, shown: list[Frame]) -> None:
     play.conversation.ended = True
 
 
+@NAMES
 def test_a_second_prepare_that_fails_does_not_change_what_execute_shows() -> None:
     with script() as play:
         asked(play, f"PREPARE s AS {READ_EMAIL}", EMAILS, answers=(done("PREPARE"),), status="I")
@@ -66,6 +81,7 @@ def test_a_second_prepare_that_fails_does_not_change_what_execute_shows() -> Non
         safe(play, told(play, "I"))
 
 
+@NAMES
 def test_a_second_declare_that_fails_does_not_change_what_fetch_shows() -> None:
     with script() as play:
         begin(play)
@@ -77,7 +93,8 @@ def test_a_second_declare_that_fails_does_not_change_what_fetch_shows() -> None:
         safe(play, told(play, "T"))
 
 
-@pytest.mark.parametrize("forget", ["DEALLOCATE s", "DEALLOCATE ALL", "DISCARD ALL"])
+@pytest.mark.parametrize("forget", ["DEALLOCATE s", "DEALLOCATE ALL"])
+@NAMES
 def test_a_name_prepared_by_protocol_and_again_by_sql_is_judged_as_what_it_is(forget: str) -> None:
     with script() as play:
         knows(play, CITIES).client(fe.Parse("s", READ_CITY), fe.Sync())
@@ -98,6 +115,7 @@ def test_a_name_prepared_by_protocol_and_again_by_sql_is_judged_as_what_it_is(fo
         (f"PREPARE c AS {READ_EMAIL}", "statement c", "EXECUTE c"),
     ],
 )
+@NAMES
 def test_a_portal_of_the_protocol_cannot_stand_in_for_a_name_of_sql(first: str, portal: str, read: str) -> None:
     with script() as play:
         begin(play)
@@ -116,6 +134,7 @@ def test_a_portal_of_the_protocol_cannot_stand_in_for_a_name_of_sql(first: str, 
         ("CLOSE s", f"DECLARE s CURSOR FOR {READ_EMAIL}", "FETCH 1 FROM s"),
     ],
 )
+@NAMES
 def test_a_batch_that_makes_a_name_anew_is_not_judged_by_what_the_name_was(forget: str, again: str, read: str) -> None:
     with script() as play:
         begin(play)
@@ -130,6 +149,7 @@ def test_a_batch_that_makes_a_name_anew_is_not_judged_by_what_the_name_was(forge
         safe(play, shown)
 
 
+@NAMES
 def test_a_bound_fetch_is_not_shown_by_what_its_cursor_was_at_bind() -> None:
     with script() as play:
         begin(play)
@@ -148,30 +168,30 @@ def test_a_bound_fetch_is_not_shown_by_what_its_cursor_was_at_bind() -> None:
         safe(play, shown)
 
 
+@DRIFT
 def test_drift_of_an_answer_without_labelled_columns_is_withheld_from_masked_principals() -> None:
     with script() as play:
         knows(play, CITIES).client(fe.Query("SELECT * FROM things"))
         safe(play, told(play, "I"))
 
 
-def test_a_statement_that_could_not_be_analysed_is_not_permitted_by_connect_alone() -> None:
-    people = {"dan": Principal("dan", PrincipalKind.PERSON, ("unmaskers",))}
-    PRINCIPALS.update(people)
-    with Script(who("dan"), catalog("production"), engine()) as play:
-        asked(play, "DISCARD PLANS", of(Kind.DISCARD), answers=(done("DISCARD PLANS"),), status="I")
-        if play.waiting_for == "Drain":
-            play.forwarded()
+@BYPASS
+def test_a_statement_that_could_not_be_analysed_is_not_permitted_as_a_read() -> None:
+    rule = (
+        '@id("dan") @reason("dan defines") permit (principal == Person::"dan", action == Action::"define", resource);'
+    )
+    dan = Principal("dan", PrincipalKind.PERSON, ("unmaskers",))
+    policies = Engine(PolicySet.load({**STARTER, "dan.cedar": rule}), {"dan": dan})
+    identity = Identity(dan, None, "token-1", NOON + timedelta(hours=1))
+    create = Analysis(Kind.CREATE, accesses=(Access(Action.DEFINE, 0, ""),))
+    with Script(identity, catalog("production"), policies) as play:
+        asked(play, "CREATE TABLE t(id text)", create, answers=(done("CREATE TABLE"),), status="I")
         play.answer(Analyse, Failed("42P01", "", report={"S": "ERROR", "C": "42P01", "M": "no such table"}))
-        play.client(fe.Query("DELETE FROM orders WHERE id IN (SELECT id FROM t)"))
-        context = (be.ParseComplete(), be.BindComplete(), be.DataRow((b"public",)), done("SELECT 1"))
-        if tags(play.forwarded()) == "PBECCS":
-            play.backend(*context, be.CloseComplete(), be.CloseComplete(), ready())
-        assert "Q" not in tags(play.forwarded())
-        play.conversation.ended = True
-        play.shown()
-        play._answers.clear()
+        play.client(fe.Query("WITH d AS (DELETE FROM orders RETURNING id) SELECT * FROM d JOIN t USING (id)"))
+        assert play.forwarded() == []
 
 
+@ATOMIC
 def test_an_error_of_the_gate_s_own_fails_the_transaction_as_the_server_s_would() -> None:
     for message in (fe.Bind("", "nothing"), fe.FunctionCall(1, b"\0\0\0\0\0\0"), fe.Parse("", "SELECT 1; SELECT 2")):
         with script("uma") as play:
@@ -184,6 +204,7 @@ def test_an_error_of_the_gate_s_own_fails_the_transaction_as_the_server_s_would(
             play.conversation.ended = True
 
 
+@ATOMIC
 def test_an_error_of_the_gate_s_own_spoils_what_its_pipeline_did_before() -> None:
     with script() as play:
         knows(play, write()).client(fe.Parse("", "UPDATE orders SET total = '1'"), fe.Bind("", ""), fe.Execute(""))
@@ -195,6 +216,7 @@ def test_an_error_of_the_gate_s_own_spoils_what_its_pipeline_did_before() -> Non
         play.conversation.ended = True
 
 
+@STALE
 def test_a_principal_that_lost_its_group_is_judged_anew() -> None:
     with script() as play:
         asked(play, "UPDATE orders SET total = '1'", write(), answers=(done("UPDATE 1"),), status="I")
@@ -205,6 +227,7 @@ def test_a_principal_that_lost_its_group_is_judged_anew() -> None:
         play.shown()
 
 
+@STALE
 def test_a_label_that_was_set_while_a_statement_waited_for_approval_is_kept() -> None:
     returning = Analysis(
         Kind.UPDATE, EMAILS.outputs, EMAILS.uses, EMAILS.levels, EMAILS.reads, EMAILS.relations,
@@ -218,4 +241,3 @@ def test_a_label_that_was_set_while_a_statement_waited_for_approval_is_kept() ->
         play.answer(Hold, HoldEnded("approved", "boss"))
         safe(play, told(play, "I"))
         play._answers.clear()
-

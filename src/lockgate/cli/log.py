@@ -35,21 +35,19 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_config(search)
     for name, sentence in EQUAL.items():
-        search.add_argument(f"--{name}", help=sentence)
+        search.add_argument(f"--{name}", *([f"--{name.replace('-', '_')}"] if "-" in name else []), help=sentence)
     for name in ("index", "intent", "rows", "bytes"):
         search.add_argument(f"--{name}", type=int, help=f"exactly this {name}")
     search.add_argument("--log", help="origin of a log")
-    search.add_argument(
-        "--table", action="append", default=[], metavar="SCHEMA.TABLE", help="touches this table; may be repeated"
-    )
-    search.add_argument(
-        "--column", action="append", default=[], metavar="SCHEMA.TABLE.COLUMN", help="uses this labelled column"
-    )
+    search.add_argument("--table", "--tables", dest="table", action="append", default=[], metavar="[SCHEMA.]TABLE",
+                        help="touches this table; may be repeated")  # fmt: skip
+    search.add_argument("--column", "--columns", dest="column", action="append", default=[], metavar="[[SCHEMA.]TABLE.]COLUMN",
+                        help="uses this labelled column; may be repeated")  # fmt: skip
     search.add_argument("--label", help="uses a column with this label")
     search.add_argument(
         "--disposition", choices=("clear", "masked"), help="with --column or --label: shown in clear, or masked"
     )
-    search.add_argument("--rule", action="append", default=[], help="decided by this rule")
+    search.add_argument("--rule", "--rules", dest="rule", action="append", default=[], help="decided by this rule")
     search.add_argument("--shape", help="text inside the statement's shape")
     search.add_argument("--since", help="24h, 30m, or a time such as 2026-11-22T10:00:00Z")
     search.add_argument("--until", help="the same, exclusive")
@@ -73,8 +71,8 @@ def run_search(options: argparse.Namespace) -> int:
         value = getattr(options, name.replace("-", "_"))
         if value is not None:
             filters[name.replace("-", "_")] = value
-    named = (("tables", options.table), ("columns", options.column), ("rules", options.rule))
-    filters |= {name: given for name, given in named if given}
+    if options.rule:
+        filters["rules"] = options.rule
     for name in ("since", "until"):
         if getattr(options, name):
             filters[name] = moment(getattr(options, name))
@@ -105,18 +103,27 @@ def moment(text: str) -> str:
 
 
 def _uses(row: dict[str, object], options: argparse.Namespace) -> bool:
-    if options.label is None and options.disposition is None:
+    """Whether a row touches every table asked for, and one labelled column fits all that was asked of columns."""
+    tables = row.get("tables")
+    named = tables if isinstance(tables, list) else []
+    if not all(any(_is_named(str(table), wanted) for table in named) for wanted in options.table):
+        return False
+    if options.label is None and options.disposition is None and not options.column:
         return True
     columns = row.get("columns")
-    for column in columns if isinstance(columns, list) else []:
-        if options.label not in (None, column.get("label")) or options.disposition not in (
-            None,
-            column.get("disposition"),
-        ):
-            continue
-        if not options.column or column.get("name") in options.column:
-            return True
-    return False
+    fitting = [
+        str(column.get("name"))
+        for column in (columns if isinstance(columns, list) else [])
+        if options.label in (None, column.get("label")) and options.disposition in (None, column.get("disposition"))
+    ]
+    if options.column:
+        return all(any(_is_named(name, wanted) for name in fitting) for wanted in options.column)
+    return bool(fitting)
+
+
+def _is_named(name: str, wanted: str) -> bool:
+    """`public.people.email` is named by itself, by `people.email` and by `email`."""
+    return name == wanted or name.endswith(f".{wanted}")
 
 
 def _print_row(row: dict[str, object]) -> None:

@@ -1,0 +1,165 @@
+"""Who sees what: delegation takes the stricter mask, pseudonyms follow purpose, environment and keys, credentials are narrow."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lockgate.testing.engines import EmbeddedPostgres
+from support.gate import GateProcess
+from support.servers import MakeDatabase
+
+SETUP = """
+CREATE TABLE people(id int PRIMARY KEY, email text, mystery text);
+INSERT INTO people VALUES (1, 'real@raw-value.example', 'raw mystery'), (2, 'other@raw-value.example', 'more');
+"""
+PERSON_UNMASKS = """
+@id("clara-sees") permit (principal == Person::"clara", action == Action::"unmask", resource);
+@id("bot-never-production-column") forbid (principal == Agent::"bot", action == Action::"read", resource == Table::"public.secret_plans");
+"""
+READ = "SELECT email, mystery FROM people ORDER BY id"
+
+
+@pytest.fixture
+def gate(pg18: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path) -> Iterator[GateProcess]:
+    databases = {"shop": (make_database(pg18, SETUP), "production"), "lab": (make_database(pg18, SETUP), "development")}
+    running = GateProcess(tmp_path / "gate", databases, policies={"90-own.cedar": PERSON_UNMASKS}).init().start()
+    yield running
+    running.stop()
+
+
+def _read(gate: GateProcess, who: str, database: str = "shop", *token: str) -> list[tuple[object, ...]]:
+    credential = gate.token(who, *token)
+    with psycopg.connect(
+        host=gate.host,
+        port=gate.port,
+        user=who,
+        password=credential,
+        dbname=database,
+        sslmode="require",
+        autocommit=True,
+    ) as client:
+        return client.execute(READ).fetchall()
+
+
+def test_people_see_unlabelled_columns_agents_do_not_and_unmaskers_see_all(gate: GateProcess) -> None:
+    clara, ann, bot = _read(gate, "clara"), _read(gate, "ann"), _read(gate, "bot")
+    assert clara[0] == ("real@raw-value.example", "raw mystery")
+    assert ann[0][1] == "raw mystery"
+    assert "raw" not in str(ann[0][0])
+    assert "raw" not in str(bot)
+
+
+def test_acting_for_a_person_takes_the_stricter_of_both(gate: GateProcess) -> None:
+    for_clara = _read(gate, "bot", "shop", "--on-behalf-of", "clara")
+    assert "raw" not in str(for_clara)
+    (row,) = gate.search("--on-behalf-of", "clara")
+    assert (row["principal"], row["on_behalf_of"]) == ("bot", "clara")
+
+
+def test_pseudonyms_are_stable_and_follow_purpose_and_environment(gate: GateProcess) -> None:
+    plain = _read(gate, "bot")
+    assert _read(gate, "bot") == plain
+    assert _read(gate, "etl")[0][0] == plain[0][0]
+    training = _read(gate, "bot", "shop", "--purpose", "training", "--run", "run-1")
+    assert training[0][0] != plain[0][0]
+    assert _read(gate, "bot", "lab")[0][0] != plain[0][0]
+    (row,) = gate.search("--run", "run-1")
+    assert row["purpose"] == "training"
+
+
+def test_a_second_gate_with_the_same_keys_gives_equal_pseudonyms(gate: GateProcess, tmp_path: Path) -> None:
+    second = GateProcess(tmp_path / "second", gate.databases).init()
+    shutil.copy(gate.folder / "keys" / "pseudonym.key", second.folder / "keys" / "pseudonym.key")
+    second.start()
+    try:
+        assert _read(second, "bot")[0][0] == _read(gate, "bot")[0][0]
+    finally:
+        second.stop()
+
+
+def test_a_credential_is_good_for_its_database_and_its_time_only(gate: GateProcess) -> None:
+    assert _read(gate, "bot", "lab", "--database", "lab")
+    for database, arguments in (("shop", ("--database", "lab")), ("shop", ("--ttl", "1s"))):
+        gate.token("bot", *arguments)
+        time.sleep(1.2)
+        with pytest.raises(psycopg.OperationalError, match="not accepted"):
+            _read(gate, "bot", database, *arguments)
+    for bad in ("13h", "0s", "soon"):
+        assert gate.run("token", "bot", "--config", str(gate.config), "--ttl", bad, check=False).returncode == 2
+    assert gate.run("token", "nobody", "--config", str(gate.config), check=False).returncode == 2
+
+
+def test_edited_policies_and_labels_take_effect_while_the_gate_runs(gate: GateProcess) -> None:
+    assert "raw" not in str(_read(gate, "bot"))
+    gate.run("catalog", "label", "--config", str(gate.config), "--database", "shop", "public.people.mystery", "none")
+    extra = gate.folder / "policies" / "95-more.cedar"
+    extra.write_text('@id("bot-may") permit (principal == Agent::"bot", action == Action::"unmask", resource);')
+    time.sleep(2.5)
+    assert _read(gate, "bot")[0] == ("real@raw-value.example", "raw mystery")
+    extra.write_text('@id("broken") permit (principal ==')
+    time.sleep(2.5)
+    assert _read(gate, "bot")[0] == ("real@raw-value.example", "raw mystery")
+    assert gate.run("policy", "check", "--config", str(gate.config), check=False).returncode == 2
+    extra.unlink()
+    time.sleep(2.5)
+    assert "real@" not in str(_read(gate, "bot"))
+    assert gate.run("policy", "check", "--config", str(gate.config)).returncode == 0
+
+
+def test_wrong_files_are_all_named_at_once_and_nothing_starts(gate: GateProcess) -> None:
+    gate.stop()
+    gate.config.write_text(gate.config.read_text() + "\n[nonsense]\nx = 1\n")
+    done = gate.run("serve", "--config", str(gate.config), check=False)
+    assert done.returncode == 2
+    assert "nonsense" in done.stderr
+    gate.config.write_text(gate.config.read_text().replace("\n[nonsense]\nx = 1\n", ""))
+    (gate.folder / "principals.toml").write_text('[[principal]]\nname = "x"\nkind = "robot"\n')
+    catalog = gate.folder / "catalog.toml"
+    catalog.write_text(catalog.read_text() + '"public.people.other" = "person.emial"\n')
+    (gate.folder / "policies" / "90-own.cedar").write_text("permit (")
+    done = gate.run("serve", "--config", str(gate.config), check=False)
+    assert done.returncode == 2
+    for part in ("principals.toml:3:", "`person`, `service` or `agent`", "catalog.toml:", "person.email", "policies/90-own.cedar:1:"):
+        assert part in done.stderr, done.stderr
+
+
+def test_a_stopped_gate_is_unreachable_with_exit_status_three(gate: GateProcess) -> None:
+    gate.stop()
+    assert gate.run("request", "list", "--config", str(gate.config), check=False).returncode == 3
+
+
+def test_nothing_of_statements_stands_in_clear_under_the_folder(gate: GateProcess) -> None:
+    with gate.connect("bot", "shop") as client:
+        client.execute("SELECT id FROM people WHERE id = 1 AND 'needle-literal' <> 'x'")
+        client.execute("SELECT %s::text", ("needle-parameter",))
+        with pytest.raises(psycopg.Error):
+            client.execute("SELECT id FROM people WHERE email = 'needle-guess@mail.example'")
+    with gate.connect("ann", "lab") as client, pytest.raises(psycopg.Error):
+        client.execute("ALTER ROLE ann PASSWORD 'needle-password'")
+    gate.stop()
+    for path in gate.folder.rglob("*"):
+        if path.is_file():
+            assert b"needle" not in path.read_bytes(), path
+    texts = [
+        gate.run("log", "show", str(r["index"]), "--text", "--config", str(gate.config)).stdout for r in gate.search()
+    ]
+    assert sum("needle" in text for text in texts) >= 2
+
+
+def test_health_and_metrics_answer_on_loopback(gate: GateProcess) -> None:
+    import urllib.request
+
+    _read(gate, "bot")
+    with urllib.request.urlopen(f"http://{gate.metrics}/healthz") as answer:
+        assert b"ok: True" in answer.read()
+    with urllib.request.urlopen(f"http://{gate.metrics}/metrics") as answer:
+        text = answer.read().decode()
+    for name in ("lockgate_sessions", "lockgate_ledger_lag", "lockgate_decisions_total"):
+        assert name in text
+    assert "raw-value" not in text

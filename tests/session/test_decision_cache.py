@@ -1,0 +1,121 @@
+"""The decision cache: bounded, exact, and never shared between contexts that could differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockgate.session.cache import BoundedCache
+from lockgate.session.state import Judged
+from lockgate.session.wishes import Analyse
+from lockgate.testing.script import Script
+from lockgate.wire.postgres import frontend as fe
+from support.scripted import TOTALS, catalog, described, done, engine, knows, ready, who
+
+PUTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 100)), max_size=60)
+CONTEXTS = st.fixed_dictionaries(
+    {
+        "principal": st.sampled_from(["ann", "rea", "uma", "bot"]),
+        "behalf": st.sampled_from([None, "ann", "boss"]),
+        "purpose": st.sampled_from([None, "training"]),
+        "run": st.sampled_from([None, "run-1"]),
+        "search_path": st.sampled_from(["public", "other, public"]),
+        "generation": st.integers(1, 2),
+        "status": st.sampled_from(["I", "T"]),
+        "text": st.sampled_from(["SELECT total FROM orders ORDER BY 1", "SELECT total FROM orders ORDER BY 2"]),
+        "types": st.sampled_from([(), (25,)]),
+        "address": st.sampled_from(["127.0.0.1", "10.0.0.1"]),
+    }
+)
+SELECT = "SELECT total FROM orders"
+
+
+@given(PUTS)
+def test_a_cache_never_exceeds_its_bounds_and_returns_what_was_put_last(puts: list[tuple[int, int]]) -> None:
+    cache: BoundedCache[int] = BoundedCache(entries_max=4, bytes_max=400)
+    last: dict[int, int] = {}
+    for key, size in puts:
+        cache.put(key, size, size)
+        if size <= 50:
+            last[key] = size
+        assert len(cache._items) <= 4
+        assert sum(size for _, size in cache._items.values()) == cache._bytes <= 400
+    for key in range(7):
+        assert cache.get(key) in (None, last.get(key))
+
+
+def test_the_entry_used_longest_ago_goes_first() -> None:
+    cache: BoundedCache[str] = BoundedCache(entries_max=2, bytes_max=800)
+    cache.put("a", "A", 1)
+    cache.put("b", "B", 1)
+    assert cache.get("a") == "A"
+    cache.put("c", "C", 1)
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == ("A", None, "C")
+    cache.clear()
+    assert cache.get("a") is None
+
+
+def _key(context: dict[str, object]) -> tuple[object, ...]:
+    identity = who(str(context["principal"]), behalf=context["behalf"], purpose=context["purpose"], run=context["run"])  # type: ignore[arg-type]
+    play = Script(
+        identity, catalog(generation=int(str(context["generation"]))), ENGINE, client_address=str(context["address"])
+    )
+    play.conversation.search_path = str(context["search_path"])
+    play.conversation.replies.status = str(context["status"])
+    return play.conversation._key(str(context["text"]), context["types"])  # type: ignore[arg-type]
+
+
+ENGINE = engine()
+
+
+@given(CONTEXTS, CONTEXTS)
+def test_two_contexts_share_a_key_only_when_they_are_the_same(one: dict[str, object], two: dict[str, object]) -> None:
+    assert (_key(one) == _key(two)) == (one == two)
+
+
+@pytest.mark.parametrize(
+    "part", ["principal", "behalf", "purpose", "run", "search_path", "generation", "status", "text", "types", "address"]
+)
+def test_every_part_of_the_context_is_part_of_the_key(part: str) -> None:
+    one: dict[str, object] = {
+        "principal": "ann", "behalf": None, "purpose": None, "run": None, "search_path": "public", "generation": 1, "status": "I",
+        "text": "SELECT 1", "types": (), "address": "127.0.0.1",
+    }  # fmt: skip
+    other: dict[str, object] = {
+        "principal": "rea", "behalf": "boss", "purpose": "training", "run": "run-1", "search_path": "other", "generation": 2,
+        "status": "T", "text": "SELECT  1", "types": (25,), "address": "10.0.0.1",
+    }  # fmt: skip
+    assert _key(one) != _key({**one, part: other[part]})
+
+
+def _read(play: Script) -> None:
+    play.client(fe.Query(SELECT))
+    if play.waiting_for == "Analyse":
+        knows(play, TOTALS)
+    play.forwarded()
+    play.backend(described(("total", next(iter(TOTALS.reads)))), done("SELECT 0"), ready())
+
+
+def test_the_same_statement_is_analysed_once_for_one_principal_and_again_for_another() -> None:
+    shared: BoundedCache[Judged] = BoundedCache(entries_max=10, bytes_max=1 << 20)
+    with (
+        Script(who("ann"), catalog(), ENGINE, cache=shared) as ann,
+        Script(who("rea"), catalog(), ENGINE, cache=shared) as rea,
+    ):
+        for play in (ann, ann, rea):
+            _read(play)
+        assert [sum(isinstance(w, Analyse) for w in play.asked) for play in (ann, rea)] == [1, 1]
+        ann.around.catalog = replace(ann.around.catalog, generation=2)
+        _read(ann)
+        assert sum(isinstance(w, Analyse) for w in ann.asked) == 2
+
+
+def test_a_cached_verdict_still_writes_an_intent_for_every_execution() -> None:
+    with Script(who("ann"), catalog(), ENGINE) as play:
+        _read(play)
+        _read(play)
+        assert len(play.recorder.of_kind("intent")) == 2
+        assert len(play.recorder.of_kind("outcome")) == 2
