@@ -125,7 +125,13 @@ def test_wrong_files_are_all_named_at_once_and_nothing_starts(gate: GateProcess)
     (gate.folder / "policies" / "90-own.cedar").write_text("permit (")
     done = gate.run("serve", "--config", str(gate.config), check=False)
     assert done.returncode == 2
-    for part in ("principals.toml:3:", "`person`, `service` or `agent`", "catalog.toml:", "person.email", "policies/90-own.cedar:1:"):
+    for part in (
+        "principals.toml:3:",
+        "`person`, `service` or `agent`",
+        "catalog.toml:",
+        "person.email",
+        "policies/90-own.cedar:1:",
+    ):
         assert part in done.stderr, done.stderr
 
 

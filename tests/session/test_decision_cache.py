@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockgate.policy.engine import Engine, PolicySet
+from lockgate.policy.starter import STARTER
 from lockgate.session.cache import BoundedCache
 from lockgate.session.state import Judged
 from lockgate.session.wishes import Analyse
 from lockgate.testing.script import Script
 from lockgate.wire.postgres import frontend as fe
-from support.scripted import TOTALS, catalog, described, done, engine, knows, ready, who
+from support.scripted import PRINCIPALS, TOTALS, catalog, described, done, engine, error_of, knows, ready, who
 
 PUTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 100)), max_size=60)
 CONTEXTS = st.fixed_dictionaries(
@@ -119,3 +122,15 @@ def test_a_cached_verdict_still_writes_an_intent_for_every_execution() -> None:
         _read(play)
         assert len(play.recorder.of_kind("intent")) == 2
         assert len(play.recorder.of_kind("outcome")) == 2
+
+
+def test_a_decision_that_depends_on_the_hour_is_not_remembered() -> None:
+    text = '@id("by-day") @reason("by day") forbid (principal, action == Action::"read", resource) when { context.hour > 20 };'
+    by_day = Engine(PolicySet.load({**STARTER, "day.cedar": text}), PRINCIPALS)
+    with Script(who("ann"), catalog(), by_day) as play:
+        _read(play)
+        _read(play)
+        assert sum(isinstance(w, Analyse) for w in play.asked) == 2
+        play.clock.time += timedelta(hours=9)
+        assert error_of(knows(play, TOTALS).client(fe.Query(SELECT))).sqlstate == "42501"
+        assert play.forwarded() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockgate.model.statement import Access, Action, Analysis, Kind
-from lockgate.session.wishes import Analyse, Durable, Failed
+from lockgate.session.wishes import Analyse, Durable, Failed, FreshCatalog
 from lockgate.testing.script import ScriptError
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
@@ -377,3 +377,46 @@ def test_a_script_that_is_not_played_to_its_end_says_what_is_left() -> None:
     play.client(fe.Query(SELECT))
     with pytest.raises(ScriptError, match="message `Q` to the backend, answer of the backend to `query`"):
         play.finish()
+
+
+def test_a_ledger_that_fails_inside_a_transaction_poisons_it() -> None:
+    with script(durable=False) as play:
+        knows(play, PLAIN).client(fe.Query("BEGIN"))
+        play.commit()
+        assert tags(play.forwarded()) == "Q"
+        play.backend(done("BEGIN"), ready("T"))
+        knows(play, write()).client(fe.Query(UPDATE))
+        answer = play.fail()
+        assert (error_of(answer).sqlstate, answer[-1].body) == ("58030", b"E")
+        assert error_of(play.client(fe.Query(SELECT))).sqlstate == "25P02"
+        assert play.forwarded() == []
+        play.conversation.ended = True
+
+
+def test_a_text_that_is_too_long_to_be_judged_is_refused_before_it_is_read() -> None:
+    long = "SELECT 1 -- " + "x" * (1 << 20)
+    with script() as play:
+        for messages in ((fe.Query(long),), (fe.Parse("", long), fe.Sync())):
+            answer = play.client(*messages)
+            assert tags(answer) == "EZ"
+            assert error_of(answer).sqlstate == "54000"
+            assert play.forwarded() == []
+
+
+def test_a_text_that_could_be_read_in_two_ways_is_refused() -> None:
+    with script() as play:
+        play.conversation.reported["standard_conforming_strings"] = "off"
+        answer = play.client(fe.Query("SELECT 'a\\' || total FROM orders"))
+        assert "rule=string-escapes" in error_of(answer).fields["D"]
+        assert play.forwarded() == []
+
+
+def test_after_a_definition_the_next_statement_is_judged_over_a_fresh_catalog() -> None:
+    with script("root") as play:
+        knows(play, of(Kind.CREATE)).client(fe.Query("CREATE TABLE t(id text)"))
+        play.forwarded()
+        play.backend(done("CREATE TABLE"), ready())
+        knows(play, TOTALS).client(fe.Query(SELECT))
+        assert sum(isinstance(wish, FreshCatalog) for wish in play.asked) == 1
+        play.forwarded()
+        play.backend(described(TOTAL), done("SELECT 0"), ready())

@@ -72,9 +72,9 @@ def script(name: str = "ann", environment: str = "development", *, durable: bool
     return Script(who(name), catalog(environment), engine(), durable=durable)
 
 
-def described(*columns: tuple[str, ColumnRef], format: int = 0) -> be.RowDescription:
+def described(*columns: tuple[str, ColumnRef], binary: bool = False) -> be.RowDescription:
     return be.RowDescription(
-        tuple(be.Field(name, ref.relation, ref.attnum, TEXT, -1, -1, format) for name, ref in columns)
+        tuple(be.Field(name, ref.relation, ref.attnum, TEXT, -1, -1, int(binary)) for name, ref in columns)
     )
 
 

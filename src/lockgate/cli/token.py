@@ -105,7 +105,7 @@ def duration(text: str) -> timedelta:
     Raises:
         ConfigError: not a duration.
     """
-    match = re.fullmatch(r"(\d{1,6})([smh])", text)
+    match = re.fullmatch(r"([0-9]{1,6})([smh])", text)
     if not match:
         raise ConfigError(f"--ttl: `{text}` is not a duration such as 30m or 8h")
     return timedelta(seconds=int(match.group(1)) * UNITS[match.group(2)])

@@ -177,8 +177,8 @@ ANALYSIS = (
     Key(
         "catalog_seconds",
         Form.SECONDS,
-        "How often the database's catalog is checked for changes.",
-        default=5.0,
+        "How often the database's catalog is checked for changes made past the gate.",
+        default=1.0,
         lowest=0.1,
         highest=3600,
         unit="seconds",

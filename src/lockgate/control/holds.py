@@ -8,6 +8,7 @@ Source: architecture section 3, step 7; threats J-01 to J-14.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -79,7 +80,8 @@ class Holds:
             self._ended(number, "expired")
             return HoldEnded("expired")
         except asyncio.CancelledError:
-            self._requests.cancel(number)
+            with contextlib.suppress(RequestRefusedError):  # decided in the same moment
+                self._requests.cancel(number)
             self._ended(number, "cancelled")
             raise
         request = self._requests.get(number)

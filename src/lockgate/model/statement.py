@@ -98,6 +98,7 @@ class Parsed:
         shape: the text without literals, safe to store in clear.
         parameters: highest $n used.
         row_limit: FETCH count, None for ALL.
+        calls: functions and operators named in a definition, in lower case without schema; with one for other schemas.
     """
 
     text: str
@@ -118,6 +119,7 @@ class Parsed:
     parameters: int = 0
     row_limit: int | None = None
     scroll: bool = False
+    calls: tuple[str, ...] = ()
 
 
 class UseKind(str, Enum):

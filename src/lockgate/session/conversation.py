@@ -66,11 +66,12 @@ class Conversation(ExtendedProtocol):
                 self.replies.copy_in = False
 
     def _refuse_function_call(self) -> Steps:
-        yield Drain()
+        yield from self.flush_pipeline()
         self.counters.count("refusals", reason="function-call")
         self.evidence.unreadable(text="", sqlstate="0A000", rule="function-call")
         self.to_client.append(be.error("0A000", "lockgate: FunctionCall is refused: it names a function by number, past the statement's text",
                                        detail="rule=function-call", hint="Call the function in a SELECT."))  # fmt: skip
+        self._spoil()
         self.to_client.append(self._ready())
 
     def _simple(self, frame: Frame) -> Steps:

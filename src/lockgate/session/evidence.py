@@ -15,6 +15,7 @@ from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Disposition
+from lockgate.model.statement import Kind, Parsed
 from lockgate.session.judge import Verdict
 from lockgate.session.ports import Clock, Recorder
 from lockgate.session.runs import Run
@@ -119,7 +120,7 @@ class Evidence:
         sealed = _bounded(text.encode()) + (b"\x00" + parameters if parameters else b"")
         fields: dict[str, object] = {
             "statement": verdict.parsed.kind.value,
-            "shape": verdict.parsed.shape,
+            "shape": _shape(verdict.parsed),
             "tables": _tables(verdict, catalog),
             "columns": _columns(verdict, catalog, clearance),
             "decision": verdict.effect,
@@ -135,6 +136,13 @@ class Evidence:
     def _append(self, kind: str, fields: Mapping[str, object], *, keep: bool = False) -> int:
         self._sequence += 1
         return self._recorder.append({"kind": kind, "s": self._sequence, **self._common, **fields}, keep=keep)
+
+
+def _shape(parsed: Parsed) -> str:
+    """The text without literals; a SET's value may stand there as a bare word, so only its name is shown."""
+    if parsed.kind is Kind.SET:
+        return f"SET {'LOCAL ' if parsed.local else ''}{parsed.name[:NAME_CHARS_MAX]} = ?"
+    return parsed.shape
 
 
 def _bounded(text: bytes) -> bytes:

@@ -35,7 +35,7 @@ class ExtendedProtocol(Judging):
 
     def extended(self, frame: Frame, letter: str) -> Steps:
         """One message of the extended protocol."""
-        self._learn_names()
+        self.learn_names()
         if letter == "S":
             yield from self._sync(frame)
         elif letter == "H":
@@ -57,25 +57,14 @@ class ExtendedProtocol(Judging):
         if not (yield from step):
             self.skip_to_sync = True
 
-    def _learn_names(self) -> None:
-        """A Parse or Bind that the server rejected leaves no name behind."""
-        for kind, name in self.replies.failed_names:
-            if kind == "parse" and name in self.prepared and self.prepared[name].pending:
-                del self.prepared[name]
-            elif kind == "bind":
-                self.portals.pop(name, None)
-        for kind, name in self.replies.succeeded_names:
-            if kind == "parse" and name in self.prepared:
-                self.prepared[name].pending = False
-        self.replies.failed_names.clear()
-        self.replies.succeeded_names.clear()
-
     # -- steps: each answers True to go on, False when an error was sent -------------------------------------------------------
 
     def _sync(self, frame: Frame) -> Steps:
         self.skip_to_sync = False
-        if not self.backend_open:
-            self.to_client.append(be.ReadyForQuery(self.replies.status).encode())
+        if not self.backend_open or (not self.pipeline_open and self.replies.drained):
+            # Nothing of this pipeline has reached the backend: it need not hear of its end.
+            self.spoil_implicit = False
+            self.to_client.append(self._ready())
             return
         if self.spoil_implicit:
             # What this pipeline did before the refusal must not be kept: fail its implicit transaction before the server commits it.
@@ -84,7 +73,7 @@ class ExtendedProtocol(Judging):
             self.prepared.pop("", None)
             self.replies.expect(Expect("parse", silent=True))
         self.forward(frame.encode(), Expect("sync"))
-        self.pipeline_open = False
+        self.pipeline_open = self.effects_in_pipeline = False
         yield from ()
 
     def _spoiled(self, kind: Kind, value: str) -> Generator[Wish, Any, bool]:
@@ -103,18 +92,20 @@ class ExtendedProtocol(Judging):
         message = from_client(frame, fe.Parse)
         if not (yield from self.ensure_backend()):
             return False
+        if message.name.startswith(texts.OWN_PREFIX):
+            return (yield from self.refuse_name(message.name))
         if message.name and message.name in self.prepared:
             yield from self.flush_pipeline()
-            self._learn_names()
+            self.learn_names()
             if message.name in self.prepared:
-                self.to_client.append(be.error("42P05", f'prepared statement "{message.name}" already exists'))
+                self.send_own("42P05", f'prepared statement "{message.name}" already exists')
                 return False
         statements = yield from self.read(message.text, simple=False)
         if statements is None:
             return False
         if len(statements) > 1:
             yield from self.flush_pipeline()
-            self.to_client.append(be.error("42601", "cannot insert multiple commands into a prepared statement"))
+            self.send_own("42601", "cannot insert multiple commands into a prepared statement")
             return False
         first = statements[0] if statements else None
         if first is not None and not (yield from self._spoiled(first.kind, first.value)):
@@ -129,16 +120,17 @@ class ExtendedProtocol(Judging):
         self.prepared[message.name] = Prepared(message.text, statements, message.parameter_types)
         renamed = texts.prefixed_application_name(statements, self.session_id)
         data = frame.encode() if renamed is None else fe.Parse(message.name, renamed, message.parameter_types).encode()
-        self.pipeline_open = True
         self.forward(data, Expect("parse", name=message.name))
         return True
 
     def _bind(self, frame: Frame) -> Generator[Wish, Any, bool]:
         message = from_client(frame, fe.Bind)
+        if message.portal.startswith(texts.OWN_PREFIX):
+            return (yield from self.refuse_name(message.portal))
         known = self.prepared.get(message.statement)
         if known is None:
             yield from self.flush_pipeline()
-            self.to_client.append(be.error("26000", f'prepared statement "{message.statement}" does not exist'))
+            self.send_own("26000", f'prepared statement "{message.statement}" does not exist')
             return False
         first = known.parsed[0] if known.parsed else None
         if first is not None and not (yield from self._spoiled(first.kind, first.value)):
@@ -158,7 +150,6 @@ class ExtendedProtocol(Judging):
         runs = self.start(verdicts, known.text, parameters=parameters, approval=approval)
         if not (yield from self.recorded(runs)):
             return False
-        self.pipeline_open = True
         self.forward(frame, Expect("bind", tuple(runs), name=portal_name))
         if runs:
             self.portals[portal_name] = Portal(runs[0], runs[0].parsed.kind)
@@ -171,12 +162,12 @@ class ExtendedProtocol(Judging):
         if message.kind == "S":
             if message.name not in self.prepared:
                 yield from self.flush_pipeline()
-                self.to_client.append(be.error("26000", f'prepared statement "{message.name}" does not exist'))
+                self.send_own("26000", f'prepared statement "{message.name}" does not exist')
                 return False
             self.forward(frame.encode(), Expect("describe-statement"))
             return True
         if not self.backend_open:
-            self.to_client.append(be.error("34000", f'portal "{message.name}" does not exist'))
+            self.send_own("34000", f'portal "{message.name}" does not exist')
             return False
         portal = self.portals.get(message.name)
         if portal is not None:
@@ -188,7 +179,7 @@ class ExtendedProtocol(Judging):
     def _execute(self, frame: Frame) -> Generator[Wish, Any, bool]:
         message = from_client(frame, fe.Execute)
         if not self.backend_open:
-            self.to_client.append(be.error("34000", f'portal "{message.portal}" does not exist'))
+            self.send_own("34000", f'portal "{message.portal}" does not exist')
             return False
         portal = self.portals.get(message.portal)
         if portal is None:
@@ -196,13 +187,24 @@ class ExtendedProtocol(Judging):
             self.forward(frame.encode(), Expect("execute"))
             return True
         run = portal.run
+        if not (yield from self._spoiled(run.parsed.kind, run.parsed.value)):
+            return False
+        if run.parsed.kind is Kind.FETCH:
+            yield from self.flush_pipeline()
+            if self.portals.get(run.parsed.name) is not run.source:
+                self.send_error(
+                    "34000",
+                    f"lockgate: cursor `{run.parsed.name}` is not the one this FETCH was judged by",
+                    rule="cursor-changed",
+                )
+                return False
         if message.max_rows > 0 and run.plan is not PASS and not portal.limited_ok:
             verdict = self.limited_verdict(run) if run.parsed.kind is not Kind.FETCH else None
             if verdict is not None and (verdict.sqlstate or verdict.plan.order is not Order.KEEP):
                 yield from self.refuse(verdict, "")
                 return False
             portal.limited_ok = True
-        if not portal.described and run.plan.columns:
+        if not portal.described and self.replies.checks(run):
             # Masking needs the row's shape and formats, and drift must be seen, whether or not the client asks for a description.
             portal.described = True
             self.to_backend.append(fe.Describe("P", message.portal).encode())

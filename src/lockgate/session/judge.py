@@ -45,11 +45,19 @@ REFUSED_FOR_MASKED: Mapping[Kind, str] = {
     Kind.CALL: "CALL runs code that cannot be analysed",
     Kind.CREATE_FUNCTION: "a function, trigger or rule could read masked columns unseen",
     Kind.COPY_FILE: "COPY with files or programs leaves the gate",
+    Kind.PREPARE: "a statement prepared in SQL is known by name only; drivers prepare by protocol",
+    Kind.EXECUTE: "EXECUTE names a statement that only the server knows; drivers execute by protocol",
     Kind.OTHER: "this kind of statement is not known to the gate",
 }
 
 DDL_FOR_MASKED = ("create table", "create unlogged", "create index", "create unique", "create sequence", "create schema",
                   "create type", "create domain", "alter table", "alter sequence", "alter index")  # fmt: skip
+CALLS_IN_DEFINITIONS = frozenset({
+    "now", "nextval", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "random",
+    "lower", "upper", "length", "char_length", "btrim", "coalesce", "date_trunc", "abs", "round",
+    "=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||", "~", "~*", "!~", "!~*", "~~", "~~*", "!~~", "!~~*",
+})  # fmt: skip
+"""Functions and operators that a masked principal's definitions may call."""
 DDL = frozenset({Kind.CREATE, Kind.ALTER, Kind.CREATE_TABLE_AS, Kind.COMMENT, Kind.MAINTENANCE, Kind.GRANT, Kind.ROLE})
 
 
@@ -216,6 +224,8 @@ def _refuse_for_masked(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
         )
     if parsed.kind in DDL:
         _refuse_ddl(parsed, analysis, ask)
+    if parsed.kind in DDL:
+        _refuse_code(parsed)
     if parsed.kind in (Kind.COPY_OUT, Kind.COPY_IN, Kind.CREATE_TABLE_AS):
         _refuse_copies(parsed, analysis, ask)
 
@@ -232,6 +242,16 @@ def _refuse_ddl(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
         raise RefusedStatementError(
             "definition-on-labelled", "defining something over a table with masked columns could show or relabel their values",
             hint="Someone with `unmask` on the table's labels may run it.",
+        )  # fmt: skip
+
+
+def _refuse_code(parsed: Parsed) -> None:
+    """Defaults, checks, domains and USING run later and unseen: only calls that show and do nothing may stand in them."""
+    odd = next((name for name in parsed.calls if name.lower() not in CALLS_IN_DEFINITIONS), None)
+    if odd is not None:
+        raise RefusedStatementError(
+            "code-in-definition", f"`{odd[:63]}` in a definition would run later without being judged; it is refused for principals who see "
+            "masked data", hint="Someone with `unmask` on every label of this database may run it.",
         )  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from lockgate.errors import RefusedStatementError
-from lockgate.model.statement import Access, Action, Analysis, Kind, Parsed
+from lockgate.model.statement import Access, Action, Analysis, Kind, Opaque, Parsed, WriteFact
 from lockgate.session import texts
-from lockgate.session.judge import WRITES, Ask, Verdict, is_bounded, judge
+from lockgate.session.judge import SETTINGS_FOR_MASKED, WRITES, Ask, Verdict, is_bounded, judge
 from lockgate.session.runs import Portal, Run
 from lockgate.session.settling import Settling
 from lockgate.session.state import Judged
@@ -22,8 +22,38 @@ from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wis
 from lockgate.sql.functions import refused_by_name
 from lockgate.sql.parse import reads_alike, split_and_parse
 
+SYSTEM = frozenset({"pg_catalog", "information_schema"})
+
 READ_BYTES_MAX = 1 << 20
 """Longest text that is read and analysed: the server's tree of a text is many times as long, and a session's memory is bounded."""
+
+EXECUTES_ANYTHING = Analysis(
+    kind=Kind.EXECUTE,
+    accesses=(Access(Action.READ, 0, ""), Access(Action.WRITE, 0, "")),
+    opaque=(Opaque("EXECUTE", "it runs a statement by name"),),
+    writes=(WriteFact(Kind.UPDATE, 0, bounded=False, selective=False),),
+)
+NAMES_UNKNOWN = Failed(
+    "57P03", "the session cannot say where its names resolve, so nothing can be judged", reason="names-unknown"
+)
+
+UNSEEN = Analysis(kind=Kind.OTHER, accesses=(Access(Action.READ, 0, ""), Access(Action.WRITE, 0, "")))
+"""What is asked for a statement about objects that only the session's open transaction can see."""
+
+SYSTEM = frozenset({"pg_catalog", "information_schema"})
+
+READ_BYTES_MAX = 1 << 20
+"""Longest text that is read and analysed: the server's tree of a text is many times as long, and a session's memory is bounded."""
+
+EXECUTES_ANYTHING = Analysis(
+    kind=Kind.EXECUTE,
+    accesses=(Access(Action.READ, 0, ""), Access(Action.WRITE, 0, "")),
+    opaque=(Opaque("EXECUTE", "it runs a statement by name"),),
+    writes=(WriteFact(Kind.UPDATE, 0, bounded=False, selective=False),),
+)
+NAMES_UNKNOWN = Failed(
+    "57P03", "the session cannot say where its names resolve, so nothing can be judged", reason="names-unknown"
+)
 
 WRITE_OR_READ = {True: Action.WRITE, False: Action.READ}
 
@@ -81,7 +111,10 @@ class Judging(Settling):
         self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
     ) -> Generator[Wish, Any, tuple[Verdict, ...] | None]:
         """Verdicts for every statement of a text, from the cache or fresh; None when an error was sent instead."""
-        yield from self.settle_context()
+        if any(s.kind is Kind.FETCH or s.name.startswith(texts.OWN_PREFIX) for s in statements):
+            yield from self.flush_pipeline()
+            self.learn_names()
+        knows_names = yield from self.settle_context()
         if self.catalog_stale:
             yield FreshCatalog()
             self.catalog_stale = False
@@ -92,12 +125,12 @@ class Judging(Settling):
         if cached is not None:
             self.counters.count("decisions_cached")
             return cached.verdicts
-        problem = self._mixed_batch(statements)
+        problem = self._mixed_batch(statements) if knows_names else NAMES_UNKNOWN
         if problem is None:
             answer = yield from self._analyse(statements, text, types)
             if isinstance(answer, tuple):
                 verdicts = yield from self._verdicts(statements, answer)
-                if all(v.effect == "permit" and v.decision.expires_at is None and _cacheable(v) for v in verdicts):
+                if all(v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts):
                     self.cache.put(self._key(text, types), Judged(verdicts), 4 * len(text) + 4096)
                 return verdicts
             problem = self._by_name(answer, statements)
@@ -116,11 +149,10 @@ class Judging(Settling):
         if fresh:
             answer = yield Analyse(fresh, text if len(statements) == 1 else "", types, self.search_path)
             if isinstance(answer, Failed):
-                if self.clearance.complete and answer.report and self.ddl_in_transaction:
+                sees_more = self.ddl_in_transaction and self.replies.status == "T"
+                if self.clearance.complete and answer.report and sees_more:
                     # Only the session can see what its open transaction made; who may see everything goes on by kind and names.
-                    found = [
-                        Analysis(kind=p.kind, accesses=(Access(WRITE_OR_READ[p.kind in WRITES], 0, ""),)) for p in fresh
-                    ]
+                    found = [replace(UNSEEN, kind=p.kind) for p in fresh]
                 else:
                     return answer
             else:
@@ -131,6 +163,9 @@ class Judging(Settling):
         for i in range(len(statements)):
             known = remembered[i]
             merged.append(known.run.analysis if known is not None else next(queue))
+            if statements[i].kind is Kind.EXECUTE:
+                # Which statement a name stands for is the server's knowledge; it may be any that was ever prepared here.
+                merged[i] = EXECUTES_ANYTHING
         return tuple(merged)
 
     def _by_name(self, problem: Failed, statements: tuple[Parsed, ...]) -> Failed:
@@ -145,43 +180,47 @@ class Judging(Settling):
         )
 
     def _remembered(self, parsed: Parsed) -> Portal | None:
-        if parsed.kind is Kind.FETCH:
-            return self.portals.get(f"cursor {parsed.name}") or self.portals.get(parsed.name)
-        if parsed.kind is Kind.EXECUTE:
-            return self.portals.get(f"statement {parsed.name}")
-        return None
+        return self.portals.get(parsed.name) if parsed.kind is Kind.FETCH else None
 
     def _mixed_batch(self, statements: tuple[Parsed, ...]) -> Failed | None:
         """A batch is decided as a whole before its first byte: nothing in it may change what a later part means."""
-        for i, parsed in enumerate(statements[:-1]):
-            resolves = parsed.kind in NAME_RESOLUTION and not (
-                parsed.kind is Kind.SET and parsed.name not in ("search_path", "role")
+        if any(
+            s.name.startswith(texts.OWN_PREFIX) and s.kind in (Kind.DECLARE, Kind.PREPARE, Kind.DEALLOCATE, Kind.CLOSE)
+            for s in statements
+        ):
+            return Failed(
+                "0A000", f"names that begin with `{texts.OWN_PREFIX}` are the gate's own", reason="reserved-name"
             )
-            if (
-                resolves
-                and not self.clearance.complete
-                and any(s.kind in texts.NEEDS_NAMES for s in statements[i + 1 :])
-            ):
+        for parsed in statements:
+            known = self._remembered(parsed)
+            if parsed.kind is not Kind.FETCH:
+                continue
+            if known is None and not self.clearance.complete:
+                return Failed(
+                    "34000", f"cursor `{parsed.name}` is not known to the gate in this session", reason="unknown-name"
+                )
+            if known is not None and known.made_under and known.made_under != self.version():
+                return Failed("34000", f"definitions or policies changed since cursor `{parsed.name}` was declared", "Declare it again.",
+                              reason="cursor-outdated")  # fmt: skip
+        if self.clearance.complete:
+            return None
+        return self._changes_meaning(statements)
+
+    def _changes_meaning(self, statements: tuple[Parsed, ...]) -> Failed | None:
+        for i, parsed in enumerate(statements[:-1]):
+            later = statements[i + 1 :]
+            renames = parsed.kind in NAME_RESOLUTION and not (
+                parsed.kind is Kind.SET and parsed.name in SETTINGS_FOR_MASKED and parsed.name != "search_path"
+            )
+            undoes = parsed.kind is Kind.TRANSACTION and (
+                self.names_touched or any(s.kind in NAME_RESOLUTION for s in statements[:i])
+            )
+            if (renames or undoes) and any(s.kind in texts.NEEDS_NAMES for s in later):
                 return Failed("0A000", "an earlier statement of this batch changes what a later one means", "Send the statements one by one.",
                               reason="batch-changes-names")  # fmt: skip
-        unknown = next(
-            (p for p in statements if p.kind in (Kind.FETCH, Kind.EXECUTE) and self._remembered(p) is None), None
-        )
-        if unknown is not None and not self.clearance.complete:
-            what, state = ("cursor", "34000") if unknown.kind is Kind.FETCH else ("prepared statement", "26000")
-            return Failed(
-                state, f"{what} `{unknown.name}` is not known to the gate in this session", reason="unknown-name"
-            )
-        bad = next(
-            (p for p in statements if p.kind is Kind.EXECUTE and not texts.CONSTANT_EXECUTE.fullmatch(p.shape)), None
-        )
-        if bad is not None and not self.clearance.complete:
-            return Failed(
-                "0A000",
-                "EXECUTE takes constants only here",
-                "Bind the values with your driver.",
-                reason="execute-arguments",
-            )
+            if parsed.kind in (Kind.DECLARE, Kind.CLOSE) and any(s.kind is Kind.FETCH for s in later):
+                return Failed("0A000", "a FETCH in the batch that declares its cursor cannot be judged", "Send the statements one by one.",
+                              reason="batch-changes-names")  # fmt: skip
         return None
 
     def _verdicts(
@@ -211,15 +250,23 @@ class Judging(Settling):
         )  # fmt: skip
         return judge(run.parsed, run.analysis, ask)
 
+    def _cacheable(self, verdict: Verdict) -> bool:
+        """Whether a verdict may be used again for the same key without asking the server.
+
+        Not for writes by estimate, cursors and named statements of one session, and not for views: a view can be given another
+        meaning between two polls of the catalog, and its row description would not show it.
+        """
+        relations = self.around.catalog.relations
+        views = any(
+            r.kind == "v" and r.schema not in SYSTEM
+            for o in verdict.analysis.relations
+            if (r := relations.get(o)) is not None
+        )
+        by_estimate = verdict.parsed.kind in WRITES and any(not w.bounded for w in verdict.analysis.writes)
+        return not views and not by_estimate and verdict.parsed.kind not in (Kind.FETCH, Kind.EXECUTE, Kind.DECLARE)
+
     def _key(self, text: str, types: tuple[int, ...]) -> tuple[object, ...]:
         chain = tuple((p.name, p.kind, p.groups, p.owner) for p in self.identity.chain)
         return (text, types, chain, self.identity.purpose, self.identity.run, self.identity.binding, self.client_address,
-                self.around.database, self.search_path, self.around.catalog.generation, self.clearance.revision,
+                self.around.database, self.search_path, self.version(),
                 self.replies.status != "I")  # fmt: skip
-
-
-def _cacheable(verdict: Verdict) -> bool:
-    """Whether the verdict depends on nothing but its key: no writes by estimate, no cursors or named statements of one session."""
-    return verdict.parsed.kind not in (Kind.FETCH, Kind.EXECUTE, Kind.DECLARE) and not (
-        verdict.parsed.kind in WRITES and any(not w.bounded for w in verdict.analysis.writes)
-    )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from lockgate.errors import BackendProtocolError, RefusedStatementError
 from lockgate.masking.errors_text import redact_report
 from lockgate.model.plan import Order
+from lockgate.model.statement import Kind
 from lockgate.session.runs import Expect, Run
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import BackendReader, Frame, message
@@ -22,6 +23,8 @@ from lockgate.wire.postgres.typed import from_backend
 
 ROWS = frozenset({ord("D"), ord("d")})
 NOTHING: frozenset[int] = frozenset()
+ANALYSED_ROWS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.FETCH})
+"""Kinds whose rows are those of the statement that was analysed."""
 AGREED_MAX = 256
 """Row descriptions remembered as agreeing with their analysis."""
 
@@ -159,7 +162,7 @@ class Replies:
         elif letter == "N":
             report = from_backend(frame, be.Report)
             head = self.owed[0] if self.owed else None
-            if head is not None and head.silent:
+            if (head is not None and head.silent) or (self.masked and report.severity.startswith(("DEBUG", "LOG"))):
                 return
             fields = redact_report(report.fields) if self._guarded(run) else report.fields
             self._out.append(be.NoticeResponse(fields).encode())
@@ -289,12 +292,15 @@ class Replies:
     def _learn(self, run: Run, frame: Frame) -> None:
         """Bind the plan to what will really be executed; any drift from what was analysed withholds the answer."""
         plan, analysed = run.plan, run.analysis.row_description
-        if not plan.columns:
+        if not self.checks(run):
             return
         plain = not plan.masks and plan.order is Order.KEEP
         if plain and analysed and self._agreed.get(analysed) == frame.body:
             return
         described = from_backend(frame, be.RowDescription)
+        if not analysed and run.parsed.kind in ANALYSED_ROWS:
+            run.failed = "the result was not expected; run the statement again"
+            return
         if analysed and _identity(from_backend(Frame(ord("T"), analysed), be.RowDescription)) != _identity(described):
             run.failed = "the catalog changed between analysis and execution; run the statement again"
             return
@@ -307,6 +313,14 @@ class Replies:
             self._agreed[analysed] = frame.body
         else:
             self._make_masker(run, described)
+
+    def checks(self, run: Run) -> bool:
+        """Whether the row description must be the analysed one: always, where a masked principal gets rows of an analysed statement."""
+        return (
+            bool(run.plan.columns)
+            or run.plan.order is not Order.KEEP
+            or (self.masked and run.parsed.kind in ANALYSED_ROWS)
+        )
 
     def _row(self, frame: Frame, run: Run | None) -> None:
         if run is None:

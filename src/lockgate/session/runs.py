@@ -24,6 +24,8 @@ class Run:
         plan: what happens to its answer.
         intent: index of its intent entry.
         started_us: monotonic microseconds.
+        inner: of a DECLARE: what its cursor will show.
+        source: of a FETCH: the cursor it was judged by.
     """
 
     parsed: Parsed
@@ -38,7 +40,8 @@ class Run:
     row_bytes: int = 0
     failed: str = ""
     closed: bool = False
-    approved_rows_max: int | None = None
+    inner: Run | None = None
+    source: Portal | None = None
 
     @property
     def streams_rows(self) -> bool:
@@ -86,3 +89,4 @@ class Portal:
     kind: Kind
     described: bool = False
     limited_ok: bool = False
+    made_under: tuple[object, ...] = ()

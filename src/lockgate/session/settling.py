@@ -12,13 +12,14 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lockgate.grants.requests import binding
 from lockgate.model.decision import Effect
 from lockgate.model.statement import Kind
 from lockgate.session import texts
-from lockgate.session.judge import Ask, Verdict, judge
-from lockgate.session.runs import Expect, Portal, Run
+from lockgate.session.judge import SETTINGS_FOR_MASKED, Ask, Verdict, judge
+from lockgate.session.runs import Expect, Run
 from lockgate.session.state import SessionState, Steps
-from lockgate.session.wishes import Durable, Hold, HoldEnded, Wish
+from lockgate.session.wishes import Durable, FreshCatalog, Hold, HoldEnded, Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import Frame
 
@@ -45,13 +46,31 @@ class Settling(SessionState):
                 "this statement needs approval, and waiting inside an open transaction would keep its locks"),
                 hint="Run it in autocommit mode, by itself."), text)  # fmt: skip
             return None
-        return (yield from self._hold(held, text, parameters))
+        if len(verdicts) > 1:
+            yield from self.refuse(replace(held, sqlstate="42501", rule="hold-in-batch", sentence=(
+                "this statement needs approval, and an approval is for one statement"), hint="Send it by itself."), text)  # fmt: skip
+            return None
+        before = self.version()
+        approval = yield from self._hold(held, text, parameters)
+        if approval is None:
+            return None
+        yield FreshCatalog()
+        if self.version() != before:
+            # The verdict was made under other definitions, labels, policies or groups than those in force now.
+            yield from self.refuse(replace(held, sqlstate="42501", rule="changed-while-held", sentence=(
+                "definitions or policies changed while the statement was held, so its approval is not for what would run now"),
+                hint="Send it again and have it approved again."), text)  # fmt: skip
+            return None
+        return approval
 
     def _hold(self, held: Verdict, text: str, parameters: bytes) -> Generator[Wish, Any, tuple[str, str] | None]:
         yield from self.flush_pipeline()
         request, expires = self.holds.open(
             identity=self.identity, database=self.around.database, environment=self.around.environment, statement=text,
-            digest=texts.digest(self.identity, self.around.database, text, parameters, self.around.catalog.generation),
+            digest=binding(
+                self.identity, text=text.encode(), parameters=(parameters,), database=self.around.database,
+                generation=self.around.catalog.generation,
+            ).hex(),
             groups=held.decision.hold_groups,
             facts={"kind": held.parsed.kind.value, "tables": [t for _, t in held.parsed.tables], "rule": held.decision.reasons[0].rule},
             accesses=held.analysis.accesses, context=held.context,
@@ -126,8 +145,11 @@ class Settling(SessionState):
     def _forward_judged(self, data: bytes | Frame, *expected: Expect) -> None:
         """The only road to the backend for a client's statement: its runs carry the intents that were recorded."""
         for expect in expected:
+            if expect.kind not in ("sync", "query"):
+                self.pipeline_open = True
             for run in expect.runs:
                 self._note_effects(run)
+                self.effects_in_pipeline |= expect.kind == "bind" and not run.analysis.effect_free
         if isinstance(data, bytes):
             self.to_backend.append(data)
         else:
@@ -138,27 +160,36 @@ class Settling(SessionState):
 
     def _note_effects(self, run: Run) -> None:
         parsed = run.parsed
-        if (
-            parsed.kind is Kind.SET
-            or parsed.kind is Kind.DISCARD
-            or any(f.endswith("set_config") for f in run.analysis.functions)
-        ):
-            self.context_stale = True
-            self.set_in_transaction = True
-        elif parsed.kind is Kind.TRANSACTION and self.set_in_transaction:
-            self.context_stale = True
+        harmless = parsed.name in SETTINGS_FOR_MASKED and parsed.name != "search_path"
+        if parsed.kind is Kind.DISCARD or (parsed.kind is Kind.SET and not harmless):
+            self.names_touched = True
         if parsed.kind in texts.CHANGES_CATALOG:
             self.catalog_stale = True
             self.ddl_in_transaction = True
         if parsed.kind is Kind.DECLARE:
-            self.portals[f"cursor {parsed.name}"] = Portal(self._inner_run(run), Kind.DECLARE)
-        elif parsed.kind is Kind.PREPARE:
-            self.portals[f"statement {parsed.name}"] = Portal(self._inner_run(run), Kind.PREPARE)
+            run.inner = self._inner_run(run)
+        elif parsed.kind is Kind.FETCH:
+            run.source = self.portals.get(parsed.name)
+        elif parsed.kind is Kind.DEALLOCATE:
+            # Forgetting too early is safe: what the gate does not know, it does not bind.
+            if parsed.name:
+                self.prepared.pop(parsed.name, None)
+            else:
+                self.prepared.clear()
 
     def _inner_run(self, run: Run) -> Run:
-        """What a cursor or SQL-level prepared statement will show when it is read."""
+        """What a cursor will show when it is read."""
         parsed = replace(run.parsed, kind=Kind.SELECT)
         ask = Ask(self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, self.clock.now(),
-                  self.client_address, self.around.unsafe_order, row_limited=run.parsed.kind is Kind.DECLARE)  # fmt: skip
+                  self.client_address, self.around.unsafe_order, row_limited=True)  # fmt: skip
         verdict = judge(parsed, run.analysis, ask)
         return Run(parsed, run.analysis, verdict.plan, run.intent, run.started_us)
+
+    def refuse_name(self, name: str) -> Generator[Wish, Any, bool]:
+        """Names that the gate uses itself on this link are not the client's."""
+        yield from self.flush_pipeline()
+        self.evidence.unreadable(text=name, sqlstate="0A000", rule="reserved-name")
+        self.send_error(
+            "0A000", f"lockgate: names that begin with `{texts.OWN_PREFIX}` are the gate's own", rule="reserved-name"
+        )
+        return False

@@ -66,11 +66,11 @@ class SessionState:
         self.to_client: list[bytes] = []
         self.backend_open = False
         self.search_path = ""
-        self.context_stale = False
+        self.names_touched = False
         self.catalog_stale = False
-        self.set_in_transaction = False
         self.ddl_in_transaction = False
         self.pipeline_open = False
+        self.effects_in_pipeline = False
         self.skip_to_sync = False
         self.spoil_implicit = False
         self.prepared: dict[str, Prepared] = {}
@@ -90,35 +90,60 @@ class SessionState:
                 shown = self._parameter_changed(name, value)
                 if told != shown and name not in ("session_authorization", "is_superuser"):
                     self.to_client.append(be.ParameterStatus(name, shown).encode())
-            self.context_stale = False
             return True
         self.send_failure(answer)
         return False
 
-    def settle_context(self) -> Steps:
-        """Ask the session's own link what names mean now, after anything that may have changed it."""
-        if not self.context_stale or self.replies.status == "E":
-            return
+    def settle_context(self) -> Generator[Wish, Any, bool]:
+        """Ask the session's own link where names resolve now, in every session that has ever touched it; False: it did not say.
+
+        Nothing is concluded from the statements themselves: SET, SET LOCAL, savepoints and failed pipelines undo each other in too
+        many ways. In a failed transaction nothing but its end passes, so there is nothing to ask for.
+        """
+        if not self.names_touched or self.replies.status == "E":
+            return True
         yield from self.flush_pipeline()
         if self.replies.status == "E" or self.replies.lost:
-            return
+            return True
         question = Expect("execute", silent=True)
-        self.to_backend.append(fe.Parse("lockgate_context", texts.CONTEXT_QUERY).encode() + fe.Bind("lockgate_context", "lockgate_context").encode()
-                               + fe.Execute("lockgate_context", 0).encode() + fe.Close("S", "lockgate_context").encode() + fe.Close("P", "lockgate_context").encode())  # fmt: skip
-        self.replies.expect(Expect("parse", silent=True), Expect("bind", silent=True), question, Expect("close", silent=True),
-                            Expect("close", silent=True))  # fmt: skip
+        own = texts.OWN_NAME
+        self.to_backend.append(
+            fe.Parse(own, texts.CONTEXT_QUERY).encode()
+            + fe.Bind(own, own).encode()
+            + fe.Execute(own, 0).encode()
+            + fe.Close("S", own).encode()
+            + fe.Close("P", own).encode()
+        )
+        self.replies.expect(
+            Expect("parse", silent=True),
+            Expect("bind", silent=True),
+            question,
+            Expect("close", silent=True),
+            Expect("close", silent=True),
+        )
         if self.pipeline_open:
             self.to_backend.append(fe.Flush().encode())
         else:
             self.to_backend.append(fe.Sync().encode())
             self.replies.expect(Expect("sync", silent=True))
         yield Drain()
-        if question.rows:
-            self.search_path = (be.cells(question.rows[0])[0] or b"").decode()
-            self.context_stale = False
-            if self.replies.status == "I":
-                self.set_in_transaction = False
-                self.ddl_in_transaction = False
+        if not question.rows:
+            return False
+        self.search_path = (be.cells(question.rows[0])[0] or b"").decode()
+        return True
+
+    def learn_names(self) -> None:
+        """A Parse or Bind that the server rejected leaves no name behind."""
+        for kind, name in self.replies.failed_names:
+            if kind == "parse" and name in self.prepared and self.prepared[name].pending:
+                del self.prepared[name]
+            elif kind == "bind":
+                self.portals.pop(name, None)
+        for kind, name in self.replies.succeeded_names:
+            if kind == "parse" and name in self.prepared:
+                self.prepared[name].pending = False
+        self.replies.failed_names.clear()
+        self.replies.succeeded_names.clear()
 
     def flush_pipeline(self) -> Steps:
         """Wait until everything forwarded is answered, so that the gate's own words come in order."""
@@ -133,8 +158,8 @@ class SessionState:
     def _parameter_changed(self, name: str, value: str) -> str:
         if name == "application_name":
             return value.removeprefix(texts.application_prefix(self.session_id))
-        if name == "search_path":
-            self.context_stale = True
+        if name == "search_path" and self.backend_open and value != self.search_path:
+            self.names_touched = True
         self.reported[name] = value
         return value
 
@@ -144,6 +169,11 @@ class SessionState:
         """One error of the gate's own; an open transaction fails with it."""
         parts = [f"rule={rule}"] + ([f"request={request}"] if request else []) + ([f"entry={entry}"] if entry else [])
         self.to_client.append(be.error(sqlstate, message, detail=" ".join(parts), hint=hint or None))
+        self._spoil()
+
+    def send_own(self, sqlstate: str, message: str) -> None:
+        """An error in the server's own words that the gate gives in its place; it fails an open transaction as the server's would."""
+        self.to_client.append(be.error(sqlstate, message))
         self._spoil()
 
     def send_failure(self, problem: Failed) -> None:
@@ -182,8 +212,8 @@ class SessionState:
         return self._clearance_known
 
     def pipeline_has_effects(self) -> bool:
-        """True when earlier statements of this pipeline share the implicit transaction."""
-        return self.pipeline_open and any(not r.analysis.effect_free for e in self.replies.owed for r in e.runs)
+        """True when earlier statements of this pipeline may have written in the implicit transaction they share."""
+        return self.pipeline_open and self.effects_in_pipeline
 
     def _make_masker(self, run: Run, described: be.RowDescription) -> None:
         formats = [f.format for f in described.fields]
@@ -202,5 +232,23 @@ class SessionState:
         run.closed = True
         self.evidence.outcome(run, status, sqlstate, tag)
         self.counters.count("statements", status=status)
-        if run.parsed.kind is Kind.TRANSACTION and status == "complete" and run.parsed.value in ("commit", "rollback"):
+        if status != "complete":
+            return
+        parsed = run.parsed
+        if parsed.kind is Kind.TRANSACTION and parsed.value in ("commit", "rollback"):
             self.ddl_in_transaction = False
+        elif parsed.kind is Kind.DECLARE and run.inner is not None:
+            # Only now: a DECLARE that failed leaves an older cursor of this name as it was. Cursors and portals share one space.
+            self.portals[parsed.name] = Portal(run.inner, Kind.DECLARE, made_under=self.version())
+        elif parsed.kind is Kind.CLOSE:
+            if parsed.name:
+                self.portals.pop(parsed.name, None)
+            else:
+                self.portals.clear()
+        elif parsed.kind is Kind.DISCARD:
+            self.portals.clear()
+            self.prepared.clear()
+
+    def version(self) -> tuple[object, ...]:
+        """What a plan was made under: labels and definitions, policies and principals."""
+        return (self.around.catalog.generation, self.around.engine)

@@ -6,18 +6,18 @@ Not for: deciding.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from lockgate.model.identity import Identity
 from lockgate.model.statement import Kind, Parsed
 from lockgate.wire.postgres import backend as be
 
 ABORTED = "current transaction is aborted, commands ignored until end of transaction block"
 SPOILER = "lockgate_refused_a_statement_of_this_transaction"
 """A text that no server accepts: it fails the backend's transaction when the client tries to commit a refused one."""
+OWN_NAME = "lockgate_context"
+OWN_PREFIX = "lockgate_"
+"""Names of statements and portals that only the gate may use on a session's link."""
 CONTEXT_QUERY = "SELECT pg_catalog.current_setting('search_path')"
 
 ENDS_TRANSACTION = frozenset({"commit", "rollback", "rollback-to", "prepare-transaction"})
@@ -31,11 +31,6 @@ CHANGES_CATALOG = frozenset({
     Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION, Kind.GRANT, Kind.ROLE, Kind.DO, Kind.CALL,
     Kind.OTHER, Kind.COMMENT, Kind.DISCARD,
 })  # fmt: skip
-
-CONSTANT_EXECUTE = re.compile(
-    r"(?is)\s*execute\s+(\"[^\"]+\"|\w+)\s*(\(\s*(-?\s*\?|null|true|false)(\s*,\s*(-?\s*\?|null|true|false))*\s*\))?\s*;?\s*"
-)
-"""EXECUTE whose arguments are constants, as the statement's shape shows it."""
 
 HOLD_ENDS = {
     "denied": ("42501", "the request for approval was denied"),
@@ -52,20 +47,6 @@ def held(request: str, expires: datetime) -> str:
 def application_prefix(session_id: str) -> str:
     """What stands before every `application_name` on the backend."""
     return f"lg:{session_id} "
-
-
-def digest(identity: Identity, database: str, text: str, parameters: bytes, generation: int) -> str:
-    """What an approval is bound to: chain, exact text, parameters, database and catalog; SHA-256 over length-prefixed parts."""
-    hashed = hashlib.sha256()
-    parts = [p.name.encode() for p in identity.chain] + [
-        database.encode(),
-        text.encode(),
-        parameters,
-        str(generation).encode(),
-    ]
-    for part in parts:
-        hashed.update(len(part).to_bytes(8, "big") + part)
-    return hashed.hexdigest()
 
 
 def prefixed_application_name(statements: Sequence[Parsed], session_id: str) -> str | None:

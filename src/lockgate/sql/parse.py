@@ -184,6 +184,9 @@ def _is_on(value: str | None) -> bool:
     return value is None or value.lower() not in ("false", "off", "0")
 
 
+_DEFINING = frozenset({Kind.CREATE, Kind.ALTER, Kind.COMMENT, Kind.MAINTENANCE, Kind.OTHER})
+
+
 class _Reader:
     """Reads one statement: `data` is the whole text, `tokens` the statement's own."""
 
@@ -213,6 +216,7 @@ class _Reader:
             text=self._text(self._tokens),
             shape=self._shape(),
             parameters=self._parameters(),
+            calls=self._calls() if facts["kind"] in _DEFINING else (),
             **facts,  # type: ignore[arg-type]
         )
 
@@ -239,6 +243,20 @@ class _Reader:
         if any(len(n) > 6 or not n.isdigit() for n in numbers):
             raise RefusedStatementError("parameter", "a parameter number is out of range", sqlstate="42P02")
         return max((int(n) for n in numbers), default=0)
+
+    def _calls(self) -> tuple[str, ...]:
+        """Functions and operators that the definition names; what is not in `pg_catalog` keeps its schema."""
+        found: list[str] = []
+        for part in _walk(self._node):
+            names = part.funcname if isinstance(part, pb.FuncCall) else part.name if isinstance(part, pb.A_Expr) else ()
+            words = [n.string.sval for n in names]
+            if len(words) > 1 and words[0] == "pg_catalog":
+                words = words[1:]
+            if words and ".".join(words) not in found:
+                found.append(".".join(words))
+            if isinstance(part, pb.SubLink | pb.SelectStmt) and self._name != "create_table_as_stmt":
+                found.append("SELECT")
+        return tuple(found)
 
     def _names(self) -> tuple[tuple[tuple[str, str], ...], bool]:
         names: list[tuple[str, str]] = []

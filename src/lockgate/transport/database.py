@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -89,7 +90,9 @@ class Database:
         self._fingerprint = ""
         self._generation = 0
         self._refreshing = asyncio.Lock()
-        self._cache: BoundedCache[Analysis] = BoundedCache(entries_max=20_000, bytes_max=128 * 1024 * 1024)
+        self._cache: BoundedCache[tuple[bytes, Analysis]] = BoundedCache(
+            entries_max=20_000, bytes_max=128 * 1024 * 1024
+        )
 
     # -- Surroundings ---------------------------------------------------------------------------------------------------------
 
@@ -249,8 +252,8 @@ class Database:
             return analyse_utility(parsed, catalog, _path(wish.search_path))
         key = (parsed.text, text, wish.parameter_types, wish.search_path, catalog.generation)
         known = self._cache.get(key)
-        if known is not None:
-            return known
+        if known is not None and not self._has_view(known[1], catalog):
+            return known[1]
         async with self._connection() as client:
             if client.search_path != wish.search_path:
                 quoted = wish.search_path.replace("'", "''")
@@ -260,10 +263,21 @@ class Database:
             reply = await client.parse_only(text, wish.parameter_types)
         if reply.error:
             return _rejected(reply.error)
-        analysis = analyse("\n".join(reply.trees), parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types,
+        trees = "\n".join(reply.trees)
+        seen = hashlib.sha256(trees.encode()).digest()
+        if known is not None and known[0] == seen:
+            return known[1]
+        analysis = analyse(trees, parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types,
                            row_description=reply.row_description)  # fmt: skip
-        self._cache.put(key, analysis, 8 * len(parsed.text) + 2048)
+        self._cache.put(key, (seen, analysis), 8 * len(parsed.text) + 2048)
         return analysis
+
+    def _has_view(self, analysis: Analysis, catalog: Catalog) -> bool:
+        """Whether a user's view is involved: its definition may have changed since the last poll, so the server is asked each time."""
+        found = (catalog.relations.get(oid) for oid in analysis.relations)
+        return any(
+            r is not None and r.kind == "v" and r.schema not in ("pg_catalog", "information_schema") for r in found
+        )
 
     async def estimate(self, text: str) -> int | None:
         """The planner's estimate of the rows a write touches, by EXPLAIN as the masked session role; None when it cannot say."""
