@@ -27,14 +27,22 @@ def made(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def settings(made: GateProcess) -> Iterator[Settings]:
-    """The settings of a gate that was just made; every file is put back afterwards."""
-    kept = {
-        path: path.read_bytes() for path in made.folder.rglob("*") if path.is_file() and "log" not in path.parts[-2:-1]
-    }
+    """The settings of a gate that was just made; every file but those of its log, which only grows, is put back afterwards."""
+
+    def files() -> list[Path]:
+        return [
+            path
+            for path in made.folder.rglob("*")
+            if path.is_file() and "log" not in path.relative_to(made.folder).parts
+        ]
+
+    kept = {path: path.read_bytes() for path in files()}
     yield load_settings(made.config, environment={})
+    for path in files():
+        if path not in kept:
+            path.unlink()
     for path, data in kept.items():
         path.write_bytes(data)
-    app.revoked_path(load_settings(made.config, environment={})).unlink(missing_ok=True)
 
 
 def change(path: Path, text: str) -> None:

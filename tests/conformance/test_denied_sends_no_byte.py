@@ -146,18 +146,18 @@ def test_denied_and_refused_statements_send_no_byte_to_the_database(place: tuple
         assert client.ask(fe.Query(f"SELECT total FROM orders; {text}")) == "EZ", text
         assert len(relay.session()) == before, text
     for text in STATEMENTS:
-        # Sync itself is forwarded: one message of five bytes, which says nothing and runs nothing.
+        # Not even Sync: nothing of the pipeline reached the database, so it need not hear of its end.
         begun = len(relay.session())
         assert (
             client.ask(fe.Parse("", text), fe.Bind("", ""), fe.Describe("P", ""), fe.Execute(""), fe.Sync()) == "EZ"
         ), text
-        assert relay.session()[begun:] == fe.Sync().encode(), text
+        assert len(relay.session()) == begun, text
         begun = len(relay.session())
         pipeline = [
             m for again in range(3) for m in (fe.Parse(f"s{again}", text), fe.Bind("", f"s{again}"), fe.Execute(""))
         ]
         assert client.ask(*pipeline, fe.Sync()) == "EZ", text
-        assert relay.session()[begun:] == fe.Sync().encode(), text
+        assert len(relay.session()) == begun, text
     assert client.ask(fe.Query("SELECT total FROM orders")).endswith("CZ")
     client.close()
 

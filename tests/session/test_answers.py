@@ -6,7 +6,7 @@ import pytest
 
 from lockgate.errors import BackendProtocolError
 from lockgate.model.plan import Order
-from lockgate.model.statement import Kind
+from lockgate.model.statement import Analysis, Kind
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.typed import from_backend
@@ -27,13 +27,12 @@ from support.scripted import (
     of,
     ready,
     script,
-    select,
     tags,
 )
 
 RAW = b"raw@value.example"
 OTHER = b"other@value.example"
-READ_EMAIL = "SELECT email FROM people"
+READ_EMAIL, READ_CITY = "SELECT email FROM people", "SELECT city FROM people"
 
 
 def row(*cells: bytes) -> be.DataRow:
@@ -148,6 +147,16 @@ def test_notices_are_redacted_when_a_labelled_relation_is_involved() -> None:
         assert RAW not in shown[1].body
 
 
+@pytest.mark.parametrize(("severity", "shown"), [("DEBUG1", "TCZ"), ("LOG", "TCZ"), ("WARNING", "TNCZ")])
+def test_what_the_server_logs_for_itself_is_not_shown_to_masked_principals(severity: str, shown: str) -> None:
+    with script() as play:
+        knows(play, TOTALS).client(fe.Query("SELECT total FROM orders"))
+        play.forwarded()
+        notice = be.NoticeResponse({"S": severity, "V": severity, "C": "00000", "M": RAW.decode()})
+        total = described(("total", next(iter(TOTALS.reads))))
+        assert tags(play.backend(total, notice, done("SELECT 0"), ready())) == shown
+
+
 def test_the_error_of_a_commit_is_redacted_after_a_labelled_relation_was_touched() -> None:
     with script() as play:
         begin(play)
@@ -185,46 +194,57 @@ def test_notifications_carry_nothing_past_the_mask(name: str, shown: str) -> Non
         play.backend(done("SELECT 0"), ready())
 
 
-@pytest.mark.parametrize(
-    ("text", "sqlstate"), [("FETCH 1 FROM c", "34000"), ("EXECUTE c", "26000"), ("FETCH ALL c", "34000")]
-)
-def test_a_cursor_or_prepared_statement_that_the_gate_does_not_know_is_refused_for_masked_principals(
-    text: str, sqlstate: str
-) -> None:
+@pytest.mark.parametrize("text", ["FETCH 1 FROM c", "FETCH ALL c", "MOVE c"])
+def test_a_cursor_that_the_gate_does_not_know_is_refused_for_masked_principals(text: str) -> None:
     with script() as play:
         answer = play.client(fe.Query(text))
-        assert error_of(answer).sqlstate == sqlstate
+        assert error_of(answer).sqlstate == "34000"
         assert tags(answer) == "EZ"
         assert play.forwarded() == []
 
 
-def test_execute_takes_constants_only_for_masked_principals() -> None:
-    prepared = select(("email", EMAIL))
+@pytest.mark.parametrize(
+    ("text", "analysis", "rule"),
+    [
+        (f"PREPARE p AS {READ_EMAIL}", EMAILS, "kind-prepare"),
+        (f"PREPARE p AS {READ_CITY}", CITIES, "kind-prepare"),
+        ("EXECUTE p", of(Kind.EXECUTE), "kind-execute"),
+        ("EXECUTE p((SELECT email FROM people LIMIT 1))", of(Kind.EXECUTE), "kind-execute"),
+    ],
+)
+def test_statements_prepared_in_sql_are_refused_for_masked_principals(text: str, analysis: Analysis, rule: str) -> None:
     with script() as play:
-        knows(play, prepared).client(fe.Query(f"PREPARE p(text) AS {READ_EMAIL}"))
-        play.forwarded()
-        play.backend(done("PREPARE"), ready())
-        answer = play.client(fe.Query("EXECUTE p((SELECT email FROM people LIMIT 1))"))
-        assert "rule=execute-arguments" in error_of(answer).fields["D"]
+        answer = knows(play, analysis).client(fe.Query(text))
+        assert tags(answer) == "EZ"
+        assert error_of(answer).sqlstate == "0A000"
+        assert f"rule={rule} " in error_of(answer).fields["D"] + " "
         assert play.forwarded() == []
 
 
-@pytest.mark.parametrize(
-    ("declare", "tag", "fetch"),
-    [
-        (f"DECLARE c CURSOR FOR {READ_EMAIL}", "DECLARE CURSOR", "FETCH 1 FROM c"),
-        (f"PREPARE c AS {READ_EMAIL}", "PREPARE", "EXECUTE c"),
-    ],
-)
-def test_what_a_cursor_or_prepared_statement_shows_is_masked_as_it_was_judged(
-    declare: str, tag: str, fetch: str
-) -> None:
+def test_an_execute_is_asked_as_reading_and_writing_anything_and_runs_for_who_may() -> None:
+    with script("root") as play:
+        knows(play, of(Kind.EXECUTE)).client(fe.Query("EXECUTE p"))
+        assert tags(play.forwarded()) == "Q"
+        (intent,) = play.recorder.of_kind("intent")
+        assert intent["decision"] == "permit"
+        shown = play.backend(described(("email", EMAIL)), row(RAW), done("SELECT 1"), ready())
+        assert tags(shown) == "TDCZ"
+
+
+def test_an_execute_is_denied_to_who_sees_everything_but_may_not_write() -> None:
+    with script("uma", "production") as play:
+        answer = knows(play, of(Kind.EXECUTE)).client(fe.Query("EXECUTE p"))
+        assert error_of(answer).sqlstate == "42501"
+        assert play.forwarded() == []
+
+
+def test_what_a_cursor_shows_is_masked_as_it_was_judged() -> None:
     with script() as play:
         begin(play)
-        knows(play, EMAILS).client(fe.Query(declare))
+        knows(play, EMAILS).client(fe.Query(f"DECLARE c CURSOR FOR {READ_EMAIL}"))
         play.forwarded()
-        play.backend(done(tag), ready("T"))
-        play.client(fe.Query(fetch))
+        play.backend(done("DECLARE CURSOR"), ready("T"))
+        play.client(fe.Query("FETCH 1 FROM c"))
         assert tags(play.forwarded()) == "Q"
         shown = play.backend(described(("email", EMAIL)), row(RAW), done("FETCH 1"), ready("T"))
         assert tags(shown) == "TDCZ"

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from lockgate.session.wishes import Hold, HoldEnded
+from lockgate.session.wishes import FreshCatalog, Hold, HoldEnded
 from lockgate.testing.script import Script
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
-from support.scripted import PLAIN, TOTALS, begin, described, done, error_of, knows, ready, script, tags, write
+from support.scripted import (
+    PLAIN,
+    TOTALS,
+    begin,
+    catalog,
+    done,
+    engine,
+    error_of,
+    knows,
+    ready,
+    script,
+    tags,
+    write,
+)
 
 UPDATE = "UPDATE orders SET total = '1' WHERE id = '1'"
 
@@ -94,15 +107,41 @@ def test_a_bound_statement_is_held_with_its_parameters() -> None:
     assert digests[0] != digests[1]
 
 
-def test_a_batch_with_a_held_statement_waits_as_a_whole() -> None:
+def test_a_batch_with_a_held_statement_is_refused_as_a_whole() -> None:
     with script("ann", "production") as play:
         shown = knows(play, TOTALS, write()).client(fe.Query(f"SELECT total FROM orders; {UPDATE}"))
-        assert tags(shown) == "N"
+        assert tags(shown) == "EZ"
+        assert error_of(shown).sqlstate == "42501"
+        assert "rule=hold-in-batch" in error_of(shown).fields["D"]
         assert play.forwarded() == []
-        assert "SELECT total" in str(play.holds.opened[0]["statement"])
+        assert play.holds.opened == []
+        assert play.recorder.of_kind("intent") == []
+
+
+@pytest.mark.parametrize("what", ["catalog", "policies"])
+def test_an_approval_is_not_for_what_changed_while_the_statement_was_held(what: str) -> None:
+    with held() as play:
+        if what == "catalog":
+            play.around.catalog = catalog("production", generation=2)
+        else:
+            play.around.engine = engine()
         play.answer(Hold, HoldEnded("approved", "boss"))
-        assert tags(play.forwarded()) == "Q"
-        play.backend(described(("total", next(iter(TOTALS.reads)))), done("SELECT 0"), done("UPDATE 1"), ready())
+        answer = play.shown()
+        assert tags(answer) == "EZ"
+        assert error_of(answer).sqlstate == "42501"
+        assert "rule=changed-while-held" in error_of(answer).fields["D"]
+        assert play.forwarded() == []
+        assert play.recorder.of_kind("intent") == []
+        assert [e["decision"] for e in play.recorder.of_kind("deny")] == ["deny"]
+
+
+def test_an_approval_is_compared_with_a_catalog_that_was_read_after_it() -> None:
+    with held() as play:
+        play.answer(Hold, HoldEnded("approved", "boss"))
+        asked = [type(wish) for wish in play.asked]
+        assert FreshCatalog in asked[asked.index(Hold) :]
+        play.forwarded()
+        play.backend(done("UPDATE 1"), ready())
 
 
 def test_the_approver_is_told_the_statement_and_what_policy_was_asked() -> None:

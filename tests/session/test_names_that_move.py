@@ -38,16 +38,6 @@ from support.scripted import (
 
 RAW = b"raw@value.example"
 READ_EMAIL, READ_CITY = "SELECT email FROM people", "SELECT city FROM people"
-NAMES = pytest.mark.xfail(strict=True, reason="a name that means something else now is judged by what it meant before")
-DRIFT = pytest.mark.xfail(
-    strict=True, reason="the shape of an answer is compared only where labelled columns were analysed"
-)
-BYPASS = pytest.mark.xfail(
-    strict=True,
-    reason="after a definition, a statement that cannot be analysed is asked about by its outermost kind only",
-)
-ATOMIC = pytest.mark.xfail(strict=True, reason="some errors of the gate's own leave the transaction open")
-STALE = pytest.mark.xfail(strict=True, reason="a verdict outlives the principals, or the labels, it was made with")
 ROWS = (described(("email", EMAIL)), be.DataRow((RAW,)), done("SELECT 1"))
 
 
@@ -77,16 +67,14 @@ def safe(play: Script, shown: list[Frame]) -> None:
     play.conversation.ended = True
 
 
-@NAMES
 def test_a_second_prepare_that_fails_does_not_change_what_execute_shows() -> None:
     with script() as play:
-        asked(play, f"PREPARE s AS {READ_EMAIL}", EMAILS, answers=(done("PREPARE"),), status="I")
-        asked(play, f"PREPARE s AS {READ_CITY}", CITIES, answers=(failure("42P05"),), status="I")
-        play.client(fe.Query("EXECUTE s"))
-        safe(play, told(play, "I"))
+        asked = [(f"PREPARE s AS {READ_EMAIL}", EMAILS), (f"PREPARE s AS {READ_CITY}", CITIES)]
+        for text, analysis in [*asked, ("EXECUTE s", of(Kind.EXECUTE))]:
+            assert error_of(knows(play, analysis).client(fe.Query(text))).sqlstate == "0A000"
+            assert play.forwarded() == []
 
 
-@NAMES
 def test_a_second_declare_that_fails_does_not_change_what_fetch_shows() -> None:
     with script() as play:
         begin(play)
@@ -98,89 +86,186 @@ def test_a_second_declare_that_fails_does_not_change_what_fetch_shows() -> None:
         safe(play, told(play, "T"))
 
 
-@pytest.mark.parametrize("forget", ["DEALLOCATE s", "DEALLOCATE ALL"])
-@NAMES
-def test_a_name_prepared_by_protocol_and_again_by_sql_is_judged_as_what_it_is(forget: str) -> None:
+@pytest.mark.parametrize("forget", ["DEALLOCATE s", "DEALLOCATE ALL", "DISCARD ALL"])
+def test_a_name_prepared_by_protocol_and_given_up_in_sql_cannot_be_bound(forget: str) -> None:
+    kind = Kind.DISCARD if forget.startswith("DISCARD") else Kind.DEALLOCATE
     with script() as play:
         knows(play, CITIES).client(fe.Parse("s", READ_CITY), fe.Sync())
         play.forwarded()
         play.backend(be.ParseComplete(), ready())
-        asked(play, forget, of(Kind.DEALLOCATE), answers=(done("DEALLOCATE"),), status="I")
-        asked(play, f"PREPARE s AS {READ_EMAIL}", EMAILS, answers=(done("PREPARE"),), status="I")
+        asked(play, forget, of(kind), answers=(done(forget.split()[0]),), status="I")
         shown = play.client(fe.Bind("", "s"), fe.Describe("P", ""), fe.Execute(""), fe.Sync())
-        if b"B" in bytes(frame.tag for frame in play.forwarded()):
-            shown += play.backend(be.BindComplete(), *ROWS, ready())
-        safe(play, shown)
+        assert error_of(shown).sqlstate == "26000"
+        assert play.forwarded() == []
 
 
-@pytest.mark.parametrize(
-    ("first", "portal", "read"),
-    [
-        (f"DECLARE c CURSOR FOR {READ_EMAIL}", "cursor c", "FETCH 1 FROM c"),
-        (f"PREPARE c AS {READ_EMAIL}", "statement c", "EXECUTE c"),
-    ],
-)
-@NAMES
-def test_a_portal_of_the_protocol_cannot_stand_in_for_a_name_of_sql(first: str, portal: str, read: str) -> None:
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_portal_of_the_protocol_cannot_stand_in_for_a_cursor_of_sql(taken: bool) -> None:
     with script() as play:
         begin(play)
-        asked(play, first, EMAILS, answers=(done("DECLARE CURSOR"),), status="T")
-        knows(play, CITIES).client(fe.Parse("z", READ_CITY), fe.Bind(portal, "z"), fe.Sync())
+        asked(play, f"DECLARE c CURSOR FOR {READ_EMAIL}", EMAILS, answers=(done("DECLARE CURSOR"),), status="T")
+        asked(play, "SAVEPOINT x", of(Kind.TRANSACTION), answers=(done("SAVEPOINT"),), status="T")
+        knows(play, CITIES).client(fe.Parse("z", READ_CITY), fe.Bind("c" if taken else "cursor c", "z"), fe.Sync())
         play.forwarded()
-        play.backend(be.ParseComplete(), be.BindComplete(), ready("T"))
-        play.client(fe.Query(read))
+        if taken:
+            play.backend(be.ParseComplete(), failure("42P03"), ready("E"))
+            asked(play, "ROLLBACK TO x", of(Kind.TRANSACTION), answers=(done("ROLLBACK"),), status="T")
+        else:
+            play.backend(be.ParseComplete(), be.BindComplete(), ready("T"))
+        play.client(fe.Query("FETCH 1 FROM c"))
         safe(play, told(play, "T"))
 
 
-@pytest.mark.parametrize(
-    ("forget", "again", "read"),
-    [
-        ("DEALLOCATE s", f"PREPARE s AS {READ_EMAIL}", "EXECUTE s"),
-        ("CLOSE s", f"DECLARE s CURSOR FOR {READ_EMAIL}", "FETCH 1 FROM s"),
-    ],
-)
-@NAMES
-def test_a_batch_that_makes_a_name_anew_is_not_judged_by_what_the_name_was(forget: str, again: str, read: str) -> None:
+def test_a_cursor_that_was_closed_and_declared_again_is_shown_by_what_it_is_now() -> None:
     with script() as play:
         begin(play)
-        old = again.replace(READ_EMAIL, READ_CITY)
-        asked(play, old, CITIES, answers=(done("PREPARE"),), status="T")
-        knows(play, of(Kind.CLOSE), EMAILS)
-        play.conversation.context_stale = False
-        shown = play.client(fe.Query(f"{forget}; {again}; {read}"))
-        if play.forwarded():
-            shown += play.backend(done("X"), done("X"), *ROWS, ready("T"))
-        play._answers.clear()
+        asked(play, f"DECLARE c CURSOR FOR {READ_CITY}", CITIES, answers=(done("DECLARE CURSOR"),), status="T")
+        asked(play, "CLOSE c", of(Kind.CLOSE), answers=(done("CLOSE CURSOR"),), status="T")
+        asked(play, f"DECLARE c CURSOR FOR {READ_EMAIL}", EMAILS, answers=(done("DECLARE CURSOR"),), status="T")
+        play.client(fe.Query("FETCH 1 FROM c"))
+        shown = told(play, "T")
+        assert tags(shown) == "TDCZ"
         safe(play, shown)
 
 
-@NAMES
+@pytest.mark.parametrize("forget", ["CLOSE c", "CLOSE ALL", "DISCARD ALL"])
+def test_a_cursor_that_was_closed_is_not_known_any_more(forget: str) -> None:
+    kind = Kind.DISCARD if forget.startswith("DISCARD") else Kind.CLOSE
+    with script() as play:
+        declare = f"DECLARE c CURSOR WITH HOLD FOR {READ_CITY}"
+        asked(play, declare, CITIES, answers=(done("DECLARE CURSOR"),), status="I")
+        asked(play, forget, of(kind), answers=(done(forget.split()[0]),), status="I")
+        shown = play.client(fe.Query("FETCH 1 FROM c"))
+        if kind is Kind.DISCARD:
+            play.forwarded()
+            shown += play.backend(*context(b"public"))
+        assert error_of(shown).sqlstate == "34000"
+        assert play.forwarded() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"CLOSE s; DECLARE s CURSOR FOR {READ_EMAIL}; FETCH 1 FROM s",
+        f"DECLARE t CURSOR FOR {READ_EMAIL}; FETCH 1 FROM s",
+        "CLOSE s; FETCH 1 FROM s",
+    ],
+)
+def test_a_batch_that_makes_a_name_anew_is_not_judged_by_what_the_name_was(text: str) -> None:
+    with script() as play:
+        begin(play)
+        asked(play, f"DECLARE s CURSOR FOR {READ_CITY}", CITIES, answers=(done("DECLARE CURSOR"),), status="T")
+        shown = play.client(fe.Query(text))
+        assert "rule=batch-changes-names" in error_of(shown).fields["D"]
+        assert shown[-1].body == b"E"
+        assert play.forwarded() == []
+
+
 def test_a_bound_fetch_is_not_shown_by_what_its_cursor_was_at_bind() -> None:
     with script() as play:
         begin(play)
         asked(play, f"DECLARE c CURSOR FOR {READ_CITY}", CITIES, answers=(done("DECLARE CURSOR"),), status="T")
         play.client(fe.Parse("x", "FETCH 1 FROM c"), fe.Bind("f", "x"), fe.Sync())
-        play.forwarded()
-        play.backend(be.ParseComplete(), be.BindComplete(), ready("T"))
+        assert tags(play.forwarded()) == "PH"
+        play.backend(be.ParseComplete())
+        assert tags(play.forwarded()) == "BS"
+        play.backend(be.BindComplete(), ready("T"))
         asked(play, "CLOSE c", of(Kind.CLOSE), answers=(done("CLOSE CURSOR"),), status="T")
         asked(play, f"DECLARE c CURSOR FOR {READ_EMAIL}", EMAILS, answers=(done("DECLARE CURSOR"),), status="T")
         shown = play.client(fe.Execute("f"), fe.Sync())
-        sent = tags(play.forwarded())
-        if "D" in sent:
-            shown += play.backend(*ROWS, ready("T"))
-        elif "E" in sent:
-            shown += play.backend(*ROWS[1:], ready("T"))
-        safe(play, shown)
+        assert error_of(shown).sqlstate == "34000"
+        assert "rule=cursor-changed" in error_of(shown).fields["D"]
+        assert shown[-1].body == b"E"
+        assert play.forwarded() == []
 
 
-@DRIFT
+@pytest.mark.parametrize("what", ["labels", "policies"])
+def test_a_cursor_that_was_declared_under_other_labels_or_policies_is_declared_again(what: str) -> None:
+    with script() as play:
+        begin(play)
+        asked(play, f"DECLARE c CURSOR FOR {READ_CITY}", CITIES, answers=(done("DECLARE CURSOR"),), status="T")
+        if what == "labels":
+            play.around.catalog = catalog(generation=2)
+        else:
+            play.around.engine = engine()
+        shown = play.client(fe.Query("FETCH 1 FROM c"))
+        assert error_of(shown).sqlstate == "34000"
+        assert "rule=cursor-outdated" in error_of(shown).fields["D"]
+        assert play.forwarded() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"DECLARE lockgate_context CURSOR FOR {READ_CITY}", "CLOSE lockgate_context", "DEALLOCATE lockgate_context"],
+)
+def test_the_gate_s_own_names_are_not_the_client_s(text: str) -> None:
+    for name in ("ann", "uma"):
+        with script(name) as play:
+            shown = play.client(fe.Query(text))
+            assert "rule=reserved-name" in error_of(shown).fields["D"]
+            assert play.forwarded() == []
+
+
+def test_the_gate_s_own_names_cannot_be_parsed_or_bound() -> None:
+    with script() as play:
+        for messages in ((fe.Parse("lockgate_context", READ_CITY),), (fe.Bind("lockgate_context", ""),)):
+            shown = play.client(*messages, fe.Sync())
+            assert tags(shown) == "EZ"
+            assert "rule=reserved-name" in error_of(shown).fields["D"]
+            assert play.forwarded() == []
+
+
+def context(
+    *found: bytes,
+) -> tuple[
+    be.ParseComplete | be.BindComplete | be.DataRow | be.CommandComplete | be.CloseComplete | be.ReadyForQuery, ...
+]:
+    """The server's answer to the session's own question where names resolve."""
+    rows = tuple(be.DataRow((cell,)) for cell in found)
+    told = (be.ParseComplete(), be.BindComplete(), *rows, done("SELECT 1"))
+    return (*told, be.CloseComplete(), be.CloseComplete(), ready())
+
+
+def test_a_session_that_touched_its_names_judges_nothing_without_knowing_where_they_resolve() -> None:
+    with script() as play:
+        asked(play, "SET search_path = other", of(Kind.SET), answers=(done("SET"),), status="I")
+        for _ in range(2):
+            play.client(fe.Query(READ_EMAIL))
+            assert tags(play.forwarded()) == "PBECCS"
+            shown = play.backend(*context())
+            assert error_of(shown).sqlstate == "57P03"
+            assert "rule=names-unknown" in error_of(shown).fields["D"]
+            assert play.forwarded() == []
+
+
+@pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT", "ROLLBACK TO x"])
+def test_a_batch_in_which_a_transaction_may_give_back_another_search_path_is_refused(end: str) -> None:
+    with script() as play:
+        asked(play, "SET search_path = other", of(Kind.SET), answers=(done("SET"),), status="I")
+        play.client(fe.Query(f"{end}; {READ_EMAIL}"))
+        assert tags(play.forwarded()) == "PBECCS"
+        shown = play.backend(*context(b"other"))
+        assert "rule=batch-changes-names" in error_of(shown).fields["D"]
+        assert play.forwarded() == []
+
+
 def test_drift_of_an_answer_without_labelled_columns_is_withheld_from_masked_principals() -> None:
     with script() as play:
         knows(play, CITIES).client(fe.Query("SELECT * FROM things"))
-        safe(play, told(play, "I"))
+        shown = told(play, "I")
+        assert "rule=drift" in error_of(shown).fields["D"]
+        safe(play, shown)
 
 
-@BYPASS
+def test_the_shape_of_an_answer_is_compared_even_when_the_client_does_not_ask_for_it() -> None:
+    with script() as play:
+        knows(play, CITIES).client(fe.Parse("", READ_CITY), fe.Bind("", ""), fe.Execute(""), fe.Sync())
+        assert tags(play.forwarded()) == "PBDES"
+        shown = play.backend(be.ParseComplete(), be.BindComplete(), *ROWS, ready())
+        assert tags(shown) == "12EZ"
+        safe(play, shown)
+
+
 def test_a_statement_that_could_not_be_analysed_is_not_permitted_as_a_read() -> None:
     rule = (
         '@id("dan") @reason("dan defines") permit (principal == Person::"dan", action == Action::"define", resource);'
@@ -196,7 +281,6 @@ def test_a_statement_that_could_not_be_analysed_is_not_permitted_as_a_read() -> 
         assert play.forwarded() == []
 
 
-@ATOMIC
 def test_an_error_of_the_gate_s_own_fails_the_transaction_as_the_server_s_would() -> None:
     for message in (fe.Bind("", "nothing"), fe.FunctionCall(1, b"\0\0\0\0\0\0"), fe.Parse("", "SELECT 1; SELECT 2")):
         with script("uma") as play:
@@ -209,30 +293,28 @@ def test_an_error_of_the_gate_s_own_fails_the_transaction_as_the_server_s_would(
             play.conversation.ended = True
 
 
-@ATOMIC
 def test_an_error_of_the_gate_s_own_spoils_what_its_pipeline_did_before() -> None:
     with script() as play:
         knows(play, write()).client(fe.Parse("", "UPDATE orders SET total = '1'"), fe.Bind("", ""), fe.Execute(""))
-        play.forwarded()
+        assert tags(play.forwarded()) == "PBDE"
         play.client(fe.Bind("", "nothing"), fe.Sync())
-        play.forwarded()
-        play.backend(be.ParseComplete(), be.BindComplete(), done("UPDATE 1"))
+        assert tags(play.forwarded()) == "H"
+        shown = play.backend(be.ParseComplete(), be.BindComplete(), be.NoData(), done("UPDATE 1"))
+        assert error_of(shown).sqlstate == "26000"
         assert tags(play.forwarded()) == "PS"
         play.conversation.ended = True
 
 
-@STALE
 def test_a_principal_that_lost_its_group_is_judged_anew() -> None:
     with script() as play:
         asked(play, "UPDATE orders SET total = '1'", write(), answers=(done("UPDATE 1"),), status="I")
         play.around.engine = engine(ann=Principal("ann", PrincipalKind.PERSON, disabled=True))
         knows(play, write())
-        play.client(fe.Query("UPDATE orders SET total = '1'"))
+        shown = play.client(fe.Query("UPDATE orders SET total = '1'"))
+        assert error_of(shown).sqlstate == "42501"
         assert play.forwarded() == []
-        play.shown()
 
 
-@STALE
 def test_a_label_that_was_set_while_a_statement_waited_for_approval_is_kept() -> None:
     returning = Analysis(
         Kind.UPDATE, EMAILS.outputs, EMAILS.uses, EMAILS.levels, EMAILS.reads, EMAILS.relations,
@@ -242,7 +324,7 @@ def test_a_label_that_was_set_while_a_statement_waited_for_approval_is_kept() ->
     with Script(who("ann"), unlabelled, engine()) as play:
         knows(play, returning).client(fe.Query("UPDATE people SET city = 'x' WHERE id = '1' RETURNING email"))
         play.around.catalog = catalog("production", generation=2)
-        knows(play, returning)
         play.answer(Hold, HoldEnded("approved", "boss"))
-        safe(play, told(play, "I"))
-        play._answers.clear()
+        shown = told(play, "I")
+        assert "rule=changed-while-held" in error_of(shown).fields["D"]
+        safe(play, shown)
