@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from lockgate.config.build import load_settings
@@ -38,9 +37,10 @@ from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import entries, open_text, search
 from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
 from lockgate.transport.catalog_queries import Labels
+from lockgate.transport.clock import RealClock, utc_now
 from lockgate.transport.committer import Committer
 from lockgate.transport.control_socket import serve_control
-from lockgate.transport.database import Database, Roles, utc_now
+from lockgate.transport.database import Database, Roles
 from lockgate.transport.http import Metrics, serve_http
 from lockgate.transport.listener import Gate, Listener
 from lockgate.transport.login import Startup
@@ -49,18 +49,6 @@ from lockgate.transport.pgclient import Target
 DRAIN_SECONDS = 7.0
 RELOAD_SECONDS = 1.0
 WORKER = "1"
-
-
-class RealClock:
-    """The wall clock and the monotonic clock."""
-
-    def now(self) -> datetime:
-        """Aware UTC time."""
-        return utc_now()
-
-    def ticks_us(self) -> int:
-        """Monotonic microseconds."""
-        return time.monotonic_ns() // 1000
 
 
 @dataclass
@@ -141,12 +129,35 @@ def key_bytes(path: Path) -> bytes:
         mode = path.stat().st_mode & 0o077
         value = bytes.fromhex(path.read_text().strip())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}:1: is not a key file ({type(error).__name__}); `lockgate init` writes it") from error
+        raise ConfigError(
+            f"{path}:1: is not a key file ({type(error).__name__}); restore it from a backup, a new key makes new pseudonyms"
+        ) from error
     if mode:
         raise ConfigError(f"{path}:1: is readable by others; run `chmod 600` on it")
     if len(value) < 32:
         raise ConfigError(f"{path}:1: holds fewer than 32 bytes")
     return value
+
+
+def check_keys(settings: Settings) -> None:
+    """Read every key file as `serve` would.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    problems: list[str] = []
+    for name in ("pseudonym.key", "token.key", "text.key"):
+        try:
+            key_bytes(settings.files.keys / name)
+        except ConfigError as error:
+            problems += error.problems
+    problems += [
+        f"{p}:1: is missing"
+        for p in (settings.files.keys / "log.key", settings.files.keys / "log.pub")
+        if not p.is_file()
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def ledger_folder(settings: Settings) -> Path:
@@ -223,6 +234,11 @@ def verifier_path() -> Path:
 
 def verify_log(settings: Settings, arguments: Sequence[str] = ()) -> int:
     """Run the standalone verifier, which shares no code with the gate, over this gate's log; returns its exit status."""
+    public = settings.files.keys / "log.pub"
+    if not public.is_file():
+        raise ConfigError(
+            f"{public}:1: is missing; it is the public half of log.key and belongs in every copy you give away"
+        )
     command = [
         sys.executable,
         str(verifier_path()),
@@ -381,7 +397,12 @@ class Application:
         self.committer.append({"kind": "policy", "event": "activated", "policy": self.documents.policies.revision})
         self.committer.start()
         listener = Listener(self.gate)
-        server = await loop.create_server(listener.accept, address.host, address.port, backlog=1024)
+        try:
+            server = await loop.create_server(listener.accept, address.host, address.port, backlog=1024)
+        except OSError as error:
+            self.close()
+            raise ConfigError(f"--listen: {address} cannot be listened on: {error.strerror}") from error
+        await self._meet_databases()
         control = await serve_control(self.settings.gateway.control_socket, self.operate)
         metrics = None
         ready: dict[str, object] = {"ready": True, "listen": _shown(server)}
@@ -407,6 +428,17 @@ class Application:
                     closing.close()
             self.settings.gateway.control_socket.unlink(missing_ok=True)
             self.close()
+
+    async def _meet_databases(self) -> None:
+        """Read every catalogue before the first client; say so when one cannot be reached, and go on."""
+        for name, database in self.databases.items():
+            try:
+                await database.refresh()
+            except (LockgateError, OSError, TimeoutError) as error:
+                problem = (
+                    f"database `{name}` cannot be reached with its analysis role: {str(error) or type(error).__name__}"
+                )
+                sys.stderr.write(json.dumps({"event": "database-unreachable", "problem": problem}) + "\n")
 
     async def _watch(self) -> None:
         limits, loop = self.settings.limits, asyncio.get_running_loop()

@@ -136,7 +136,7 @@ def test_too_many_requests_are_refused_without_forgetting_the_others() -> None:
     opened = [place.open() for _ in range(3)]
     with pytest.raises(RequestRefusedError):
         place.open()
-    assert [row["id"] for row in place.holds.listing()] == opened == ["1", "2", "3"]
+    assert [row["id"] for row in place.holds.listing()] == opened
 
 
 def test_an_approver_is_shown_who_what_where_and_until_when() -> None:

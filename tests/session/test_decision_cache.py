@@ -16,7 +16,7 @@ from lockgate.session.state import Judged
 from lockgate.session.wishes import Analyse
 from lockgate.testing.script import Script
 from lockgate.wire.postgres import frontend as fe
-from support.scripted import PRINCIPALS, TOTALS, catalog, described, done, engine, error_of, knows, ready, who
+from support.scripted import ORDERS, PRINCIPALS, TOTALS, catalog, described, done, engine, error_of, knows, ready, who
 
 PUTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 100)), max_size=60)
 CONTEXTS = st.fixed_dictionaries(
@@ -134,3 +134,20 @@ def test_a_decision_that_depends_on_the_hour_is_not_remembered() -> None:
         play.clock.time += timedelta(hours=9)
         assert error_of(knows(play, TOTALS).client(fe.Query(SELECT))).sqlstate == "42501"
         assert play.forwarded() == []
+
+
+def test_a_decision_made_under_other_policies_is_not_used() -> None:
+    with Script(who("ann"), catalog(), ENGINE) as play:
+        _read(play)
+        play.around.engine = engine()
+        _read(play)
+        assert sum(isinstance(w, Analyse) for w in play.asked) == 2
+
+
+def test_a_decision_about_a_view_is_made_anew_each_time() -> None:
+    known = catalog()
+    orders = replace(known.relations[ORDERS], kind="v")
+    with Script(who("ann"), replace(known, relations={**known.relations, ORDERS: orders}), ENGINE) as play:
+        _read(play)
+        _read(play)
+        assert sum(isinstance(w, Analyse) for w in play.asked) == 2

@@ -12,12 +12,13 @@ from lockgate.model.statement import Access, Action, Analysis, Kind
 from lockgate.policy.engine import Engine, PolicySet
 from lockgate.policy.starter import STARTER
 from lockgate.session.wishes import Analyse, Failed, Hold, HoldEnded
-from lockgate.testing.script import NOON, Script
+from lockgate.testing.script import NOON, Message, Script
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
 from support.scripted import (
     CITIES,
+    CITY,
     EMAIL,
     EMAILS,
     begin,
@@ -45,7 +46,7 @@ def asked(
     play: Script,
     text: str,
     *analyses: Analysis,
-    answers: tuple[be.ErrorResponse | be.CommandComplete, ...],
+    answers: tuple[Message, ...],
     status: str,
 ) -> None:
     """One simple query with the backend's answer, if it was forwarded."""
@@ -93,7 +94,7 @@ def test_a_name_prepared_by_protocol_and_given_up_in_sql_cannot_be_bound(forget:
         knows(play, CITIES).client(fe.Parse("s", READ_CITY), fe.Sync())
         play.forwarded()
         play.backend(be.ParseComplete(), ready())
-        asked(play, forget, of(kind), answers=(done(forget.split()[0]),), status="I")
+        asked(play, forget, of(kind), answers=(done(forget.split(maxsplit=1)[0]),), status="I")
         shown = play.client(fe.Bind("", "s"), fe.Describe("P", ""), fe.Execute(""), fe.Sync())
         assert error_of(shown).sqlstate == "26000"
         assert play.forwarded() == []
@@ -134,7 +135,7 @@ def test_a_cursor_that_was_closed_is_not_known_any_more(forget: str) -> None:
     with script() as play:
         declare = f"DECLARE c CURSOR WITH HOLD FOR {READ_CITY}"
         asked(play, declare, CITIES, answers=(done("DECLARE CURSOR"),), status="I")
-        asked(play, forget, of(kind), answers=(done(forget.split()[0]),), status="I")
+        asked(play, forget, of(kind), answers=(done(forget.split(maxsplit=1)[0]),), status="I")
         shown = play.client(fe.Query("FETCH 1 FROM c"))
         if kind is Kind.DISCARD:
             play.forwarded()
@@ -215,15 +216,12 @@ def test_the_gate_s_own_names_cannot_be_parsed_or_bound() -> None:
             assert play.forwarded() == []
 
 
-def context(
-    *found: bytes,
-) -> tuple[
-    be.ParseComplete | be.BindComplete | be.DataRow | be.CommandComplete | be.CloseComplete | be.ReadyForQuery, ...
-]:
+def context(*found: bytes) -> tuple[Message, ...]:
     """The server's answer to the session's own question where names resolve."""
-    rows = tuple(be.DataRow((cell,)) for cell in found)
-    told = (be.ParseComplete(), be.BindComplete(), *rows, done("SELECT 1"))
-    return (*told, be.CloseComplete(), be.CloseComplete(), ready())
+    rows: tuple[Message, ...] = tuple(be.DataRow((cell,)) for cell in found)
+    told: tuple[Message, ...] = (be.ParseComplete(), be.BindComplete(), *rows, done("SELECT 1"))
+    end: tuple[Message, ...] = (be.CloseComplete(), be.CloseComplete(), ready())
+    return told + end
 
 
 def test_a_session_that_touched_its_names_judges_nothing_without_knowing_where_they_resolve() -> None:
@@ -236,6 +234,38 @@ def test_a_session_that_touched_its_names_judges_nothing_without_knowing_where_t
             assert error_of(shown).sqlstate == "57P03"
             assert "rule=names-unknown" in error_of(shown).fields["D"]
             assert play.forwarded() == []
+
+
+def test_a_decision_made_before_is_not_used_where_names_may_resolve_elsewhere() -> None:
+    with script() as play:
+        asked(play, READ_CITY, CITIES, answers=(described(("city", CITY)), done("SELECT 0")), status="I")
+        asked(play, "SET search_path = other", of(Kind.SET), answers=(done("SET"),), status="I")
+        play.client(fe.Query(READ_CITY))
+        assert tags(play.forwarded()) == "PBECCS"
+        shown = play.backend(*context())
+        assert play.forwarded() == []
+        assert error_of(shown).sqlstate == "57P03"
+
+
+def test_a_batch_judged_before_the_session_touched_its_names_is_judged_anew() -> None:
+    text = "ROLLBACK; UPDATE orders SET total = '1'"
+    with script() as play:
+        begin(play)
+        answers = (done("ROLLBACK"), done("UPDATE 1"))
+        asked(play, text, of(Kind.TRANSACTION), write(), answers=answers, status="I")
+        asked(play, "SET search_path = other", of(Kind.SET), answers=(done("SET"),), status="I")
+        for first in ("BEGIN", "SET search_path = public"):
+            knows(play, of(Kind.SET if first.startswith("SET") else Kind.TRANSACTION)).client(fe.Query(first))
+            play.forwarded()
+            status = "I" if first == "BEGIN" else "T"
+            play.backend(*context(b"other")[:-1], ready(status))
+            assert tags(play.forwarded()) == "Q"
+            play.backend(done(first.split(maxsplit=1)[0]), ready("T"))
+        play.client(fe.Query(text))
+        assert tags(play.forwarded()) == "PBECCS"
+        shown = play.backend(*context(b"public")[:-1], ready("T"))
+        assert play.forwarded() == []
+        assert "rule=batch-changes-names" in error_of(shown).fields["D"]
 
 
 @pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT", "ROLLBACK TO x"])
@@ -279,6 +309,23 @@ def test_a_statement_that_could_not_be_analysed_is_not_permitted_as_a_read() -> 
         play.answer(Analyse, Failed("42P01", "", report={"S": "ERROR", "C": "42P01", "M": "no such table"}))
         play.client(fe.Query("WITH d AS (DELETE FROM orders RETURNING id) SELECT * FROM d JOIN t USING (id)"))
         assert play.forwarded() == []
+
+
+def test_what_only_the_open_transaction_can_see_is_not_taken_for_a_bounded_write() -> None:
+    rule = """@id("dan-defines") @reason("dan defines") permit (principal == Person::"dan", action == Action::"define", resource);
+@id("dan-writes") @reason("dan writes few rows") permit (principal == Person::"dan", action == Action::"write", resource)
+when { context.statement.bounded };"""
+    dan = Principal("dan", PrincipalKind.PERSON, ("unmaskers",))
+    policies = Engine(PolicySet.load({**STARTER, "dan.cedar": rule}), {"dan": dan})
+    identity = Identity(dan, None, "token-1", NOON + timedelta(hours=1))
+    create = Analysis(Kind.CREATE, accesses=(Access(Action.DEFINE, 0, ""),))
+    with Script(identity, catalog("production"), policies) as play:
+        begin(play)
+        asked(play, "CREATE TABLE t(id text)", create, answers=(done("CREATE TABLE"),), status="T")
+        play.answer(Analyse, Failed("42P01", "", report={"S": "ERROR", "C": "42P01", "M": "no such table"}))
+        shown = play.client(fe.Query("DELETE FROM orders USING t"))
+        assert play.forwarded() == []
+        assert error_of(shown).sqlstate == "42501"
 
 
 def test_an_error_of_the_gate_s_own_fails_the_transaction_as_the_server_s_would() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+from pathlib import Path
 
 from lockgate import app
 from lockgate.cli.common import add_config, say, say_json, settings_of
-from lockgate.config.catalog_file import parse_key, set_label
-from lockgate.errors import ConfigError
+from lockgate.cli.first_catalog import first_catalog
+from lockgate.config.catalog_file import ColumnKey, parse_catalog, parse_key, replace_section, set_label
+from lockgate.errors import ConfigError, LockgateError
 
 EPILOG = """examples:
   lockgate catalog show --config gate/lockgate.toml --database shop
+  lockgate catalog refresh --config gate/lockgate.toml --database shop
   lockgate catalog label --config gate/lockgate.toml --database shop public.customers.nickname person.name
   lockgate catalog label --config gate/lockgate.toml --database shop 'public.people.prefs->phone' person.phone
 
@@ -29,6 +33,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     shown.add_argument("--label", help="this label only")
     shown.add_argument("--json", action="store_true", help="one object a line")
     shown.set_defaults(handler=show)
+    again = steps.add_parser(
+        "refresh", help="add lines for new columns, drop those of columns that are gone; decided labels stay"
+    )
+    add_config(again)
+    again.add_argument("--database", metavar="NAME", required=True)
+    again.set_defaults(handler=refresh)
     label = steps.add_parser("label", help="decide what a column holds")
     add_config(label)
     label.add_argument("--database", metavar="NAME", required=True)
@@ -61,6 +71,40 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
+def refresh(options: argparse.Namespace) -> int:
+    """Read the database's columns again and write one line for each."""
+    settings = settings_of(options)
+    database = settings.database(options.database)
+    if database is None:
+        raise ConfigError(f"--database: `{options.database}` is not a database of this gate")
+    path = settings.files.catalog
+    text = path.read_text()
+    old = parse_catalog(text, file=str(path)).section(options.database)
+    password = database.analysis_password.reveal() if database.analysis_password else ""
+    role = app.target(database, database.analysis_role, password)
+    try:
+        section = asyncio.run(
+            first_catalog(role, database=database.name, environment=database.environment, existing=old)
+        )
+    except (LockgateError, OSError, TimeoutError) as error:
+        raise ConfigError(
+            f"--database: cannot be read with the analysis role: {str(error) or type(error).__name__}"
+        ) from error
+    _replace(path, replace_section(text, options.database, section))
+    new = parse_catalog(path.read_text(), file=str(path)).section(options.database)
+    added = [key for key in new.columns if key not in old.columns]
+    for key in added:
+        say(f"new  {key!s:<50} {new.columns[key].label}")
+    say(f"{len(new.columns)} columns, {len(added)} new, {sum(k not in new.columns for k in old.columns)} gone")
+    return 0
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
 def decide(options: argparse.Namespace) -> int:
     """Write one label into catalog.toml."""
     settings = settings_of(options)
@@ -70,9 +114,14 @@ def decide(options: argparse.Namespace) -> int:
     if settings.database(options.database) is None:
         raise ConfigError(f"--database: `{options.database}` is not a database of this gate")
     path = settings.files.catalog
-    changed = set_label(path.read_text(), options.database, key, options.label)
-    temporary = path.with_suffix(".new")
-    temporary.write_text(changed)
-    temporary.replace(path)
+    text = path.read_text()
+    if (
+        ColumnKey(key.schema, key.table, key.column)
+        not in parse_catalog(text, file=str(path)).section(options.database).columns
+    ):
+        raise ConfigError(
+            f"`{options.column}` has no line in {path}; `lockgate catalog refresh --database {options.database}` adds new columns"
+        )
+    _replace(path, set_label(text, options.database, key, options.label))
     say(f"{key} is {options.label} now")
     return 0

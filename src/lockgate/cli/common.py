@@ -51,6 +51,7 @@ def listen_of(text: str) -> Address:
 def say(text: str) -> None:
     """One line for people."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def say_json(value: Mapping[str, object] | list[object]) -> None:

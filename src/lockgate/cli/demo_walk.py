@@ -275,6 +275,7 @@ STEPS: tuple[Callable[[Demo], None], ...] = (_masked, _stopped, _held, _found, _
 def walk(*, keep: bool) -> int:
     """Run every step; exit status 1 when one of them does not hold."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything started is stopped
     with tempfile.TemporaryDirectory() if os.geteuid() != 0 else scratch_directory() as place:
         demo = Demo(Path(place))
         say(f"{BOLD}Lockgate: one statement from a client to a proof{END}")

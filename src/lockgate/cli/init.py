@@ -74,6 +74,13 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("--name: letters, digits, `_`, `.` and `-`")
     dsn = parse_dsn(text)
     folder = options.dir
+    try:
+        # Before anything is made in the database: its roles' passwords must have a place.
+        (folder / "keys").mkdir(mode=0o700, parents=True, exist_ok=True)
+        secret_file(folder / "keys" / ".writable", "", replace=True)
+        (folder / "keys" / ".writable").unlink()
+    except OSError as error:
+        raise ConfigError(f"--dir: {folder} cannot be written: {error.strerror}") from error
     settings_file = folder / "lockgate.toml"
     if settings_file.exists() and f'name = "{name}"' in settings_file.read_text().split("[[database]]", 1)[-1]:
         raise ConfigError(f"{settings_file}: has a database `{name}` already")

@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 from lockgate import app
 from lockgate.cli.common import add_config, say, say_json, settings_of
 from lockgate.cli.token import duration
+from lockgate.config.schema import ENVIRONMENTS
 from lockgate.errors import ConfigError
+from lockgate.ledger.entry import KINDS
+from lockgate.model.catalog import LABELS
 
 EPILOG = """examples:
   lockgate log search --config gate/lockgate.toml --label person.email --since 24h
@@ -67,6 +70,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run_search(options: argparse.Namespace) -> int:
     """Print matching statements."""
     filters: dict[str, object] = {}
+    _check_words(options)
     for name in [*EQUAL, "index", "intent", "rows", "bytes", "log", "shape"]:
         value = getattr(options, name.replace("-", "_"))
         if value is not None:
@@ -83,6 +87,26 @@ def run_search(options: argparse.Namespace) -> int:
         else:
             _print_row(row)
     return 0
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    """A misspelt word must not read as "nobody".
+
+    Raises:
+        ConfigError: a filter names a word that cannot occur.
+    """
+    closed = (
+        ("label", LABELS),
+        ("decision", ("permit", "hold", "deny", "refuse")),
+        ("environment", ENVIRONMENTS),
+        ("kind", KINDS),
+    )
+    for name, known in closed:
+        given = getattr(options, name)
+        if given is not None and given not in known:
+            raise ConfigError(f"--{name}: `{given}` is none of {', '.join(sorted(known))}")
+    if options.limit is not None and options.limit < 1:
+        raise ConfigError("--limit: at least 1")
 
 
 def moment(text: str) -> str:
@@ -133,10 +157,10 @@ def _print_row(row: dict[str, object]) -> None:
         if isinstance(columns, list)
         else ""
     )
-    who = str(row["principal"]) + (f" for {row['on_behalf_of']}" if row.get("on_behalf_of") else "")
+    who = str(row.get("principal") or "-") + (f" for {row['on_behalf_of']}" if row.get("on_behalf_of") else "")
     outcome = f"{row['rows']} rows" if row.get("rows") is not None else str(row.get("sqlstate") or "")
-    say(f"{row['index']:>6}  {str(row['time'])[:19]}  {who:<22} {row['database']}/{row['environment']}  {row['decision']:<7} {outcome:<9} "
-        f"{' '.join(str(row['shape']).split())[:90]}")  # fmt: skip
+    say(f"{row['index']:>6}  {str(row['time'])[:19]}  {who:<22} {row.get('database') or '-'}/{row.get('environment') or '-'}  {row.get('decision') or row['kind']:<7} {outcome:<9} "
+        f"{' '.join(str(row.get('shape') or '').split())[:90]}")  # fmt: skip
     if used:
         say(f"        {used}")
 
@@ -149,6 +173,9 @@ def run_show(options: argparse.Namespace) -> int:
         say(f"lockgate: the log has no entry {options.index}")
         return 1
     say_json(entry)
+    if options.text and "text" not in entry:
+        say("lockgate: this entry has no statement text")
+        return 1
     if options.text:
         text, _, parameters = app.log_text(settings, entry, options.index).partition(b"\x00")
         say(text.decode("utf-8", "replace"))

@@ -27,6 +27,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace) -> int:
     """Check; exit status 2 with every problem."""
-    documents = app.read_documents(settings_of(options))
+    settings = settings_of(options)
+    documents = app.read_documents(settings)
+    app.check_keys(settings)
     say(f"policies are in order: revision {documents.policies.revision[:16]}, {len(documents.principals)} principals")
     return 0

@@ -77,7 +77,9 @@ async def role_statements(
     for schema in schemas:
         sql.append(f"GRANT USAGE ON SCHEMA {quoted(schema)} TO {everyone}")
         if sessions:
-            sql += _session_rights(schema, ", ".join(quoted(s) for s in sessions), names, environment)
+            sql += _session_rights(
+                schema, ", ".join(quoted(s) for s in sessions), names, environment, superuser=superuser
+            )
     if superuser:
         # The analysed tree arrives as a LOG notice; without this the server would also write it, text included, into its own log.
         sql.append(f"ALTER ROLE {quoted(names.analysis)} SET log_min_messages = 'fatal'")
@@ -86,7 +88,7 @@ async def role_statements(
     return sql
 
 
-def _session_rights(schema: str, sessions: str, names: RoleNames, environment: str) -> list[str]:
+def _session_rights(schema: str, sessions: str, names: RoleNames, environment: str, *, superuser: bool) -> list[str]:
     place = quoted(schema)
     rights = [
         f"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA {place} TO {sessions}",
@@ -94,6 +96,11 @@ def _session_rights(schema: str, sessions: str, names: RoleNames, environment: s
         f"ALTER DEFAULT PRIVILEGES IN SCHEMA {place} GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON TABLES TO {sessions}",
         f"ALTER DEFAULT PRIVILEGES IN SCHEMA {place} GRANT USAGE, SELECT ON SEQUENCES TO {sessions}",
     ]
+    if superuser:
+        # What is made through the gate can be read through the gate.
+        made = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON TABLES"
+        by = f"{quoted(names.masked)}, {quoted(names.clear)}"
+        rights.append(f"ALTER DEFAULT PRIVILEGES FOR ROLE {by} IN SCHEMA {place} GRANT {made} TO {sessions}")
     makers = sessions if environment == "development" else quoted(names.clear)
     rights.append(f"GRANT CREATE ON SCHEMA {place} TO {makers}")
     return rights

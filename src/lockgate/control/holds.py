@@ -51,21 +51,28 @@ class Holds:
         self._may_approve = may_approve
         self._requests = Requests(pending_max=pending_max)
         self._waiting: dict[str, Waiting] = {}
-        self._number = 0
 
     def open(self, *, identity: Identity, database: str, environment: str, statement: str, digest: str, groups: tuple[str, ...],
              facts: Mapping[str, object], accesses: tuple[Access, ...], context: Mapping[str, object]) -> tuple[str, datetime]:  # fmt: skip
         """Open a request; returns its number and when it expires."""
-        self._number += 1
-        number = str(self._number)
         now = self._now()
+        # The number of a request is the index of its entry: it is never given twice, and the record of it is found by it.
+        number = str(
+            self._record(
+                {
+                    "kind": "admin",
+                    "event": "request-opened",
+                    "principal": identity.principal.name,
+                    "database": database,
+                    "digest": digest,
+                }
+            )
+        )
         request = self._requests.open(
             number, requester=[p.name for p in identity.chain], binding=bytes.fromhex(digest), database=database, hold_groups=groups,
             rows_max=None, created_at=now, expires_at=now + timedelta(seconds=self._seconds),
         )  # fmt: skip
         self._waiting[number] = Waiting(request, identity, environment, visible(statement), facts, accesses, context)
-        self._record({"kind": "admin", "event": "request-opened", "request": number, "principal": identity.principal.name,
-                      "database": database, "digest": digest})  # fmt: skip
         return number, request.expires_at
 
     async def wait(self, number: str) -> HoldEnded:

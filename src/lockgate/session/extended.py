@@ -191,7 +191,8 @@ class ExtendedProtocol(Judging):
             return False
         if run.parsed.kind is Kind.FETCH:
             yield from self.flush_pipeline()
-            if self.portals.get(run.parsed.name) is not run.source:
+            source = self.portals.get(run.parsed.name)
+            if source is not run.source or (source is not None and source.made_under not in ((), self.version())):
                 self.send_error(
                     "34000",
                     f"lockgate: cursor `{run.parsed.name}` is not the one this FETCH was judged by",

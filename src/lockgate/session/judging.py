@@ -37,25 +37,8 @@ NAMES_UNKNOWN = Failed(
     "57P03", "the session cannot say where its names resolve, so nothing can be judged", reason="names-unknown"
 )
 
-UNSEEN = Analysis(kind=Kind.OTHER, accesses=(Access(Action.READ, 0, ""), Access(Action.WRITE, 0, "")))
+UNSEEN = replace(EXECUTES_ANYTHING, accesses=(*EXECUTES_ANYTHING.accesses, Access(Action.DEFINE, 0, "")))
 """What is asked for a statement about objects that only the session's open transaction can see."""
-
-SYSTEM = frozenset({"pg_catalog", "information_schema"})
-
-READ_BYTES_MAX = 1 << 20
-"""Longest text that is read and analysed: the server's tree of a text is many times as long, and a session's memory is bounded."""
-
-EXECUTES_ANYTHING = Analysis(
-    kind=Kind.EXECUTE,
-    accesses=(Access(Action.READ, 0, ""), Access(Action.WRITE, 0, "")),
-    opaque=(Opaque("EXECUTE", "it runs a statement by name"),),
-    writes=(WriteFact(Kind.UPDATE, 0, bounded=False, selective=False),),
-)
-NAMES_UNKNOWN = Failed(
-    "57P03", "the session cannot say where its names resolve, so nothing can be judged", reason="names-unknown"
-)
-
-WRITE_OR_READ = {True: Action.WRITE, False: Action.READ}
 
 NAME_RESOLUTION = frozenset(
     {Kind.SET, Kind.DISCARD, Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION}
@@ -121,11 +104,11 @@ class Judging(Settling):
         self.clearance = self._clearance()
         self.replies.masked = not self.clearance.complete
         key = self._key(text, types)
-        cached = self.cache.get(key)
+        problem = self._mixed_batch(statements) if knows_names else NAMES_UNKNOWN
+        cached = self.cache.get(key) if problem is None else None
         if cached is not None:
             self.counters.count("decisions_cached")
             return cached.verdicts
-        problem = self._mixed_batch(statements) if knows_names else NAMES_UNKNOWN
         if problem is None:
             answer = yield from self._analyse(statements, text, types)
             if isinstance(answer, tuple):

@@ -34,7 +34,7 @@ OTHER_FILTERS = frozenset({"since", "until", "shape"})
 ROW_FIELDS = (
     "log", "index", "time", "kind", "intent", "session", "principal", "on_behalf_of", "run", "purpose", "client", "database",
     "environment", "statement", "shape", "tables", "columns", "decision", "rules", "rows", "bytes", "sqlstate", "duration_us",
-    "status", "text", "policy",
+    "status", "text", "policy", "token", "request", "approver",
 )  # fmt: skip
 """Fields of a row, in this order; one that the entries do not have is None."""
 

@@ -13,9 +13,10 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from lockgate.classification.lineage import propagate
 from lockgate.errors import BackendProtocolError, LockgateError, RefusedStatementError
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.plan import make_plan
@@ -38,6 +39,8 @@ ANALYSIS_SETTINGS = {
     "debug_print_rewritten": "on", "debug_pretty_print": "off", "client_min_messages": "log", "client_encoding": "UTF8",
     "application_name": "lockgate analysis", "DateStyle": "ISO, MDY",
 }  # fmt: skip
+STORED_LAYERS_MAX = 8
+"""Materialised views over materialised views that lineage is followed through."""
 UNAVAILABLE = Failed("57P03", "the statement cannot be analysed now, because the analysis connection is not available",
                      "Try again; if it lasts, the database or the analysis role needs attention.", reason="analysis-unavailable")  # fmt: skip
 LOCKED = Failed(
@@ -158,7 +161,9 @@ class Database:
                 raw, database=self.database, environment=self.environment, server_version=version, generation=self._generation,
                 labels=self._labels(), default_label=self._default_label(), server_settings=client.parameters,
             )  # fmt: skip
-            self.unsafe_order = await self._materialised_with_order(client, catalog)
+            stored = await self._stored_views(client, catalog)
+            catalog = _with_lineage(catalog, stored)
+            self.unsafe_order = _with_order(catalog, stored)
             self._catalog, self._fingerprint = catalog, raw.fingerprint
             return catalog
 
@@ -169,26 +174,15 @@ class Database:
             with contextlib.suppress(LockgateError, OSError, TimeoutError):
                 await self.refresh()
 
-    async def _materialised_with_order(self, client: PgClient, catalog: Catalog) -> frozenset[int]:
-        """Materialised views whose stored order may come from masked values: their definition sorts, groups or joins by them."""
-        everything = frozenset(
-            ColumnRef(r.oid, c.attnum)
-            for r in catalog.relations.values()
-            for c in r.columns.values()
-            if c.label != "none"
-        )
-        clearance = Clearance(everything, "", catalog.generation)
-        unsafe = set()
+    async def _stored_views(self, client: PgClient, catalog: Catalog) -> dict[int, Analysis | None]:
+        """What each materialised view was made of; None where its definition cannot be read."""
+        found: dict[int, Analysis | None] = {}
         for relation in catalog.relations.values():
-            if relation.kind != "m":
-                continue
-            try:
-                analysis = await self._definition(client, catalog, relation.oid)
-                if make_plan(analysis, catalog=catalog, clearance=clearance, row_limited=False).order is not Order.KEEP:
-                    unsafe.add(relation.oid)
-            except (RefusedStatementError, ServerRejectedError):
-                unsafe.add(relation.oid)
-        return frozenset(unsafe)
+            if relation.kind == "m":
+                found[relation.oid] = None
+                with contextlib.suppress(RefusedStatementError, ServerRejectedError):
+                    found[relation.oid] = await self._definition(client, catalog, relation.oid)
+        return found
 
     async def _definition(self, client: PgClient, catalog: Catalog, view: int) -> Analysis:
         rows = await client.query(f"SELECT pg_catalog.pg_get_viewdef({view}::oid)")
@@ -301,6 +295,52 @@ class Database:
                 client.close()
 
 
+def _with_lineage(catalog: Catalog, stored: Mapping[int, Analysis | None]) -> Catalog:
+    """The snapshot with labels for columns of materialised views that nobody has decided: what they were made of."""
+    relations = dict(catalog.relations)
+    for _ in range(STORED_LAYERS_MAX):
+        changed = False
+        for oid, analysis in stored.items():
+            relation = relations[oid]
+            columns = dict(relation.columns)
+            known = (
+                {ColumnRef(r, c.attnum): c.label for r, one in relations.items() for c in one.columns.values()}
+                if analysis
+                else {}
+            )
+            found = propagate(known.get, analysis.outputs) if analysis is not None else []
+            for place, column in enumerate(sorted(relation.columns.values(), key=lambda c: c.attnum)):
+                if column.label_by not in ("default", "lineage") or place >= len(found):
+                    continue
+                label, score, by = found[place]
+                if label not in (column.label, "none"):
+                    columns[column.attnum] = replace(column, label=label, label_by=by, label_score=score)
+                    changed = True
+            relations[oid] = replace(relation, columns=columns)
+        if not changed:
+            break
+    return replace(catalog, relations=relations)
+
+
+def _with_order(catalog: Catalog, stored: Mapping[int, Analysis | None]) -> frozenset[int]:
+    """Materialised views whose stored order may come from masked values: their definition sorts, groups or joins by them."""
+    everything = frozenset(
+        ColumnRef(r.oid, c.attnum) for r in catalog.relations.values() for c in r.columns.values() if c.label != "none"
+    )
+    clearance = Clearance(everything, "", catalog.generation)
+    unsafe = set()
+    for oid, analysis in stored.items():
+        try:
+            if (
+                analysis is None
+                or make_plan(analysis, catalog=catalog, clearance=clearance, row_limited=False).order is not Order.KEEP
+            ):
+                unsafe.add(oid)
+        except RefusedStatementError:
+            unsafe.add(oid)
+    return frozenset(unsafe)
+
+
 def _rejected(report: Mapping[str, str]) -> Failed:
     """The server rejected the text: its own SQLSTATE, words and position, or that it could not look now."""
     sqlstate = report.get("C", "XX000")
@@ -315,8 +355,3 @@ def _rejected(report: Mapping[str, str]) -> Failed:
 def _path(search_path: str) -> tuple[str, ...]:
     """The schemas of a search_path setting, unquoted."""
     return tuple(part.strip().strip('"') for part in search_path.split(",") if part.strip())
-
-
-def utc_now() -> datetime:
-    """Aware UTC time; the one place where the data plane reads the wall clock."""
-    return datetime.now(UTC)  # noqa: TID251  the clock of transport

@@ -270,7 +270,6 @@ class SessionLink(asyncio.Protocol):
         raise InvariantError("a wish that nobody fulfils")
 
     async def _fresh(self) -> Catalog | Failed:
-        self._database.forget()
         with contextlib.suppress(LockgateError, OSError, TimeoutError):
             return await self._database.refresh()
         return self._database.catalog
