@@ -21,6 +21,8 @@ help:
 	@echo 'make check            format, lint, types, rooms, tidiness'
 	@echo 'make format           put the code into its format'
 	@echo 'make lock             pin new versions of the dependencies (needs uv)'
+	@echo 'make corpus           masking attacks and benign statements through the gate, with twins and canaries'
+	@echo 'make bench            ratios against a direct connection and PgBouncer'
 	@echo 'make clean            remove the environment and caches'
 
 install: $(STAMP)

@@ -112,6 +112,37 @@ def test_edited_policies_and_labels_take_effect_while_the_gate_runs(gate: GatePr
     assert gate.run("policy", "check", "--config", str(gate.config)).returncode == 0
 
 
+def test_what_is_made_after_init_follows_its_source_and_gets_a_line(gate: GateProcess) -> None:
+    dsn = gate.databases["shop"][0]
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("CREATE MATERIALIZED VIEW copied AS SELECT id, email AS handle FROM people")
+        owner.execute("CREATE MATERIALIZED VIEW copied_again AS SELECT id, handle AS h FROM copied")
+        owner.execute("CREATE TABLE fresh(id int, mobile text)")
+        for role in owner.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^lockgate_shop.*(masked|clear)$'").fetchall():
+            owner.execute(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role[0]}"'.encode())
+    time.sleep(2.5)
+    with gate.connect("ann", "shop") as client:
+        for name in ("copied", "copied_again"):
+            rows = client.execute(f"SELECT * FROM {name} ORDER BY id".encode()).fetchall()
+            assert len(rows) == 2
+            assert "raw" not in str(rows)
+    arguments = ("--config", str(gate.config), "--database", "shop")
+    assert gate.run("catalog", "label", *arguments, "public.fresh.mobile", "none", check=False).returncode == 2
+    done = gate.run("catalog", "refresh", *arguments)
+    assert "public.fresh.mobile" in done.stdout
+    assert "person.phone" in done.stdout
+    assert gate.run("catalog", "label", *arguments, "public.fresh.mobile", "none").returncode == 0
+
+
+def test_a_misspelt_search_does_not_read_as_nobody(gate: GateProcess) -> None:
+    for option, word in (("--label", "bogus"), ("--decision", "allowed"), ("--environment", "prod"), ("--kind", "nothing"), ("--limit", "0")):
+        assert gate.run("log", "search", "--config", str(gate.config), option, word, check=False).returncode == 2
+    for kind in ("admin", "session", "boot", "policy"):
+        assert gate.run("log", "search", "--config", str(gate.config), "--kind", kind).returncode == 0
+    assert gate.run("log", "show", "0", "--text", "--config", str(gate.config), check=False).returncode == 1
+    assert gate.run("serve", "--config", str(gate.config), "--listen", f"127.0.0.1:{gate.port}", check=False).returncode in (1, 2)
+
+
 def test_wrong_files_are_all_named_at_once_and_nothing_starts(gate: GateProcess) -> None:
     gate.stop()
     gate.config.write_text(gate.config.read_text() + "\n[nonsense]\nx = 1\n")

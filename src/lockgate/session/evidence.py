@@ -135,7 +135,8 @@ class Evidence:
 
     def _append(self, kind: str, fields: Mapping[str, object], *, keep: bool = False) -> int:
         self._sequence += 1
-        return self._recorder.append({"kind": kind, "s": self._sequence, **self._common, **fields}, keep=keep)
+        given = {k: v for k, v in (self._common | dict(fields)).items() if v is not None}
+        return self._recorder.append({"kind": kind, "s": self._sequence, **given}, keep=keep)
 
 
 def _shape(parsed: Parsed) -> str:

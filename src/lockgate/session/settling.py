@@ -72,7 +72,7 @@ class Settling(SessionState):
                 generation=self.around.catalog.generation,
             ).hex(),
             groups=held.decision.hold_groups,
-            facts={"kind": held.parsed.kind.value, "tables": [t for _, t in held.parsed.tables], "rule": held.decision.reasons[0].rule},
+            facts={"kind": held.parsed.kind.value, "tables": sorted({a.name for a in held.analysis.accesses if a.name}), "rule": held.decision.reasons[0].rule},
             accesses=held.analysis.accesses, context=held.context,
         )  # fmt: skip
         self.to_client.append(
