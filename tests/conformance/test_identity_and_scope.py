@@ -118,7 +118,9 @@ def test_what_is_made_after_init_follows_its_source_and_gets_a_line(gate: GatePr
         owner.execute("CREATE MATERIALIZED VIEW copied AS SELECT id, email AS handle FROM people")
         owner.execute("CREATE MATERIALIZED VIEW copied_again AS SELECT id, handle AS h FROM copied")
         owner.execute("CREATE TABLE fresh(id int, mobile text)")
-        for role in owner.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^lockgate_shop.*(masked|clear)$'").fetchall():
+        for role in owner.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname ~ '^lockgate_shop.*(masked|clear)$'"
+        ).fetchall():
             owner.execute(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role[0]}"'.encode())
     time.sleep(2.5)
     with gate.connect("ann", "shop") as client:
@@ -135,12 +137,20 @@ def test_what_is_made_after_init_follows_its_source_and_gets_a_line(gate: GatePr
 
 
 def test_a_misspelt_search_does_not_read_as_nobody(gate: GateProcess) -> None:
-    for option, word in (("--label", "bogus"), ("--decision", "allowed"), ("--environment", "prod"), ("--kind", "nothing"), ("--limit", "0")):
+    for option, word in (
+        ("--label", "bogus"),
+        ("--decision", "allowed"),
+        ("--environment", "prod"),
+        ("--kind", "nothing"),
+        ("--limit", "0"),
+    ):
         assert gate.run("log", "search", "--config", str(gate.config), option, word, check=False).returncode == 2
     for kind in ("admin", "session", "boot", "policy"):
         assert gate.run("log", "search", "--config", str(gate.config), "--kind", kind).returncode == 0
     assert gate.run("log", "show", "0", "--text", "--config", str(gate.config), check=False).returncode == 1
-    assert gate.run("serve", "--config", str(gate.config), "--listen", f"127.0.0.1:{gate.port}", check=False).returncode in (1, 2)
+    assert gate.run(
+        "serve", "--config", str(gate.config), "--listen", f"127.0.0.1:{gate.port}", check=False
+    ).returncode in (1, 2)
 
 
 def test_wrong_files_are_all_named_at_once_and_nothing_starts(gate: GateProcess) -> None:

@@ -21,6 +21,7 @@ UNSHAPED = "x_"
 """Before the token of a value that has not its label's shape; no shape contains an underscore there."""
 
 _POOLED = 256
+_POOLED_COLUMNS = 32
 
 Numbered = Callable[..., str | None]
 
@@ -121,6 +122,13 @@ class PseudonymPool:
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
         self._kept: dict[tuple[str, str, str, int], Pseudonym] = {}
+        self._cells: dict[tuple[object, ...], dict[bytes, bytes | None]] = {}
+
+    def cells(self, name: tuple[object, ...]) -> dict[bytes, bytes | None]:
+        """Masked cells seen before under exactly this label, rule, type, format and key; whoever fills it bounds it."""
+        if name not in self._cells and len(self._cells) >= _POOLED_COLUMNS:
+            self._cells.clear()
+        return self._cells.setdefault(name, {})
 
     def get(self, label: str, *, purpose: str, scope: str, epoch: int) -> Pseudonym:
         """The pseudonyms of one label; what is not kept is made anew and is the same."""

@@ -13,6 +13,7 @@ from lockgate.errors import BackendProtocolError, InvariantError
 from lockgate.masking.arrays import CellMask
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import Pseudonym, PseudonymPool
+from lockgate.masking.rules import is_injective
 from lockgate.masking.tokens import TokenMaker
 from lockgate.masking.transforms import Context, cell_mask
 from lockgate.model.catalog import Type
@@ -20,6 +21,8 @@ from lockgate.model.plan import Disposition, Plan
 
 CACHED_CELLS = 65_536
 """Most remembered cells of one statement, over all its columns."""
+POOLED_CELLS = 8192
+"""Most cells of one column that outlive their statement."""
 
 _CACHED_CELL_BYTES = 256
 _NULL = b"\xff\xff\xff\xff"
@@ -79,8 +82,15 @@ class RowMasker:
                 if column.disposition is Disposition.MASKED:
                     self._masks[number] = cell_mask(column, type_mods[number], formats[number] == 1, context)
         self._active = any(mask is not None for mask in self._masks)
-        self._caches: list[dict[bytes, bytes | None]] = [{} for _ in range(count)]
-        self._cached_max = CACHED_CELLS // max(1, sum(mask is not None for mask in self._masks))
+        kept = (purpose, scope, epoch)
+        self._caches: list[dict[bytes, bytes | None]] = [
+            pool.cells((*kept, column.label, column.rule, column.type_oid, type_mods[number], formats[number]))
+            if pool is not None and self._active and is_injective(column.rule)
+            else {}
+            for number, column in enumerate(plan.columns)
+        ]
+        each = CACHED_CELLS // max(1, sum(mask is not None for mask in self._masks))
+        self._cached_max = each if pool is None else min(each, POOLED_CELLS)
 
     def mask(self, body: bytes) -> bytes:
         """The row as the client may see it.
