@@ -111,6 +111,26 @@ def test_an_approved_statement_runs_once_and_is_linked_to_its_approver(gate: Gat
     assert "production-writes-held" in row["rules"]  # type: ignore[operator]
 
 
+def test_an_approved_write_by_estimate_is_kept_when_it_touches_what_was_shown(gate: GateProcess) -> None:
+    tags: list[str | None] = []
+    gate.token("boss")
+
+    def update() -> None:
+        with gate.connect("ann", "shop") as client:
+            tags.append(client.execute("UPDATE t SET status = 'few' WHERE id < 10").statusmessage)
+
+    worker = threading.Thread(target=update)
+    worker.start()
+    number = str(gate.wait_for_request()["id"])
+    gate.run(
+        "request", "approve", number, "--config", str(gate.config), environment={"LOCKGATE_TOKEN": gate.token("boss")}
+    )
+    worker.join(10)
+    assert tags == ["UPDATE 9"]
+    with gate.connect("ann", "shop") as client:
+        assert client.execute("SELECT count(*) FROM t WHERE status = 'few'").fetchone() == (9,)
+
+
 def test_a_revoked_credential_loses_its_open_session(gate: GateProcess) -> None:
     with gate.connect("bot", "shop") as client:
         client.execute("SELECT 1")

@@ -15,13 +15,17 @@ from lockgate.errors import ClientProtocolError
 from lockgate.model.statement import Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.extended import ExtendedProtocol
-from lockgate.session.runs import Expect
+from lockgate.session.judge import Verdict
+from lockgate.session.runs import Expect, Run
 from lockgate.session.state import Steps
 from lockgate.session.wishes import Drain, NextMessage, Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
 from lockgate.wire.postgres.typed import from_client
+
+ROWS_ROOM = 100
+"""An estimate of few rows may be wrong by so many before an approved write is rolled back."""
 
 
 class Conversation(ExtendedProtocol):
@@ -99,9 +103,41 @@ class Conversation(ExtendedProtocol):
         if not (yield from self.recorded(runs)):
             self.to_client.append(self._ready())
             return
+        rows_max = _rows_max(judged) if approval[0] else None
+        if rows_max is not None:
+            yield from self._run_capped(runs[0], frame, rows_max)
+            return
         self._forward_judged(_rewritten(frame, statements, self.session_id), Expect("query", tuple(runs)))
         if any(r.parsed.kind is Kind.COPY_IN for r in runs):
             self.replies.copy_in = True
+
+    def _run_capped(self, run: Run, frame: Frame, rows_max: int) -> Steps:
+        """An approved write in the gate's own transaction: kept only when it touched no more rows than its approver was shown."""
+        begun = yield from self._ask_backend(fe.Query("BEGIN").encode(), Expect("query", silent=True))
+        done = yield from self._ask_backend(frame.encode(), Expect("query", (run,), silent=True))
+        count = done.tag.rsplit(" ", 1)[-1]
+        touched = int(count) if count.isdigit() else None
+        kept = not begun.error and not done.error and touched is not None and touched <= rows_max
+        end = yield from self._ask_backend(
+            fe.Query("COMMIT" if kept else "ROLLBACK").encode(), Expect("query", silent=True)
+        )
+        if kept and not end.error:
+            self._finish(run, "complete", "00000", done.tag)
+            self.to_client.append(be.CommandComplete(done.tag).encode())
+        elif error := begun.error or done.error or end.error:
+            if not run.closed:
+                self._finish(run, "error", error.get("C", "XX000"), "")
+            self.to_client.append(self.replies.shown_error(error, run))
+        else:
+            self._finish(run, "rolled-back", "42501", "")
+            self.send_error("42501", f"lockgate: the write touched more than the {rows_max} rows its approver was shown; it was rolled back",
+                            rule="more-rows-than-approved", hint="Send it again and have it approved again.")  # fmt: skip
+        self.to_client.append(self._ready())
+
+    def _ask_backend(self, data: bytes, expected: Expect) -> Generator[Wish, Any, Expect]:
+        self._forward_judged(data, expected)
+        yield Drain()
+        return expected
 
     def _answered_in_spoiled_transaction(self, statements: Sequence[Parsed]) -> Generator[Wish, Any, bool]:
         """A refused statement fails its transaction, as any error does; only its end (or a savepoint before it) gets through."""
@@ -122,6 +158,14 @@ class Conversation(ExtendedProtocol):
         self.to_client.append(be.error("25P02", texts.ABORTED))
         self.to_client.append(self._ready())
         return True
+
+
+def _rows_max(verdicts: Sequence[Verdict]) -> int | None:
+    """Most rows that an approved write may touch: what was shown, with some room for an estimate; None where no estimate was."""
+    shown = verdicts[0].context.get("estimated_rows")
+    if not isinstance(shown, int) or verdicts[0].analysis.row_description:
+        return None
+    return max(2 * shown, shown + ROWS_ROOM)
 
 
 def _rewritten(frame: Frame, statements: Sequence[Parsed], session_id: str) -> bytes:

@@ -169,6 +169,10 @@ class Replies:
         elif not self.masked:
             self._out.append(message(frame.tag, frame.body))
 
+    def shown_error(self, report: dict[str, str], run: Run) -> bytes:
+        """The error of a silent statement, as the client may see it."""
+        return be.ErrorResponse(redact_report(report) if self._guarded(run) else report).encode()
+
     def _guarded(self, run: Run | None) -> bool:
         """Whether the database's own words could carry a masked value (promise 5: errors are results)."""
         if not self.masked:
@@ -272,6 +276,8 @@ class Replies:
     def _own(self, letter: str, frame: Frame, head: Expect) -> None:
         if letter == "D":
             head.rows.append(frame.body)
+        elif letter == "C" and head.kind == "query":
+            head.tag = from_backend(frame, be.CommandComplete).tag
         elif letter in "CIs" and head.kind == "execute":
             self.owed.popleft()
 

@@ -64,6 +64,7 @@ class Expect:
     position: int = 0
     rows: list[bytes] = field(default_factory=list)
     error: dict[str, str] = field(default_factory=dict)
+    tag: str = ""
 
     @property
     def run(self) -> Run | None:
