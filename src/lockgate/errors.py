@@ -69,18 +69,6 @@ class RefusedStatementError(LockgateError):
         super().__init__(sentence)
 
 
-class AnalysisUnavailableError(LockgateError):
-    """The analysis connection cannot be had, or waited too long."""
-
-    sqlstate = "57P03"
-
-
-class PolicyError(LockgateError):
-    """A policy could not be evaluated; the answer is deny."""
-
-    sqlstate = "42501"
-
-
 class LedgerError(LockgateError):
     """The ledger cannot write or read."""
 

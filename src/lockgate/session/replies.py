@@ -292,8 +292,6 @@ class Replies:
             self._show(frame, head)
         if head.kind == "describe-portal":
             self.owed.popleft()
-            if run is not None:
-                run.described = True
 
     def _learn(self, run: Run, frame: Frame) -> None:
         """Bind the plan to what will really be executed; any drift from what was analysed withholds the answer."""

@@ -33,7 +33,6 @@ class Run:
     plan: Plan
     intent: int
     started_us: int
-    described: bool = False
     masker: RowMasker | None = None
     sorter: RowSorter | None = None
     rows: int = 0

@@ -78,7 +78,6 @@ class Database:
         self.order_buffer_bytes_max = order_buffer_bytes_max
         self.unsafe_order: frozenset[int] = frozenset()
         self.parameters: dict[str, str] = {}
-        self.analysed_texts = 0
         self._engine = engine
         self._labels = labels
         self._default_label = default_label
@@ -253,7 +252,6 @@ class Database:
                 quoted = wish.search_path.replace("'", "''")
                 await client.query(f"SELECT pg_catalog.set_config('search_path', '{quoted}', false)")
                 client.search_path = wish.search_path
-            self.analysed_texts += 1
             reply = await client.parse_only(text, wish.parameter_types)
         if reply.error:
             return _rejected(reply.error)

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lockgate.errors import AnalysisUnavailableError, BackendProtocolError, LockgateError
+from lockgate.errors import BackendProtocolError, LockgateError
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import startup
@@ -291,8 +291,3 @@ class PgClient:
         """End the connection without waiting."""
         self.broken = True
         self._opened.writer.close()
-
-
-def unreachable(error: Exception) -> AnalysisUnavailableError:
-    """The error for a backend that cannot be had, without its address or credentials."""
-    return AnalysisUnavailableError(f"the database cannot be reached for analysis: {type(error).__name__}")
