@@ -17,6 +17,7 @@ from lockgate.ledger.note import Signer, VerificationKey, open_note, sign_note, 
 from lockgate.ledger.tree import HASH_BYTES
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
+_SUCCESSOR = re.compile(r"[2-9]|[1-9][0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,19 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
     @classmethod
-    def parse(cls, text: str) -> Checkpoint:
-        """The checkpoint that `text` states; extension lines are refused, since nobody checks them.
+    def parse(cls, text: str, *, extensions: bool = False) -> Checkpoint:
+        """The checkpoint that `text` states.
+
+        Args:
+            extensions: accept further lines, as a witness of other people's logs must; no log of ours has them, nobody checks them.
 
         Raises:
             LedgerError: the text is not three lines, or a line is malformed.
         """
         lines = text.split("\n")
-        if len(lines) != 4 or lines[3] or not lines[0]:
+        if len(lines) < 4 or lines.pop() or not lines[0]:
+            raise LedgerError("a checkpoint has three lines")
+        if not all(lines[3:]) or (len(lines) > 3 and not extensions):
             raise LedgerError("a checkpoint has three lines")
         if _SIZE.fullmatch(lines[1]) is None:
             raise LedgerError("a checkpoint's size is not a number")
@@ -48,6 +54,19 @@ class Checkpoint:
         if len(root) != HASH_BYTES:
             raise LedgerError("a checkpoint's root has the wrong length")
         return cls(lines[0], int(lines[1]), root)
+
+
+def successor(origin: str, number: int) -> str:
+    """The origin of the `number`-th log that took the place of `origin`; the first of all is number 1 and has no mark."""
+    if number < 1 or "~" in origin:
+        raise LedgerError("a successor is numbered from 1, and named after the first log")
+    return origin if number == 1 else f"{origin}~{number}"
+
+
+def first_origin(origin: str) -> str:
+    """The origin of the first log of a succession."""
+    name, mark, number = origin.rpartition("~")
+    return name if mark and _SUCCESSOR.fullmatch(number) else origin
 
 
 def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> bytes:

@@ -1,7 +1,8 @@
-"""Signed notes with Ed25519: text, an empty line, signature lines; and the text forms of keys.
+"""Signed notes: text, an empty line, signature lines; Ed25519 log signatures; and the text forms of keys.
 
 For: signing checkpoints so that tools of others can check them.
-Not for: what the text says (see `checkpoint.py`), and not for making keys: seeds are arguments.
+Not for: what the text says (see `checkpoint.py`), witnesses' signatures (`cosignature.py`), and not for making keys: seeds are
+arguments.
 Source: C2SP signed-note; the key texts are those of Go's golang.org/x/mod/sumdb/note.
 """
 
@@ -55,12 +56,17 @@ def strict_base64(text: str) -> bytes:
     return plain
 
 
-def key_id(name: str, public_key: bytes) -> bytes:
-    """The four bytes that say which key signed."""
-    return sha256(name.encode() + b"\n" + _ED25519 + public_key).digest()[:4]
+def key_id(name: str, public_key: bytes, kind: bytes = _ED25519) -> bytes:
+    """The four bytes that say which key signed, and how."""
+    return sha256(name.encode() + b"\n" + kind + public_key).digest()[:4]
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """`name` when a signature line can carry it.
+
+    Raises:
+        LedgerError: it cannot.
+    """
     if not name or "+" in name or any(c.isspace() for c in name) or not name.isprintable():
         raise LedgerError("a key name must not be empty or contain spaces or a plus sign")
     return name
@@ -74,7 +80,7 @@ class Ed25519Signer:
     def __init__(self, name: str, seed: bytes) -> None:
         if len(seed) != 32:
             raise LedgerError("an Ed25519 seed has 32 bytes")
-        self.name = _checked_name(name)
+        self.name = checked_name(name)
         self._seed = seed
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.public_key = self._key.public_key().public_bytes_raw()
@@ -84,11 +90,15 @@ class Ed25519Signer:
         """The signer that a `log.key` text describes."""
         if not text.strip().startswith(_SKEY_START):
             raise LedgerError("the text is not a signing key")
-        name, identifier, seed = _key_parts(text.strip()[len(_SKEY_START) :])
-        signer = cls(name, seed)
-        if key_id(name, signer.public_key) != identifier:
-            raise LedgerError("the signing key does not match its own key id")
+        name, identifier, kind, seed = key_parts(text.strip()[len(_SKEY_START) :])
+        signer = cls(name, seed) if kind == _ED25519 else None
+        if signer is None or key_id(name, signer.public_key) != identifier:
+            raise LedgerError("the signing key is not Ed25519, or does not match its own key id")
         return signer
+
+    def renamed(self, name: str) -> Ed25519Signer:
+        """The same key under the name of another log of the same gate."""
+        return Ed25519Signer(name, self._seed)
 
     @property
     def skey(self) -> str:
@@ -111,12 +121,12 @@ class Ed25519Signer:
 
 def vkey_text(name: str, public_key: bytes) -> str:
     """The text form of a verification key."""
-    return f"{_checked_name(name)}+{key_id(name, public_key).hex()}+{base64.b64encode(_ED25519 + public_key).decode()}"
+    return f"{checked_name(name)}+{key_id(name, public_key).hex()}+{base64.b64encode(_ED25519 + public_key).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """A name and a raw Ed25519 public key."""
+    """A name and a raw Ed25519 public key, for a log's own signatures."""
 
     name: str
     public_key: bytes
@@ -124,14 +134,42 @@ class VerificationKey:
     @classmethod
     def from_text(cls, text: str) -> VerificationKey:
         """The key that a `log.pub` text describes."""
-        name, identifier, public_key = _key_parts(text.strip())
+        name, identifier, kind, public_key = key_parts(text.strip())
+        if kind != _ED25519 or len(public_key) != 32:
+            raise LedgerError("the verification key is not a log's Ed25519 key")
         if key_id(name, public_key) != identifier:
             raise LedgerError("the verification key does not match its own key id")
         return cls(name, public_key)
 
+    @property
+    def identifier(self) -> bytes:
+        """The key id."""
+        return key_id(self.name, self.public_key)
 
-def _key_parts(text: str) -> tuple[str, bytes, bytes]:
-    """Name, key id and 32 key bytes of `name+hex+base64`."""
+    @property
+    def vkey(self) -> str:
+        """The text form."""
+        return vkey_text(self.name, self.public_key)
+
+    def renamed(self, name: str) -> VerificationKey:
+        """The same key under the name of another log of the same gate."""
+        return VerificationKey(checked_name(name), self.public_key)
+
+    def verifies(self, text: str, signature: bytes) -> bool:
+        """True when `signature` is this key's over the note text."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public_key).verify(signature, text.encode())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def key_parts(text: str) -> tuple[str, bytes, bytes, bytes]:
+    """Name, key id, kind and key bytes of `name+hex+base64`.
+
+    Raises:
+        LedgerError: the text is no key.
+    """
     parts = text.split("+", 2)
     if len(parts) != 3:
         raise LedgerError("a key text has three parts")
@@ -139,24 +177,52 @@ def _key_parts(text: str) -> tuple[str, bytes, bytes]:
         identifier, key = bytes.fromhex(parts[1]), strict_base64(parts[2])
     except ValueError:
         raise LedgerError("a key text is not well formed") from None
-    if len(identifier) != 4 or len(key) != 33 or key[:1] != _ED25519:
-        raise LedgerError("the key is not Ed25519")
-    return _checked_name(parts[0]), identifier, key[1:]
+    if len(identifier) != 4 or len(parts[1]) != 8 or len(key) < 33:
+        raise LedgerError("a key text is not well formed")
+    return checked_name(parts[0]), identifier, key[:1], key[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureLine:
+    """One line under a note: who claims to have signed, and the signature."""
+
+    name: str
+    identifier: bytes
+    signature: bytes
+
+    @property
+    def text(self) -> str:
+        """The line, with its newline."""
+        return f"\u2014 {self.name} {base64.b64encode(self.identifier + self.signature).decode()}\n"
+
+    @classmethod
+    def parse(cls, line: str) -> SignatureLine:
+        """The line without its newline.
+
+        Raises:
+            LedgerError: it has not the form of one.
+        """
+        dash, _, rest = line.partition(" ")
+        name, _, encoded = rest.partition(" ")
+        signed = strict_base64(encoded)
+        if dash != "\u2014" or len(signed) < 5:
+            raise LedgerError("a signature line is malformed")
+        return cls(name, signed[:4], signed[4:])
 
 
 def sign_note(text: str, signer: Signer) -> bytes:
     """The note: `text`, which ends with a newline, and one signature."""
     if not text.endswith("\n") or "\n\n" in text:
         raise LedgerError("a note's text ends with one newline and has no empty line")
-    signed = key_id(signer.name, signer.public_key) + signer.sign(text.encode())
-    return f"{text}\n\u2014 {signer.name} {base64.b64encode(signed).decode()}\n".encode()
+    line = SignatureLine(signer.name, key_id(signer.name, signer.public_key), signer.sign(text.encode()))
+    return f"{text}\n{line.text}".encode()
 
 
-def open_note(note: bytes, keys: Iterable[VerificationKey]) -> str:
-    """The text of a note that at least one of `keys` signed, and no known key signed wrongly.
+def split_note(note: bytes) -> tuple[str, list[SignatureLine]]:
+    """The text of a note and its signature lines, none of which has been checked.
 
     Raises:
-        LedgerError: the note is malformed, or no signature by a known key verifies.
+        LedgerError: the note is malformed.
     """
     if len(note) > NOTE_BYTES_MAX:
         raise LedgerError("a note is too long")
@@ -167,22 +233,24 @@ def open_note(note: bytes, keys: Iterable[VerificationKey]) -> str:
     signatures = lines.split("\n")
     if not separator or signatures.pop() or not 1 <= len(signatures) <= _SIGNATURES_MAX:
         raise LedgerError("a note has no signature lines")
-    text += "\n"
-    known = {(key.name, key_id(key.name, key.public_key)): key for key in keys}
+    return text + "\n", [SignatureLine.parse(line) for line in signatures]
+
+
+def open_note(note: bytes, keys: Iterable[VerificationKey]) -> str:
+    """The text of a note that at least one of `keys` signed, and no known key signed wrongly.
+
+    Raises:
+        LedgerError: the note is malformed, or no signature by a known key verifies.
+    """
+    text, lines = split_note(note)
+    known = {(key.name, key.identifier): key for key in keys}
     verified = False
-    for line in signatures:
-        dash, _, rest = line.partition(" ")
-        name, _, encoded = rest.partition(" ")
-        signed = strict_base64(encoded)
-        if dash != "\u2014" or len(signed) < 5:
-            raise LedgerError("a signature line is malformed")
-        key = known.get((name, signed[:4]))
+    for line in lines:
+        key = known.get((line.name, line.identifier))
         if key is None:
             continue
-        try:
-            Ed25519PublicKey.from_public_bytes(key.public_key).verify(signed[4:], text.encode())
-        except (InvalidSignature, ValueError):
-            raise LedgerError("a signature does not verify") from None
+        if not key.verifies(text, line.signature):
+            raise LedgerError("a signature does not verify")
         verified = True
     if not verified:
         raise LedgerError("no known key signed the note")
