@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """The folder with pyproject.toml."""
 
-_NOT_OURS = {"__pycache__", "build", "dist", "node_modules", "results"}
+_NOT_OURS = {".git", "__pycache__", "build", "dist", "node_modules", "results"}
 _TEXT = {".py", ".md", ".toml", ".sh", ".sql", ".cedar", ".yml", ".yaml", ".cfg", ".ini", ".txt", ""}
 
 
@@ -19,7 +19,7 @@ def files(*folders: str, suffixes: frozenset[str] | None = None) -> Iterator[Pat
     for start in folders or (".",):
         for directory, names, found in os.walk(ROOT / start):
             names[:] = sorted(n for n in names if n not in _NOT_OURS and (not n.startswith(".") or n == ".ci"))
-            for name in sorted(found):
+            for name in sorted(n for n in found if n not in _NOT_OURS):
                 path = Path(directory) / name
                 if suffixes is None or path.suffix in suffixes:
                     yield path
