@@ -224,7 +224,10 @@ def verifier_path() -> Path:
         ConfigError: this installation has none.
     """
     here = Path(__file__).resolve()
-    for path in (here.parents[2] / "verifier" / "lockgate_verify.py", here.parent / "verifier" / "lockgate_verify.py"):
+    for path in (
+        here.parents[3] / "verifier" / "lockgate_verify.py",
+        here.parents[1] / "verifier" / "lockgate_verify.py",
+    ):
         if path.exists():
             return path
     raise ConfigError(
