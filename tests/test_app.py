@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lockgate import app
+from lockgate.app import evidence
 from lockgate.config.build import load_settings
 from lockgate.config.settings import Settings
 from lockgate.errors import ConfigError, CredentialRejectedError
@@ -74,7 +75,7 @@ def test_a_key_that_others_may_read_or_that_is_none_is_refused(tmp_path: Path, m
     path.write_text(text)
     path.chmod(mode)
     with pytest.raises(ConfigError) as caught:
-        app.key_bytes(path)
+        evidence.key_bytes(path)
     assert text == "" or text not in str(caught.value)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lockgate.app import log_text
+from lockgate.app.evidence import log_text
 from lockgate.config.build import load_settings
 from lockgate.ledger.entry import decode
 from lockgate.storage.ledger_reader import entries

@@ -7,18 +7,17 @@ Not for: behaviour that belongs in a room.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import signal
 import ssl
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lockgate.app.evidence import key_bytes, open_ledger, text_of
 from lockgate.config.build import load_settings
 from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
 from lockgate.config.principals_file import parse_principals
@@ -26,16 +25,12 @@ from lockgate.config.settings import Address, DatabaseSettings, Settings
 from lockgate.control.holds import Holds, empty_catalog
 from lockgate.errors import ConfigError, CredentialRejectedError, LockgateError
 from lockgate.identity.tokens import verify
-from lockgate.ledger.entry import decode
-from lockgate.ledger.note import Ed25519Signer
 from lockgate.masking.keys import KeyRing
 from lockgate.model.decision import Decision, Request
 from lockgate.model.identity import Identity, Principal
 from lockgate.model.statement import Action
 from lockgate.policy.engine import Engine, PolicySet
-from lockgate.storage.ledger_log import LedgerLog
-from lockgate.storage.ledger_reader import entries, open_text, search
-from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
+from lockgate.storage.port import Files
 from lockgate.transport.catalog_queries import Labels
 from lockgate.transport.clock import RealClock, utc_now
 from lockgate.transport.committer import Committer
@@ -48,7 +43,6 @@ from lockgate.transport.pgclient import Target
 
 DRAIN_SECONDS = 7.0
 RELOAD_SECONDS = 1.0
-WORKER = "1"
 
 
 @dataclass
@@ -73,11 +67,11 @@ def read_documents(settings: Settings) -> Documents:
     catalog = CatalogFile({})
     policies: PolicySet | None = None
     try:
-        principals = parse_principals(_text(settings.files.principals), file=str(settings.files.principals))
+        principals = parse_principals(text_of(settings.files.principals), file=str(settings.files.principals))
     except ConfigError as error:
         problems += error.problems
     try:
-        catalog = parse_catalog(_text(settings.files.catalog), file=str(settings.files.catalog))
+        catalog = parse_catalog(text_of(settings.files.catalog), file=str(settings.files.catalog))
     except ConfigError as error:
         problems += error.problems
     try:
@@ -89,20 +83,13 @@ def read_documents(settings: Settings) -> Documents:
     return Documents(principals, policies, catalog, read_revoked(settings), Engine(policies, principals))
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}:1: cannot be read ({type(error).__name__}); `lockgate init` writes it") from error
-
-
 def read_policies(folder: Path) -> dict[str, str]:
     """Every `*.cedar` file of a folder by name.
 
     Raises:
         ConfigError: the folder has none, or one cannot be read.
     """
-    files = {path.name: _text(path) for path in sorted(folder.glob("*.cedar"))}
+    files = {path.name: text_of(path) for path in sorted(folder.glob("*.cedar"))}
     if not files:
         raise ConfigError(f"{folder}:1: has no policy; `lockgate init` writes the starter policies")
     return files
@@ -117,26 +104,6 @@ def read_revoked(settings: Settings) -> frozenset[str]:
     """Ids of revoked credentials."""
     path = revoked_path(settings)
     return frozenset(path.read_text().split()) if path.exists() else frozenset()
-
-
-def key_bytes(path: Path) -> bytes:
-    """A secret key file: hexadecimal, at least 32 bytes.
-
-    Raises:
-        ConfigError: missing, readable by others, or not a key.
-    """
-    try:
-        mode = path.stat().st_mode & 0o077
-        value = bytes.fromhex(path.read_text().strip())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}:1: is not a key file ({type(error).__name__}); restore it from a backup, a new key makes new pseudonyms"
-        ) from error
-    if mode:
-        raise ConfigError(f"{path}:1: is readable by others; run `chmod 600` on it")
-    if len(value) < 32:
-        raise ConfigError(f"{path}:1: holds fewer than 32 bytes")
-    return value
 
 
 def check_keys(settings: Settings) -> None:
@@ -160,23 +127,6 @@ def check_keys(settings: Settings) -> None:
         raise ConfigError(problems)
 
 
-def ledger_folder(settings: Settings) -> Path:
-    """Folder of this worker's log: `<gateway>-<worker>` below the ledger folder."""
-    return settings.files.ledger / f"{settings.gateway.name}-{WORKER}"
-
-
-def open_ledger(settings: Settings, files: Files | None = None) -> LedgerLog:
-    """Open the worker's log, recovering it first."""
-    signer = Ed25519Signer.from_skey(_text(settings.files.keys / "log.key").strip())
-    folder = ledger_folder(settings)
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    real = UnsyncedFiles() if settings.ledger.unsafe_skip_sync else RealFiles()
-    return LedgerLog.open(
-        str(folder), origin=signer.name, signer=signer, files=files or real, text_key=key_bytes(settings.files.keys / "text.key"),
-        clock=utc_now, entropy=os.urandom, facts={"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()},
-    )  # fmt: skip
-
-
 def target(database: DatabaseSettings, role: str, password: str) -> Target:
     """How the gate logs in to a database with one of its roles."""
     return Target(database.host, database.port, database.dbname, role, password, database.sslmode,
@@ -195,62 +145,6 @@ def labels_of(catalog: CatalogFile, name: str) -> Labels:
         )
 
     return label
-
-
-def search_log(
-    settings: Settings, filters: Mapping[str, object], *, limit: int | None = None
-) -> list[dict[str, object]]:
-    """Statements in the log, oldest first; reads files, needs no running gate."""
-    return search(str(ledger_folder(settings)), RealFiles(), filters, limit=limit)
-
-
-def log_entry(settings: Settings, index: int) -> dict[str, object] | None:
-    """One entry by its index, or None."""
-    for found, entry in entries(str(ledger_folder(settings)), RealFiles(), index):
-        return dict(decode(entry)) if found == index else None
-    return None
-
-
-def log_text(settings: Settings, entry: Mapping[str, object], index: int) -> bytes:
-    """The decrypted statement text of an entry, with its parameters behind a zero byte."""
-    key = key_bytes(settings.files.keys / "text.key")
-    return open_text(str(ledger_folder(settings)), str(entry["text"]), key, files=RealFiles(), near=index)
-
-
-def verifier_path() -> Path:
-    """The standalone verifier: beside the sources, or inside the installed package.
-
-    Raises:
-        ConfigError: this installation has none.
-    """
-    here = Path(__file__).resolve()
-    for path in (
-        here.parents[3] / "verifier" / "lockgate_verify.py",
-        here.parents[1] / "verifier" / "lockgate_verify.py",
-    ):
-        if path.exists():
-            return path
-    raise ConfigError(
-        "the standalone verifier is not part of this installation; take verifier/lockgate_verify.py from the sources"
-    )
-
-
-def verify_log(settings: Settings, arguments: Sequence[str] = ()) -> int:
-    """Run the standalone verifier, which shares no code with the gate, over this gate's log; returns its exit status."""
-    public = settings.files.keys / "log.pub"
-    if not public.is_file():
-        raise ConfigError(
-            f"{public}:1: is missing; it is the public half of log.key and belongs in every copy you give away"
-        )
-    command = [
-        sys.executable,
-        str(verifier_path()),
-        str(ledger_folder(settings)),
-        "--key",
-        str(settings.files.keys / "log.pub"),
-        *arguments,
-    ]
-    return subprocess.run(command, check=False).returncode
 
 
 class Application:

@@ -237,7 +237,7 @@ def _proved(demo: Demo) -> None:
     stored[len(stored) // 2] ^= 1
     bundle.chmod(0o600)
     bundle.write_bytes(bytes(stored))
-    from lockgate.app import verifier_path
+    from lockgate.app.evidence import verifier_path
 
     done = subprocess.run([sys.executable, str(verifier_path()), str(copy), "--key", str(demo.config.parent / "keys" / "log.pub")],
                           capture_output=True, text=True, check=False)  # fmt: skip

@@ -6,7 +6,7 @@ import argparse
 import re
 from datetime import UTC, datetime
 
-from lockgate import app
+from lockgate.app import evidence
 from lockgate.cli.common import add_config, say, say_json, settings_of
 from lockgate.cli.token import duration
 from lockgate.config.schema import ENVIRONMENTS
@@ -80,7 +80,7 @@ def run_search(options: argparse.Namespace) -> int:
     for name in ("since", "until"):
         if getattr(options, name):
             filters[name] = moment(getattr(options, name))
-    rows = [row for row in app.search_log(settings_of(options), filters) if _uses(row, options)]
+    rows = [row for row in evidence.search_log(settings_of(options), filters) if _uses(row, options)]
     for row in rows[-options.limit :] if options.limit else rows:
         if options.json:
             say_json({k: v for k, v in row.items() if k != "text"})
@@ -168,7 +168,7 @@ def _print_row(row: dict[str, object]) -> None:
 def run_show(options: argparse.Namespace) -> int:
     """Print one entry; exit status 1 when there is none."""
     settings = settings_of(options)
-    entry = app.log_entry(settings, options.index)
+    entry = evidence.log_entry(settings, options.index)
     if entry is None:
         say(f"lockgate: the log has no entry {options.index}")
         return 1
@@ -177,7 +177,7 @@ def run_show(options: argparse.Namespace) -> int:
         say("lockgate: this entry has no statement text")
         return 1
     if options.text:
-        text, _, parameters = app.log_text(settings, entry, options.index).partition(b"\x00")
+        text, _, parameters = evidence.log_text(settings, entry, options.index).partition(b"\x00")
         say(text.decode("utf-8", "replace"))
         if parameters:
             say(f"-- and {int.from_bytes(parameters[:2], 'big')} parameters, {len(parameters)} bytes")
@@ -186,4 +186,4 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Run the standalone verifier."""
-    return app.verify_log(settings_of(options))
+    return evidence.verify_log(settings_of(options))

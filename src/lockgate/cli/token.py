@@ -9,6 +9,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from lockgate import app
+from lockgate.app import evidence
 from lockgate.cli.common import add_config, say, settings_of
 from lockgate.config.settings import Settings
 from lockgate.errors import ConfigError
@@ -73,7 +74,7 @@ def issue_token(settings: Settings, name: str, *, ttl: timedelta, databases: lis
         raise ConfigError("--ttl: a credential lives at most 12h")
     now = datetime.now(UTC).replace(microsecond=0)
     return issue(
-        app.key_bytes(settings.files.keys / "token.key"), token_id=secrets.token_hex(8), principal=_known(principals, name), issued_at=now,
+        evidence.key_bytes(settings.files.keys / "token.key"), token_id=secrets.token_hex(8), principal=_known(principals, name), issued_at=now,
         expires_at=now + ttl, databases=databases, purpose=purpose, run=run,
         on_behalf_of=_known(principals, on_behalf_of) if on_behalf_of else None,
     )  # fmt: skip

@@ -1,0 +1,130 @@
+"""The gate's own log, composed from settings: opening it, searching it, verifying it.
+
+For: `Application` and the command line.
+Not for: what a log is (`ledger`) and how it lies on disk (`storage`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lockgate.config.settings import Settings
+from lockgate.errors import ConfigError
+from lockgate.ledger.entry import decode
+from lockgate.ledger.note import Ed25519Signer
+from lockgate.storage.ledger_log import LedgerLog
+from lockgate.storage.ledger_reader import entries, open_text, search
+from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
+from lockgate.transport.clock import utc_now
+
+WORKER = "1"
+
+
+def text_of(path: Path) -> str:
+    """The text of a file of the configuration.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}:1: cannot be read ({type(error).__name__}); `lockgate init` writes it") from error
+
+
+def key_bytes(path: Path) -> bytes:
+    """A secret key file: hexadecimal, at least 32 bytes.
+
+    Raises:
+        ConfigError: missing, readable by others, or not a key.
+    """
+    try:
+        mode = path.stat().st_mode & 0o077
+        value = bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}:1: is not a key file ({type(error).__name__}); restore it from a backup, a new key makes new pseudonyms"
+        ) from error
+    if mode:
+        raise ConfigError(f"{path}:1: is readable by others; run `chmod 600` on it")
+    if len(value) < 32:
+        raise ConfigError(f"{path}:1: holds fewer than 32 bytes")
+    return value
+
+
+def ledger_folder(settings: Settings) -> Path:
+    """Folder of this worker's log: `<gateway>-<worker>` below the ledger folder."""
+    return settings.files.ledger / f"{settings.gateway.name}-{WORKER}"
+
+
+def open_ledger(settings: Settings, files: Files | None = None) -> LedgerLog:
+    """Open the worker's log, recovering it first."""
+    signer = Ed25519Signer.from_skey(text_of(settings.files.keys / "log.key").strip())
+    folder = ledger_folder(settings)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    real = UnsyncedFiles() if settings.ledger.unsafe_skip_sync else RealFiles()
+    return LedgerLog.open(
+        str(folder), origin=signer.name, signer=signer, files=files or real, text_key=key_bytes(settings.files.keys / "text.key"),
+        clock=utc_now, entropy=os.urandom, facts={"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()},
+    )  # fmt: skip
+
+
+def search_log(
+    settings: Settings, filters: Mapping[str, object], *, limit: int | None = None
+) -> list[dict[str, object]]:
+    """Statements in the log, oldest first; reads files, needs no running gate."""
+    return search(str(ledger_folder(settings)), RealFiles(), filters, limit=limit)
+
+
+def log_entry(settings: Settings, index: int) -> dict[str, object] | None:
+    """One entry by its index, or None."""
+    for found, entry in entries(str(ledger_folder(settings)), RealFiles(), index):
+        return dict(decode(entry)) if found == index else None
+    return None
+
+
+def log_text(settings: Settings, entry: Mapping[str, object], index: int) -> bytes:
+    """The decrypted statement text of an entry, with its parameters behind a zero byte."""
+    key = key_bytes(settings.files.keys / "text.key")
+    return open_text(str(ledger_folder(settings)), str(entry["text"]), key, files=RealFiles(), near=index)
+
+
+def verifier_path() -> Path:
+    """The standalone verifier: beside the sources, or inside the installed package.
+
+    Raises:
+        ConfigError: this installation has none.
+    """
+    here = Path(__file__).resolve()
+    for path in (
+        here.parents[3] / "verifier" / "lockgate_verify.py",
+        here.parents[1] / "verifier" / "lockgate_verify.py",
+    ):
+        if path.exists():
+            return path
+    raise ConfigError(
+        "the standalone verifier is not part of this installation; take verifier/lockgate_verify.py from the sources"
+    )
+
+
+def verify_log(settings: Settings, arguments: Sequence[str] = ()) -> int:
+    """Run the standalone verifier, which shares no code with the gate, over this gate's log; returns its exit status."""
+    public = settings.files.keys / "log.pub"
+    if not public.is_file():
+        raise ConfigError(
+            f"{public}:1: is missing; it is the public half of log.key and belongs in every copy you give away"
+        )
+    command = [
+        sys.executable,
+        str(verifier_path()),
+        str(ledger_folder(settings)),
+        "--key",
+        str(settings.files.keys / "log.pub"),
+        *arguments,
+    ]
+    return subprocess.run(command, check=False).returncode
