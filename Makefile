@@ -22,6 +22,7 @@ help:
 	@echo 'make format           put the code into its format'
 	@echo 'make lock             pin new versions of the dependencies (needs uv)'
 	@echo 'make corpus           masking attacks and benign statements through the gate, with twins and canaries'
+	@echo 'make generate         random statements over random schemas, for MINUTES minutes, with twins and canaries'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
 	@echo 'make clean            remove the environment and caches'
 
@@ -76,6 +77,11 @@ CORPUS ?= ../shared/corpus
 corpus: $(STAMP) packages
 	$(PY) tests/corpus/run.py $(CORPUS)
 endif
+
+.PHONY: generate
+MINUTES ?= 30
+generate: $(STAMP) packages
+	$(PY) tests/generator/run.py --minutes $(MINUTES)
 
 ifneq ($(wildcard bench/run.py),)
 .PHONY: bench

@@ -85,24 +85,31 @@ def run(
             name, argument = re.fullmatch(r"(\w+)\((\w*)\)", protocol.fastpath).groups()  # type: ignore[union-attr]
             done.texts.append(argument)
             done.answers.append(client.function_call(function_oid(name), argument))
-        statements = [fill_in(s) for s in (case.lines if protocol.batch else case.statements)]
-        if protocol.parens:
-            statements = [in_parentheses(s, protocol.parens) for s in statements]
-        bind = None if protocol.bind_auto else [fill_in(value) for value in protocol.bind]
-        if protocol.pipeline:
-            _pipeline(client, statements, protocol, bind or [], done)
-        else:
-            for statement in statements:
-                _one(client, statement, protocol, bind, done)
-                if done.answers[-1].ended:
-                    return done
-        done.residue = before_end()
+        run_on(client, case, fill_in, done)
+        if not done.answers[-1].ended:
+            done.residue = before_end()
     return done
 
 
+def run_on(client: Client, case: Case, fill_in: Callable[[str], str], done: Run) -> None:
+    """Run a case's statements on a connection that is there already."""
+    protocol = case.protocol
+    statements = [fill_in(s) for s in (case.lines if protocol.batch else case.statements)]
+    if protocol.parens:
+        statements = [in_parentheses(s, protocol.parens) for s in statements]
+    bind = None if protocol.bind_auto else [fill_in(value) for value in protocol.bind]
+    if protocol.pipeline:
+        _pipeline(client, statements, protocol, bind or [], done)
+        return
+    for statement in statements:
+        _one(client, statement, protocol, bind, done)
+        if done.answers[-1].ended:
+            return
+
+
 def _one(client: Client, statement: str, protocol: Protocol, bind: list[str] | None, done: Run) -> None:
-    if (
-        protocol.after_failure and done.answers[-1].frames[-1].body == b"I"
+    if protocol.after_failure and (
+        not done.answers or done.answers[-1].frames[-1].body == b"I"
     ):  # inside a transaction it would end the case
         client.simple(_FAILS)
     done.texts.append(statement + " " + " ".join(bind or ()))

@@ -53,7 +53,7 @@ class Judge:
         here, there = self._play(case, self._stage.x), self._play(case, self._stage.y)
         remarks: list[str] = []
         verdict = OK
-        leaks = list(self._leaks(here, there)) + [f"twin: {leak}" for leak in self._leaks(there, here, twin=True)]
+        leaks = list(self.leaks(here, there)) + [f"twin: {leak}" for leak in self.leaks(there, here, twin=True)]
         unlike = difference(here.answers, there.answers, self._stage.pairs[self._world.name])
         if unlike is None and here.residue != there.residue:
             unlike = f"residue: {here.residue} against {there.residue}"
@@ -90,7 +90,7 @@ class Judge:
             return self._verdict(case, form, SKIPPED, "part of the set-up")
         stage = self._stage
         here, there = self._play(case, stage.x), self._play(case, stage.y)
-        leaks = list(self._leaks(here, there))
+        leaks = list(self.leaks(here, there))
         if leaks:
             return self._verdict(case, form, LEAK, *leaks[:4])
         if here.lost or there.lost:
@@ -126,7 +126,8 @@ class Judge:
             self._stage.restore(twin, world)
         return done
 
-    def _leaks(self, here: Run, there: Run, *, twin: bool = False) -> Iterator[str]:
+    def leaks(self, here: Run, there: Run, *, twin: bool = False) -> Iterator[str]:
+        """Pieces of stored values in a run; `there` is the same case on the other twin."""
         canaries = self._stage.canaries[self._world.name][1 if twin else 0]
         sent = " ".join(here.texts).encode()
         for number, answer in enumerate(here.answers):

@@ -19,7 +19,7 @@ import psycopg
 from corpus.canaries import Canaries
 from corpus.client import Address, Client
 from corpus.compare import Pairs
-from corpus.twins import Replacement, Values, World, fill
+from corpus.twins import Replacement, Values, World, fill, stored_columns
 from lockgate.testing.engines import EmbeddedPostgres, debian_installation, embedded_installation, scratch_directory
 from support.gate import GateProcess
 
@@ -145,11 +145,24 @@ class Stage:
             principals=_PRINCIPALS,
             policies={name: text for world in self.worlds for name, text in world.policies.items()},
         )
-        gate.init().start()
+        gate.init()
+        self._write_labels(folder / "gate" / "catalog.toml")
+        gate.start()
         self._stack.callback(gate.stop)
         twin = Twin(server, gate, values, kept)
         self._stack.callback(twin.close)
         return twin
+
+    def _write_labels(self, path: Path) -> None:
+        """Where a world says its labels itself, they replace what `init` proposed."""
+        text = path.read_text(encoding="utf-8")
+        for world in self.worlds:
+            if world.labels:
+                lines = [f"[{world.name}]", 'default = "none"']
+                lines += [f'"{key}" = "{label}"' for key, label in world.labels.items()]
+                kept = re.sub(rf"(?ms)^\[{world.name}\]\n.*?(?=^\[|\Z)", "", text)
+                text = kept + "\n" + "\n".join(lines) + "\n"
+        path.write_text(text, encoding="utf-8")
 
     def _learn(self, world: World) -> None:
         """Read each table once in text and once in binary through both gates, by its unmasked key."""
@@ -241,6 +254,7 @@ class Stage:
             for statement in world.emptied:
                 connection.execute(statement.encode())
             for table, lines in twin.kept[world.name].items():
-                with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                columns = ", ".join(stored_columns(connection, table)[0])
+                with connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
                     copy.write(lines)
             connection.execute("VACUUM (FREEZE, ANALYZE)")

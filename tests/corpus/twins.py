@@ -57,6 +57,7 @@ class World:
         policies: policies beside the starter policies.
         watched: one query whose answer changes with the data.
         emptied: statements that empty what cases may write to.
+        labels: `schema.table.column` -> label, instead of what `init` would propose; every other column is `none`.
     """
 
     name: str
@@ -67,6 +68,7 @@ class World:
     policies: Mapping[str, str] = field(default_factory=dict)
     watched: str = ""
     emptied: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def extended(self, setup: str, tables: Mapping[str, str]) -> World:
         """The world with more in it."""
@@ -289,27 +291,41 @@ def fill(dsn: str, world: World, replacement: Replacement | None) -> tuple[Value
     with psycopg.connect(dsn, autocommit=True) as connection:
         kept: dict[str, tuple[list[str], list[list[str | None]]]] = {}
         for table in world.tables:
-            cursor = connection.execute(f"SELECT * FROM {table} LIMIT 0".encode())
-            columns = [c.name for c in cursor.description or ()]
-            with connection.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT".encode()) as copy:
+            columns, source = stored_columns(connection, table)
+            listed = ", ".join(columns)
+            with connection.cursor().copy(f"COPY (SELECT {listed} FROM {source}) TO STDOUT".encode()) as copy:
                 text = b"".join(bytes(part) for part in copy).decode()
             kept[table] = columns, [[_unescaped(c) for c in line.split("\t")] for line in text.splitlines()]
         connection.execute(f"TRUNCATE {', '.join(world.tables)}".encode())
         for table, (columns, old_rows) in kept.items():
             rows = old_rows
             if replacement is not None:
-                rows = [[replacement.value(table, c, v) for c, v in zip(columns, row, strict=True)] for row in old_rows]
+                rows = [
+                    [replacement.value(table, c.strip('"'), v) for c, v in zip(columns, row, strict=True)]
+                    for row in old_rows
+                ]
             lines = "".join("\t".join(map(_escaped, row)) + "\n" for row in rows)
             filled[table] = lines.encode()
-            with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
+            with connection.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()) as copy:
                 copy.write(filled[table])
-            for position, column in enumerate(columns):
+            for position, quoted in enumerate(columns):
+                column = quoted.strip('"')
                 if any((m.table, m.column) == (table, column) for m in world.masked):
                     values[table, column] = [row[position] for row in rows]
         for view in world.refresh:
             connection.execute(f"REFRESH MATERIALIZED VIEW {view}".encode())
         connection.execute("VACUUM (FREEZE, ANALYZE)")
     return values, filled
+
+
+def stored_columns(connection: psycopg.Connection[tuple[object, ...]], table: str) -> tuple[list[str], str]:
+    """The columns that hold values of their own, quoted, and where a table's own rows are read."""
+    query = (
+        "SELECT quote_ident(attname), relkind = 'r' FROM pg_attribute JOIN pg_class c ON c.oid = attrelid"
+        " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"
+    )
+    rows = connection.execute(query, [table]).fetchall()
+    return [str(name) for name, _ in rows], f"ONLY {table}" if rows and rows[0][1] else table
 
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}

@@ -90,9 +90,11 @@ def _is_stored_by(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> b
     """Whether a scan may return rows in an order made of masked values without the statement naming them.
 
     A table clustered or partitioned by a masked column, or with an index that can be chosen for other columns' sake or for its
-    predicate's, and then yields rows in the order of a masked one.
+    predicate's, and then yields rows in the order of a masked one. What holds for a child holds for its parent.
     """
     relation = catalog.relations.get(oid)
+    if relation is not None and any(_is_stored_by(child, catalog, masked) for child in relation.children):
+        return True
     hidden = {reference.attnum for reference in masked if reference.relation == oid}
     if relation is None or not hidden:
         return False

@@ -59,7 +59,10 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, view, materialised view, partitioned or foreign table; `kind` is pg_class.relkind."""
+    """A table, view, materialised view, partitioned or foreign table; `kind` is pg_class.relkind.
+
+    `children` are its partitions or the tables that inherit from it, by OID: scanning it scans them.
+    """
 
     oid: int
     schema: str
@@ -72,6 +75,7 @@ class Relation:
     has_rules: bool = False
     partition_columns: frozenset[int] = frozenset()
     estimated_rows: float = 0.0
+    children: tuple[int, ...] = ()
 
     @property
     def qualified_name(self) -> str:

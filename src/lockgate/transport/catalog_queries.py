@@ -8,8 +8,9 @@ Source: PostgreSQL documentation, chapter 53 (system catalogs).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from lockgate.classification.kin import follow
 from lockgate.model.catalog import Catalog, Column, Function, Index, Relation, Type
 from lockgate.transport.pgclient import PgClient
 
@@ -34,6 +35,18 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_(toast|temp|catalog)'"""
 
 PARTITIONED = "SELECT partrelid, partattrs::text FROM pg_catalog.pg_partitioned_table"
+
+PARENTS = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
+
+GENERATED = """
+SELECT DISTINCT a.attrelid, a.attnum, d.refobjsubid
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid > 0
+  AND d.refobjsubid <> a.attnum
+  AND ((d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = a.attrelid AND d.objsubid = a.attnum)
+    OR (d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = f.oid))
+WHERE a.attgenerated <> ''"""
 
 FUNCTIONS = """
 SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolatile, p.prokind, p.proretset, p.proisstrict
@@ -74,6 +87,8 @@ class RawCatalog:
     functions: list[list[str]]
     types: list[list[str]]
     fingerprint: str
+    parents: list[list[str]] = field(default_factory=list)
+    generated: list[list[str]] = field(default_factory=list)
 
 
 async def _rows(client: PgClient, text: str) -> list[list[str]]:
@@ -92,6 +107,7 @@ async def read_catalog(client: PgClient) -> RawCatalog:
         return RawCatalog(
             await _rows(client, RELATIONS), await _rows(client, COLUMNS), await _rows(client, INDEXES), await _rows(client, PARTITIONED),
             await _rows(client, FUNCTIONS), await _rows(client, TYPES), await fingerprint(client),
+            await _rows(client, PARENTS), await _rows(client, GENERATED),
         )  # fmt: skip
     finally:
         await client.query("COMMIT")
@@ -136,6 +152,11 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         )
         for r in raw.relations
     }
+    relations = follow(
+        relations,
+        [(int(r[0]), int(r[1])) for r in raw.parents],
+        [(int(r[0]), int(r[1]), int(r[2])) for r in raw.generated],
+    )
     functions = {
         int(r[0]): Function(int(r[0]), r[1], r[2], r[3], r[4], r[5], r[6] == "t", r[7] == "t") for r in raw.functions
     }

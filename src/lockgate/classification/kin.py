@@ -1,0 +1,93 @@
+"""Labels that follow data through the shape of a database: partitions, inheritance, generated columns.
+
+For: columns that hold the same values as a labelled column, or values computed from one, by definition of their table.
+Not for: views (`lineage`), and not for names.
+Source: PostgreSQL documentation 5.4 (generated columns), 5.10 (inheritance), 5.11 (partitioning).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from lockgate.classification.lineage import mixed
+from lockgate.model.catalog import Column, Relation
+
+_OPEN = ("none", "unknown")
+"""Labels that give way to another: the earlier to the later, both to every real one."""
+
+
+def follow(
+    relations: Mapping[int, Relation], parents: Iterable[tuple[int, int]], generated: Iterable[tuple[int, int, int]]
+) -> dict[int, Relation]:
+    """The relations with labels carried along.
+
+    A child's rows are its parent's rows too, so a column of one name has one label through the whole family: a label on either
+    side reaches the other when that one has none, whoever decided so. A generated column gets what a computation from its sources
+    gets, unless a person decided its label.
+
+    Args:
+        parents: (child, parent), by OID; partitions and plain inheritance alike.
+        generated: (relation, generated column, column that it is made from).
+    """
+    found = dict(relations)
+    edges = [(c, p) for c, p in parents if c in found and p in found]
+    sources: dict[tuple[int, int], set[int]] = {}
+    for relation, column, source in generated:
+        sources.setdefault((relation, column), set()).add(source)
+    for _ in range(2 + len(edges)):
+        changed = [_share(found, child, parent) for child, parent in edges]
+        changed += [_generate(found, relation, column, used) for (relation, column), used in sources.items()]
+        if not any(changed):
+            break
+    for child, parent in edges:
+        found[parent] = replace(found[parent], children=(*found[parent].children, child))
+    return found
+
+
+def _share(found: dict[int, Relation], child: int, parent: int) -> bool:
+    by_name = {column.name: column for column in found[parent].columns.values()}
+    changed = False
+    for column in found[child].columns.values():
+        other = by_name.get(column.name)
+        if other is None:
+            continue
+        changed |= _take(found, child, column, other)
+        changed |= _take(found, parent, other, column)
+    return changed
+
+
+def _take(found: dict[int, Relation], owner: int, column: Column, other: Column) -> bool:
+    """Give a column the label of its counterpart when it has none of its own; documents share the labels of their keys."""
+    label = other.label if _weight(other.label) > _weight(column.label) else column.label
+    paths = column.json_labels or other.json_labels
+    if (label, paths) == (column.label, column.json_labels):
+        return False
+    _set(found, owner, replace(column, label=label, label_by="lineage", label_score=1.0, json_labels=paths))
+    return True
+
+
+def _weight(label: str) -> int:
+    return _OPEN.index(label) if label in _OPEN else len(_OPEN)
+
+
+def _generate(found: dict[int, Relation], relation: int, attnum: int, sources: set[int]) -> bool:
+    owner = found.get(relation)
+    column = owner.columns.get(attnum) if owner is not None else None
+    if owner is None or column is None or column.label not in _OPEN or column.label_by == "person":
+        return False
+    labels = {_sensitive(owner.columns[source]) for source in sources if source in owner.columns}
+    label = mixed(labels)
+    if label in (column.label, "none"):
+        return False
+    _set(found, relation, replace(column, label=label, label_by="lineage", label_score=0.8))
+    return True
+
+
+def _sensitive(column: Column) -> str:
+    return "text.free" if column.label == "none" and column.json_labels else column.label
+
+
+def _set(found: dict[int, Relation], owner: int, column: Column) -> None:
+    columns = {**found[owner].columns, column.attnum: column}
+    found[owner] = replace(found[owner], columns=columns)

@@ -1,0 +1,53 @@
+"""Labels of partitions, children and generated columns."""
+
+from __future__ import annotations
+
+from lockgate.classification.kin import follow
+from lockgate.model.catalog import Column, Relation
+
+
+def relation(oid: int, **labels: str) -> Relation:
+    """A table with text columns of these labels."""
+    columns = {i: Column(i, name, 25, -1, False, label) for i, (name, label) in enumerate(labels.items(), 1)}
+    return Relation(oid, "public", f"t{oid}", "r", columns)
+
+
+def labels(found: Relation) -> list[str]:
+    return [column.label for column in found.columns.values()]
+
+
+def test_a_label_reaches_grandchildren_and_siblings_by_name() -> None:
+    found = follow(
+        {1: relation(1, id="none", mail="person.email"), 2: relation(2, mail="none"), 3: relation(3, mail="unknown")},
+        [(2, 1), (3, 2)],
+        [],
+    )
+    assert labels(found[2]) == labels(found[3]) == ["person.email"]
+    assert (found[1].children, found[2].children) == ((2,), (3,))
+
+
+def test_a_childs_label_reaches_its_parent_because_the_parent_shows_the_childs_rows() -> None:
+    found = follow({1: relation(1, mail="none"), 2: relation(2, mail="person.email")}, [(2, 1)], [])
+    assert labels(found[1]) == ["person.email"]
+
+
+def test_two_different_labels_stay_as_they_are() -> None:
+    found = follow({1: relation(1, x="person.name"), 2: relation(2, x="person.email")}, [(2, 1)], [])
+    assert (labels(found[1]), labels(found[2])) == (["person.name"], ["person.email"])
+
+
+def test_a_generated_column_is_withheld_and_a_persons_decision_about_it_stands() -> None:
+    table = relation(1, mail="person.email", made="none")
+    assert labels(follow({1: table}, [], [(1, 2, 1)])[1]) == ["person.email", "text.free"]
+    decided = Relation(1, "public", "t", "r", {**table.columns, 2: Column(2, "made", 25, -1, False, "none", "person")})
+    assert labels(follow({1: decided}, [], [(1, 2, 1)])[1]) == ["person.email", "none"]
+    assert labels(follow({1: relation(1, mail="none", made="none")}, [], [(1, 2, 1)])[1]) == ["none", "none"]
+
+
+def test_a_child_of_a_child_of_nobody_is_left_alone() -> None:
+    assert labels(follow({1: relation(1, x="none")}, [(1, 99)], [(7, 1, 2)])[1]) == ["none"]
+
+
+def test_what_nobody_knows_is_not_taken_for_harmless() -> None:
+    found = follow({1: relation(1, x="unknown"), 2: relation(2, x="none")}, [(2, 1)], [])
+    assert labels(found[2]) == ["unknown"]

@@ -1,0 +1,131 @@
+"""Play generated statements on twins, find what shows, and make it small.
+
+For: many statements a second over two connections that stay open. Not for: making statements (`queries`) or worlds (`schemas`).
+What looks wrong is played again in sessions of its own before it counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from corpus.cases import Case
+from corpus.client import Client
+from corpus.compare import difference
+from corpus.forms import Run, run_on
+from corpus.judge import FAILURES, Judge
+from corpus.stage import Stage, Twin
+from corpus.twins import World
+from generator.choices import Choices, shrink
+from generator.queries import make_case
+from generator.schemas import Made
+
+_SHOWN_MAX = 0.2
+_PIECE = 6
+
+
+@dataclass
+class Found:
+    """A statement that shows something, in its smallest form."""
+
+    world: str
+    case: Case
+    verdict: str
+    remarks: tuple[str, ...]
+
+    def __str__(self) -> str:
+        protocol = self.case.protocol
+        form = [w for w in ("extended", "binary", "pipeline", "after_failure") if getattr(protocol, w)]
+        text = " ;; ".join(self.case.statements)
+        return "\n    ".join([f"{self.case.name} {self.verdict} {form} fetch={protocol.fetch}: {text}", *self.remarks])
+
+
+@dataclass
+class Tally:
+    """How a run went."""
+
+    played: int = 0
+    answered: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    unstable: int = 0
+    found: list[Found] = field(default_factory=list)
+    clear: list[str] = field(default_factory=list)
+
+
+class Player:
+    """Plays the statements of one world."""
+
+    def __init__(self, stage: Stage, world: World, made: Made) -> None:
+        self._stage = stage
+        self._world = world
+        self._made = made
+        self._judge = Judge(stage, world)
+        self._clients: dict[int, Client] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+    def clear_columns(self) -> Iterator[str]:
+        """Masked columns whose values a plain reading shows as they are stored."""
+        for masked in self._world.masked:
+            stored = set(self._stage.x.values[self._world.name].get((masked.table, masked.column), ())) - {None}
+            shown = [
+                mask.decode("utf-8", "replace")
+                for (table, column, _), mask in self._stage.x.masks[self._world.name].items()
+                if (table, column) == (masked.table, masked.column) and len(mask) >= _PIECE
+            ]
+            if shown and sum(value in stored for value in shown) > _SHOWN_MAX * len(shown):
+                yield f"{masked.table}.{masked.column} is shown in clear"
+
+    def play(self, choices: Choices, name: str, tally: Tally) -> None:
+        """Make one statement, play it, and keep what it shows."""
+        case = make_case(choices, self._made, name)
+        tally.played += 1
+        here, there = self._once(case, self._stage.x), self._once(case, self._stage.y)
+        if here.refused:
+            tally.refusals[
+                here.first_refusal.split(":")[1][:60] if ":" in here.first_refusal else here.first_refusal
+            ] += 1
+        elif not here.first_error:
+            tally.answered += 1
+        if not self._suspicious(here, there):
+            return
+        self.close()
+        verdict = self._judge.attack(case)
+        if verdict.verdict not in FAILURES:
+            tally.unstable += 1
+            return
+
+        def fails(record: Sequence[int]) -> bool:
+            smaller = make_case(Choices(record=record), self._made, name)
+            return self._judge.attack(smaller).verdict == verdict.verdict
+
+        small = make_case(Choices(record=shrink(choices.record, fails)), self._made, name)
+        judged = self._judge.attack(small)
+        tally.found.append(Found(self._world.name, small, judged.verdict, judged.remarks))
+
+    def _suspicious(self, here: Run, there: Run) -> bool:
+        if any(a.ended for a in (*here.answers, *there.answers)):
+            return True
+        if difference(here.answers, there.answers, self._stage.pairs[self._world.name]) is not None:
+            return True
+        return any(True for _ in self._judge.leaks(here, there)) or any(
+            True for _ in self._judge.leaks(there, here, twin=True)
+        )
+
+    def _once(self, case: Case, twin: Twin) -> Run:
+        client = self._clients.get(id(twin))
+        if client is None:
+            client = self._clients[id(twin)] = Client(twin.gate_address(self._world))
+        done = Run()
+        run_on(client, case, lambda text: text, done)
+        if done.answers[-1].ended:
+            client.close()
+            del self._clients[id(twin)]
+        elif done.answers[-1].frames[-1].body != b"I":
+            client.simple("ROLLBACK")
+        return done

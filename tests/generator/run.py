@@ -1,0 +1,86 @@
+"""Random schemas, random statements, twins: `run.py --minutes 30`. Prints its seed; the same seed makes the same statements.
+
+For: `make generate`. Exit status: 0 when nothing was found, 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from corpus.stage import Stage
+from generator.choices import Choices
+from generator.play import Player, Tally
+from generator.schemas import make_schema
+
+WORLDS = 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play stages of a few worlds each until the time is over."""
+    options = _options(arguments)
+    print(f"seed {options.seed}, PostgreSQL {options.pg}", flush=True)
+    tally = Tally()
+    deadline = time.monotonic() + 60 * options.minutes
+    number = 0
+    while time.monotonic() < deadline:
+        stage_ends = min(deadline, time.monotonic() + 60 * options.stage_minutes)
+        play_stage(f"{options.seed}/{number}", options.pg, stage_ends, tally, options.statements)
+        number += 1
+        if options.statements:
+            break
+    report(tally)
+    return 1 if tally.found else 0
+
+
+def play_stage(seed: str, major: int, deadline: float, tally: Tally, statements: int = 0, worlds: int = WORLDS) -> None:
+    """A stage with a few fresh worlds, played in turns until a time, or so many statements in each world."""
+    mades = [make_schema(Choices(f"{seed}/{i}")) for i in range(worlds)]
+    stages = [made.world(f"gen{i}") for i, made in enumerate(mades)]
+    with Stage(stages, major=major, seed=1) as stage:
+        for line in stage.x.unreadable:
+            print(f"  not readable: {line}", flush=True)
+        players = [Player(stage, world, made) for world, made in zip(stages, mades, strict=True)]
+        for player in players:
+            for line in player.clear_columns():
+                print(f"  CLEAR {seed}: {line}", flush=True)
+                tally.clear.append(f"{seed}: {line}")
+        turn = 0
+        while time.monotonic() < deadline and (not statements or turn < statements):
+            for number, player in enumerate(players):
+                before = len(tally.found)
+                player.play(Choices(f"{seed}/{number}/{turn}"), f"{seed}/{number}/{turn}", tally)
+                for found in tally.found[before:]:
+                    print(f"FOUND {found}", flush=True)
+            turn += 1
+        for player in players:
+            player.close()
+
+
+def report(tally: Tally) -> None:
+    """Counts, and what was found."""
+    print(f"{tally.played} statements, {tally.answered} answered, {sum(tally.refusals.values())} refused, {tally.unstable} unstable,"
+          f" {len(tally.found)} found, {len(tally.clear)} columns in clear")  # fmt: skip
+    for reason, count in tally.refusals.most_common(25):
+        print(f"{count:7} {reason}")
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30, help="how long (default: 30)")
+    parser.add_argument("--stage-minutes", type=float, default=3, help="how long with one set of schemas (default: 3)")
+    parser.add_argument(
+        "--statements", type=int, default=0, help="so many statements in each world of one stage, instead of a time"
+    )
+    parser.add_argument("--seed", default=secrets.token_hex(4), help="makes the same schemas and statements again")
+    parser.add_argument("--pg", type=int, default=15, help="major version of the servers (default: 15)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
