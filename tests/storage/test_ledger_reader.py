@@ -12,7 +12,7 @@ from lockgate.ledger.entry import decode
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import checkpoint, entries, open_text, search
-from lockgate.storage.text_keys import erase, keys_folder
+from lockgate.storage.text_keys import destroy_keys, keys_folder, matching_keys
 from lockgate.testing.crash_files import CrashFiles
 
 ROOT = "log/gw-1"
@@ -122,7 +122,7 @@ def test_filters_choose_rows(setting: Setting) -> None:
 def test_a_text_opens_before_and_after_integration(setting: Setting) -> None:
     long = b"select '" + b"x" * 100_000 + b"'"
     for text in (b"select 1", long):
-        name = setting.log.seal_text("shop", text)
+        name = setting.log.seal_text("shop", text).name
         index = setting.statement(text=name)
         for _ in range(2):
             assert open_text(ROOT, name, TEXT_KEY, files=setting.files) == text
@@ -137,39 +137,41 @@ def test_a_text_opens_before_and_after_integration(setting: Setting) -> None:
 
 
 def test_the_same_text_is_stored_once_a_day_and_database(setting: Setting) -> None:
-    name = setting.log.seal_text("shop", b"select 1")
-    assert setting.log.seal_text("shop", b"select 1") == name
-    assert setting.log.seal_text("other", b"select 1") != name
+    name = setting.log.seal_text("shop", b"select 1").name
+    assert setting.log.seal_text("shop", b"select 1").name == name
+    assert setting.log.seal_text("other", b"select 1").name != name
     setting.now += timedelta(days=1)
-    assert setting.log.seal_text("shop", b"select 1") != name
+    assert setting.log.seal_text("shop", b"select 1").name != name
 
 
 def test_a_text_that_was_dropped_is_sealed_again(setting: Setting) -> None:
-    name = setting.log.seal_text("shop", b"select 1")
+    name = setting.log.seal_text("shop", b"select 1").name
     setting.log.append({"kind": "intent", "text": name})
     setting.files.fail("write", 5, at=2)
     assert setting.log.commit().failed
-    again = setting.log.seal_text("shop", b"select 1")
+    again = setting.log.seal_text("shop", b"select 1").name
     setting.statement(text=again)
     assert open_text(ROOT, again, TEXT_KEY, files=setting.files) == b"select 1"
 
 
 def test_no_plaintext_reaches_any_file(setting: Setting) -> None:
-    setting.statement(text=setting.log.seal_text("shop", b"select 'hunter2'"))
+    setting.statement(text=setting.log.seal_text("shop", b"select 'hunter2'").name)
     setting.log.close()
     for folder in setting.files._folders.values():
         assert not any(b"hunter2" in file.seen for file in folder.seen.values())
 
 
 def test_destroying_a_days_key_erases_its_texts_and_no_others(setting: Setting) -> None:
-    gone, other = setting.log.seal_text("shop", b"select 1"), setting.log.seal_text("other", b"select 2")
+    gone, other = setting.log.seal_text("shop", b"select 1").name, setting.log.seal_text("other", b"select 2").name
     setting.statement()
     setting.now += timedelta(days=1)
-    next_day = setting.log.seal_text("shop", b"select 3")
+    next_day = setting.log.seal_text("shop", b"select 3").name
     setting.statement()
     folder = keys_folder(ROOT)
-    assert len(erase(folder=folder, files=setting.files, database="shop", day="2026-11-22")) == 1
-    assert erase(folder=folder, files=setting.files, database="shop", day="2026-11-22") == []
+    (key,) = matching_keys(folder=folder, files=setting.files, database="shop", day="2026-11-22")
+    destroy_keys(folder=folder, files=setting.files, names=[key])
+    destroy_keys(folder=folder, files=setting.files, names=[key])
+    assert matching_keys(folder=folder, files=setting.files, database="shop", day="2026-11-22") == []
     with pytest.raises(LedgerError, match="erased"):
         open_text(ROOT, gone, TEXT_KEY, files=setting.files)
     assert open_text(ROOT, other, TEXT_KEY, files=setting.files) == b"select 2"
@@ -177,10 +179,10 @@ def test_destroying_a_days_key_erases_its_texts_and_no_others(setting: Setting) 
 
 
 def test_a_key_file_put_under_another_day_is_refused(setting: Setting) -> None:
-    name = setting.log.seal_text("shop", b"select 1")
+    name = setting.log.seal_text("shop", b"select 1").name
     setting.statement()
     (path,) = (f"{keys_folder(ROOT)}/{key}" for key in setting.files.list(keys_folder(ROOT)))
     stored = setting.files.read(path).replace(b"2026-11-22", b"2026-11-23")
     setting.files.write(setting.files.open_append(path), stored, 0)
-    with pytest.raises(LedgerError, match="another database or day"):
+    with pytest.raises(LedgerError, match="another database, class or day"):
         open_text(ROOT, name, TEXT_KEY, files=setting.files)

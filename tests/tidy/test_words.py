@@ -15,6 +15,8 @@ MACHINE = re.compile(r"(?<![\w.])/(work|root|farm|home/(?!lockgate\b)\w+|opt/pyp
 def _lines_with(pattern: re.Pattern[str]) -> list[str]:
     found = []
     for path in text_files():
+        if path.name == ".git":
+            continue  # in a linked worktree this is a file of git's own that says where the repository is
         text = path.read_text(encoding="utf-8", errors="replace")
         found += [
             f"{relative(path)}:{number}" for number, line in enumerate(text.splitlines(), 1) if pattern.search(line)

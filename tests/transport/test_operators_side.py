@@ -12,6 +12,7 @@ import pytest
 
 from lockgate.errors import GateUnreachableError
 from lockgate.grants.requests import RequestRefusedError
+from lockgate.ledger.blob import SealedText
 from lockgate.transport.catalog_queries import RawCatalog, build_catalog
 from lockgate.transport.committer import CommitResult, Committer
 from lockgate.transport.control_socket import ask_gate, serve_control
@@ -108,8 +109,8 @@ class Log:
         self.buffered += 1
         return self.size + self.buffered - 1
 
-    def seal_text(self, database: str, text: bytes) -> str:
-        return "name"
+    def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
+        return SealedText("name")
 
     def commit(self) -> Result:
         indices = tuple(range(self.size, self.size + self.buffered))

@@ -42,7 +42,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     log = opened()
     for number in range(COUNT // 2):
-        text = log.seal_text("shop", b"select %d" % number if number else b"x" * 70_000)
+        text = log.seal_text("shop", b"select %d" % number if number else b"x" * 70_000).name
         index = log.append({"kind": "intent", "request": number, "database": "shop", "text": text})
         log.append({"kind": "outcome", "intent": index, "status": "complete"})
         log.commit()

@@ -23,7 +23,7 @@ from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
 from lockgate.config.principals_file import parse_principals
 from lockgate.config.settings import Address, DatabaseSettings, Settings
 from lockgate.control.holds import Holds, empty_catalog
-from lockgate.errors import ConfigError, CredentialRejectedError, LockgateError
+from lockgate.errors import ConfigError, CredentialRejectedError, LedgerError, LockgateError
 from lockgate.identity.tokens import verify
 from lockgate.masking.keys import KeyRing
 from lockgate.model.decision import Decision, Request
@@ -113,7 +113,7 @@ def check_keys(settings: Settings) -> None:
         ConfigError: with every problem.
     """
     problems: list[str] = []
-    for name in ("pseudonym.key", "token.key", "text.key"):
+    for name in ("pseudonym.key", "token.key", "text.key", "person.key"):
         try:
             key_bytes(settings.files.keys / name)
         except ConfigError as error:
@@ -241,7 +241,20 @@ class Application:
             shown = self.holds.show(str(asked["id"]))
             identity = self._verified(token, principal, str(shown["database"]))
             return self.holds.decide(str(asked["id"]), identity, approve=operation == "request-approve")
+        if operation == "log-erasure":
+            return self._record_erasure(asked["fields"])
         raise CredentialRejectedError("unknown command")
+
+    def _record_erasure(self, fields: object) -> object:
+        """Make an `erasure` entry durable before what it says is done (docs/reference/entries.md)."""
+        if not isinstance(fields, dict) or fields.get("kind") != "erasure":
+            raise CredentialRejectedError("not an erasure")
+        index = self.committer.append(fields)
+        self.committer.commit()
+        if self.committer.durable <= index:
+            raise LedgerError("the ledger cannot be written")
+        self.ledger.notice_erasures()
+        return {"index": index}
 
     # -- reloading ----------------------------------------------------------------------------------------------------------------
 
@@ -342,6 +355,7 @@ class Application:
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
             self.reload_if_changed()
+            self.ledger.notice_erasures()
             for link in tuple(self.gate.sessions.values()):
                 link.enforce_limits(
                     loop.time(), idle_seconds=limits.idle_seconds, statement_seconds=limits.statement_seconds

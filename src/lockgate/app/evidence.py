@@ -70,7 +70,7 @@ def open_ledger(settings: Settings, files: Files | None = None) -> LedgerLog:
     real = UnsyncedFiles() if settings.ledger.unsafe_skip_sync else RealFiles()
     return LedgerLog.open(
         str(folder), origin=signer.name, signer=signer, files=files or real, text_key=key_bytes(settings.files.keys / "text.key"),
-        clock=utc_now, entropy=os.urandom, facts={"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()},
+        person_key=key_bytes(settings.files.keys / "person.key"), clock=utc_now, entropy=os.urandom, facts={"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()},
     )  # fmt: skip
 
 

@@ -141,7 +141,7 @@ def write_files(plan: Plan, section: str) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = folder / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
-    for name in ("pseudonym.key", "token.key", "text.key"):
+    for name in ("pseudonym.key", "token.key", "text.key", "person.key"):
         secret_file(keys / name, secrets.token_hex(32), replace=False)
     settings_file = folder / "lockgate.toml"
     if not (keys / "log.key").exists():

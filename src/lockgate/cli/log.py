@@ -6,7 +6,8 @@ import argparse
 import re
 from datetime import UTC, datetime
 
-from lockgate.app import evidence
+from lockgate.app import erasing, evidence
+from lockgate.cli import log_erase
 from lockgate.cli.common import add_config, say, say_json, settings_of
 from lockgate.cli.token import duration
 from lockgate.config.schema import ENVIRONMENTS
@@ -18,6 +19,7 @@ EPILOG = """examples:
   lockgate log search --config gate/lockgate.toml --label person.email --since 24h
   lockgate log search --config gate/lockgate.toml --column public.customers.email --disposition clear --json
   lockgate log search --config gate/lockgate.toml --decision deny --environment production
+  lockgate log search --config gate/lockgate.toml --person alice@example.com
   lockgate log show 17 --config gate/lockgate.toml --text
   lockgate log verify --config gate/lockgate.toml
 """
@@ -51,6 +53,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--disposition", choices=("clear", "masked"), help="with --column or --label: shown in clear, or masked"
     )
     search.add_argument("--rule", "--rules", dest="rule", action="append", default=[], help="decided by this rule")
+    search.add_argument(
+        "--person", metavar="VALUE", help="named this value: an e-mail address, a number, a name; by the blind index"
+    )
     search.add_argument("--shape", help="text inside the statement's shape")
     search.add_argument("--since", help="24h, 30m, or a time such as 2026-11-22T10:00:00Z")
     search.add_argument("--until", help="the same, exclusive")
@@ -62,6 +67,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show.add_argument("index", type=int)
     show.add_argument("--text", action="store_true", help="decrypt and print the statement's text as well")
     show.set_defaults(handler=run_show)
+    log_erase.add_to(steps)
     verify = steps.add_parser("verify", help="verify signatures, tree, entries, counters with the standalone verifier")
     add_config(verify)
     verify.set_defaults(handler=run_verify)
@@ -75,6 +81,8 @@ def run_search(options: argparse.Namespace) -> int:
         value = getattr(options, name.replace("-", "_"))
         if value is not None:
             filters[name.replace("-", "_")] = value
+    if options.person is not None:
+        filters["persons"] = [erasing.person_token(settings_of(options), options.person)]
     if options.rule:
         filters["rules"] = options.rule
     for name in ("since", "until"):

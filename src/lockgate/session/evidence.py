@@ -9,13 +9,15 @@ Source: evidence.md 1.4; docs/reference/entries.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from lockgate.ledger.blob import NO_CLASS, SECRET_CLASS, UNKNOWN_CLASS
+from lockgate.ledger.persons import TOKENS_MAX
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Disposition
-from lockgate.model.statement import Kind, Parsed
+from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session.judge import Verdict
 from lockgate.session.ports import Clock, Recorder
 from lockgate.session.runs import Run
@@ -26,6 +28,12 @@ NAME_CHARS_MAX = 160
 TABLES_MAX = 100
 TEXT_BYTES_MAX = 4 << 20
 TEXT_HEAD_BYTES = 32 << 10
+_WITHOUT_DATA = frozenset(
+    {Kind.SHOW, Kind.TRANSACTION, Kind.EMPTY, Kind.SELECT, Kind.DISCARD, Kind.CLOSE, Kind.DEALLOCATE, Kind.LOCK}
+)
+"""Kinds that concern no data when they name no relation."""
+_WITH_SECRETS = frozenset({Kind.ROLE, Kind.SET})
+"""Kinds whose constants may be passwords and keys."""
 
 
 class Evidence:
@@ -88,9 +96,10 @@ class Evidence:
 
     def unreadable(self, *, text: str | bytes, sqlstate: str, rule: str) -> int:
         """A statement that could not be read at all: only its encrypted text is kept; bytes are a text that was never decoded."""
+        sealed = _bounded(text if isinstance(text, bytes) else text.encode())
         return self._append("deny", {
             "statement": "unreadable", "shape": "", "tables": [], "columns": [], "decision": "refuse", "rules": [rule], "rule": rule,
-            "sqlstate": sqlstate, "text": self._recorder.seal_text(self._database, _bounded(text if isinstance(text, bytes) else text.encode())),
+            "sqlstate": sqlstate, **self._sealed(sealed, UNKNOWN_CLASS),
         })  # fmt: skip
 
     def outcome(self, run: Run, status: str, sqlstate: str, tag: str) -> int:
@@ -118,25 +127,51 @@ class Evidence:
         self, verdict: Verdict, catalog: Catalog, clearance: Clearance, text: str, parameters: bytes
     ) -> dict[str, object]:
         sealed = _bounded(text.encode()) + (b"\x00" + parameters if parameters else b"")
+        columns = _columns(verdict, catalog, clearance)
         fields: dict[str, object] = {
             "statement": verdict.parsed.kind.value,
             "shape": _shape(verdict.parsed),
             "tables": _tables(verdict, catalog),
-            "columns": _columns(verdict, catalog, clearance),
+            "columns": columns,
             "decision": verdict.effect,
             "rules": [r.rule for r in verdict.decision.reasons][:50],
             "policy": verdict.decision.revision,
             "catalog": catalog.generation,
-            "text": self._recorder.seal_text(self._database, sealed),
+            **self._sealed(sealed, dataset_classes(verdict.analysis, catalog, columns)),
         }
         if verdict.plan.masks:
             fields["order"] = verdict.plan.order.value
         return fields
 
+    def _sealed(self, text: bytes, classes: tuple[str, ...]) -> dict[str, object]:
+        """The fields about the sealed text; a list of values without end is indexed by its beginning."""
+        name, named = self._recorder.seal_text(self._database, text, classes)
+        if not named:
+            return {"text": name}
+        more = {"persons_left": len(named) - TOKENS_MAX} if len(named) > TOKENS_MAX else {}
+        return {"text": name, "persons": list(named[:TOKENS_MAX]), **more}
+
     def _append(self, kind: str, fields: Mapping[str, object], *, keep: bool = False) -> int:
         self._sequence += 1
         given = {k: v for k, v in (self._common | dict(fields)).items() if v is not None}
         return self._recorder.append({"kind": kind, "s": self._sequence, **given}, keep=keep)
+
+
+def dataset_classes(analysis: Analysis, catalog: Catalog, columns: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """The classes of data a statement concerns: the first words of the labels of what it uses and of all it writes to.
+
+    A statement that cannot be seen into, or that no relation is known of, may concern anything: it is of the class `unknown`.
+    """
+    labels = {column["label"] for column in columns}
+    for write in analysis.writes:
+        relation = catalog.relations.get(write.relation)
+        labels |= {c.label for c in relation.columns.values()} if relation is not None else {"unknown"}
+    if analysis.opaque or (not analysis.relations and analysis.kind not in _WITHOUT_DATA):
+        labels.add("unknown")
+    if analysis.kind in _WITH_SECRETS and not analysis.relations:
+        return SECRET_CLASS
+    labels.discard("none")
+    return tuple(sorted({label.split(".", 1)[0] for label in labels})) or NO_CLASS
 
 
 def _shape(parsed: Parsed) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from lockgate.ledger.blob import SealedText
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import PseudonymPool
 from lockgate.model.catalog import Catalog
@@ -26,8 +27,8 @@ class Recorder(Protocol):
         """Buffer one entry and return its index."""
         ...
 
-    def seal_text(self, database: str, text: bytes) -> str:
-        """Buffer one encrypted blob and return its name."""
+    def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
+        """Buffer one encrypted blob of these dataset classes; its name, and the tokens of values that may name a person."""
         ...
 
 

@@ -42,6 +42,9 @@ _OPENERS = frozenset(
     }
 )  # fmt: skip
 _INNER_TRIES = 200
+_WITH_SETTINGS = frozenset({
+    "alter_role_set_stmt", "alter_database_set_stmt", "alter_system_stmt", "create_function_stmt", "alter_function_stmt",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +232,7 @@ class _Reader:
         parts: list[str] = []
         size = 0
         last = self._tokens[0].start
-        for token in self._tokens:
+        for token in self._tokens[: self._settings_end()]:
             piece = "?" if token.kind in _CONSTANTS else self._data[token.start : token.end].decode("utf-8")
             parts.append(f" {piece}" if token.start > last else piece)
             size += len(parts[-1])
@@ -237,6 +240,15 @@ class _Reader:
             if size > MAX_SHAPE:
                 return "".join(parts)[: MAX_SHAPE - 3] + "..."
         return "".join(parts)
+
+    def _settings_end(self) -> int:
+        """Where the value of a setting begins in a definition: it may be a secret written as a bare word, so all ends there."""
+        kinds = [token.kind for token in self._tokens] if self._name in _WITH_SETTINGS else []
+        for at in (i for i, kind in enumerate(kinds) if kind == pb.SET):
+            until = next((i for i in range(at, len(kinds)) if kinds[i] in (pb.ASCII_61, pb.TO)), None)
+            if until is not None:
+                return until + 1
+        return len(self._tokens)
 
     def _parameters(self) -> int:
         numbers = [self._data[t.start + 1 : t.end] for t in self._tokens if t.kind == pb.PARAM]

@@ -18,6 +18,7 @@ from datetime import datetime
 from lockgate import __version__
 from lockgate.errors import CorruptLedgerError, LedgerError
 from lockgate.ledger import wal
+from lockgate.ledger.blob import NO_CLASS, SealedText
 from lockgate.ledger.entry import SCHEMA_VERSION, encode, time_text
 from lockgate.ledger.note import Signer, VerificationKey, key_id
 from lockgate.storage import wal_segments
@@ -95,6 +96,7 @@ class LedgerLog:
         facts: Mapping[str, object] | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         kept_bytes_max: int = 16 << 20,
+        person_key: bytes = b"",
     ) -> LedgerLog:
         """Open or begin the log in `root`, recover it, and write its `boot` entry.
 
@@ -103,6 +105,7 @@ class LedgerLog:
             facts: further fields of the `boot` entry, such as `config`.
             segment_bytes: length of a preallocated segment.
             kept_bytes_max: bound of entries that wait with `keep` while nothing can be written.
+            person_key: key of the blind index; without it no values are indexed.
 
         Raises:
             LedgerError: another process has it open, or it cannot be read or written.
@@ -117,7 +120,9 @@ class LedgerLog:
             for folder in ("wal", "checkpoints"):
                 folders.make(folder)
             store = TileStore(files=files, root=root, folders=folders, origin=origin, signer=signer)
-            keys = TextKeys(folder=keys_folder(root), files=files, text_key=text_key, entropy=entropy)
+            keys = TextKeys(
+                folder=keys_folder(root), files=files, text_key=text_key, entropy=entropy, person_key=person_key
+            )
             log = cls(root=root, files=files, tiles=store, keys=keys, lock=lock)
             log._clock = clock
             log._kept_bytes_max = kept_bytes_max
@@ -217,18 +222,22 @@ class LedgerLog:
         self._buffer.append(_Buffered(stamped, encoded, keep))
         return self.size + len(self._buffer) - 1
 
-    def seal_text(self, database: str, text: bytes) -> str:
-        """Encrypt a text under the key of its database and day, buffer it, and return the name entries refer to.
+    def seal_text(self, database: str, text: bytes, classes: tuple[str, ...] = NO_CLASS) -> SealedText:
+        """Encrypt a text under the keys of its database, dataset classes and day, buffer it, and return what entries say of it.
 
         Raises:
             LedgerError: the text is longer than a frame may be.
         """
         if len(text) > wal.PAYLOAD_BYTES_MAX - 1024:
             raise LedgerError("a text is too long to be stored")
-        name, sealed = self._keys.seal(database, time_text(self._clock())[:10], text)
+        known, sealed = self._keys.seal(database, time_text(self._clock())[:10], text, classes)
         if sealed is not None:
-            self._texts.append((name, sealed))
-        return name
+            self._texts.append((known.name, sealed))
+        return known
+
+    def notice_erasures(self) -> None:
+        """Forget text keys in memory that an erasure has destroyed on disk."""
+        self._keys.notice_erasures()
 
     def commit(self) -> CommitResult:
         """Make everything buffered durable with one write and one sync, or report what was dropped.

@@ -29,12 +29,12 @@ EQUAL_FILTERS = frozenset(
         "statement", "decision", "rows", "bytes", "sqlstate", "status", "client",
     }
 )  # fmt: skip
-MEMBER_FILTERS = frozenset({"tables", "columns", "rules"})
+MEMBER_FILTERS = frozenset({"tables", "columns", "rules", "persons"})
 OTHER_FILTERS = frozenset({"since", "until", "shape"})
 ROW_FIELDS = (
     "log", "index", "time", "kind", "intent", "session", "principal", "on_behalf_of", "run", "purpose", "client", "database",
     "environment", "statement", "shape", "tables", "columns", "decision", "rules", "rows", "bytes", "sqlstate", "duration_us",
-    "status", "text", "policy", "token", "request", "approver",
+    "status", "text", "policy", "token", "request", "approver", "persons",
 )  # fmt: skip
 """Fields of a row, in this order; one that the entries do not have is None."""
 
@@ -131,7 +131,7 @@ def search(root: str, files: Files, filters: Mapping[str, object], *, limit: int
     Entries of other kinds are rows only when the filter `kind` asks for them.
 
     Args:
-        filters: equality on `EQUAL_FILTERS`; `tables`, `columns`, `rules`: a name or several that must all be there;
+        filters: equality on `EQUAL_FILTERS`; `tables`, `columns`, `rules`, `persons`: a name or several that must all be there;
             `since` (inclusive) and `until` (exclusive) as in an entry's `time`; `shape`: text inside it, in any case.
         limit: the newest so many rows; oldest first either way.
 

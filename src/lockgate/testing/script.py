@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Protocol, Self
 
+from lockgate.ledger.blob import SealedText
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import PseudonymPool
 from lockgate.model.catalog import Catalog
@@ -58,11 +59,11 @@ class ScriptedRecorder:
         self.entries.append(dict(fields))
         return len(self.entries) - 1
 
-    def seal_text(self, database: str, text: bytes) -> str:
+    def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
         """Keep a text in clear under a name."""
         name = f"text {len(self.sealed)}"
         self.sealed[name] = text
-        return name
+        return SealedText(name)
 
     def of_kind(self, kind: str) -> list[dict[str, object]]:
         """Entries of one kind, oldest first."""

@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from lockgate.ledger.blob import SealedText
+
 INTEGRATED_AT_ONCE = 2000
 """Entries that one turn of the loop may put under a checkpoint."""
 
@@ -42,8 +44,8 @@ class Log(Protocol):
         """Buffer one entry and return its index."""
         ...
 
-    def seal_text(self, database: str, text: bytes) -> str:
-        """Buffer one encrypted text and return its name."""
+    def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
+        """Buffer one encrypted text and return what entries say of it."""
         ...
 
     def commit(self) -> CommitResult:
@@ -90,9 +92,9 @@ class Committer:
         self._schedule()
         return index
 
-    def seal_text(self, database: str, text: bytes) -> str:
+    def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
         """Buffer one encrypted text."""
-        return self._log.seal_text(database, text)
+        return self._log.seal_text(database, text, classes)
 
     def subscribe(self, listener: Callable[[CommitResult], None]) -> None:
         """Call `listener` after every commit."""
