@@ -15,10 +15,8 @@ EMAIL = INDEX.token("alice@example.com")
 
 def bound(*values: bytes | None) -> bytes:
     """Parameters as a session seals them behind the text."""
-    parts = [len(values).to_bytes(2, "big")]
-    for value in values:
-        parts.append(b"\xff\xff\xff\xff" if value is None else len(value).to_bytes(4, "big") + value)
-    return b"".join(parts)
+    framed = [b"\xff\xff\xff\xff" if value is None else len(value).to_bytes(4, "big") + value for value in values]
+    return len(values).to_bytes(2, "big") + b"".join(framed)
 
 
 @pytest.mark.parametrize(
