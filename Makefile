@@ -23,6 +23,7 @@ help:
 	@echo 'make lock             pin new versions of the dependencies (needs uv)'
 	@echo 'make corpus           masking attacks and benign statements through the gate, with twins and canaries'
 	@echo 'make generate         random statements over random schemas, for MINUTES minutes, with twins and canaries'
+	@echo 'make drivers          every driver of the matrix through the gate and directly (installs them)'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
 	@echo 'make clean            remove the environment and caches'
 
@@ -71,6 +72,16 @@ test: $(STAMP) packages
 test-all: $(STAMP) packages
 	$(PYTEST)
 
+DRIVERS_STAMP := $(VENV)/.drivers
+$(DRIVERS_STAMP): $(STAMP) requirements-drivers.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-drivers.lock
+	@touch $@
+
+.PHONY: drivers
+drivers: $(DRIVERS_STAMP)
+	@sh tools/debian_packages.sh drivers
+	$(PY) -m pytest -q tests/conformance/test_driver_matrix.py
+
 ifneq ($(wildcard tests/corpus/run.py),)
 CORPUS ?= ../shared/corpus
 .PHONY: corpus
@@ -100,6 +111,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock:
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra demo --extra test --extra dev --output-file requirements-dev.lock
+	$(LOCK) --extra demo --extra test --extra dev --extra drivers --output-file requirements-drivers.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,13 +1,21 @@
 #!/bin/sh
 # Installs the Debian packages that the tests use (or with the argument "demo": only the libraries that the embedded
-# PostgreSQL links to), when root and when something is missing; starts no service.
+# PostgreSQL links to; with "drivers": what the driver matrix needs too), when root and when something is missing; starts no service.
 # As an ordinary user it only says what is missing: the suites that need it skip by name.
 set -eu
 
 missing=""
 has_library() { ldconfig -p 2>/dev/null | grep -q "$1" || /sbin/ldconfig -p 2>/dev/null | grep -q "$1"; }
 has_library libgssapi_krb5.so.2 || missing="$missing libgssapi-krb5-2"
-if [ "${1:-tests}" = tests ]; then
+if [ "${1:-tests}" = drivers ]; then
+    [ -e /usr/share/java/postgresql.jar ] || missing="$missing libpostgresql-jdbc-java"
+    command -v java >/dev/null 2>&1 || missing="$missing default-jdk-headless"
+    [ -e /usr/lib/x86_64-linux-gnu/odbc/psqlodbcw.so ] || missing="$missing unixodbc odbc-postgresql"
+    perl -MDBD::Pg -e 1 2>/dev/null || missing="$missing libdbd-pg-perl"
+    [ -d /usr/share/gocode/src/github.com/jackc/pgx/v4 ] || missing="$missing golang-go golang-github-jackc-pgx-v4-dev"
+    command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
+fi
+if [ "${1:-tests}" != demo ]; then
     [ -x /usr/lib/postgresql/15/bin/initdb ] || missing="$missing postgresql-15"
     command -v psql >/dev/null 2>&1 || missing="$missing postgresql-client"
     command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"

@@ -162,6 +162,18 @@ def test_a_batch_that_makes_a_name_anew_is_not_judged_by_what_the_name_was(text:
         assert play.forwarded() == []
 
 
+def test_a_fetch_in_the_batch_that_declares_its_cursor_is_shown_by_what_it_declares() -> None:
+    """As psqlODBC reads with `UseDeclareFetch`; an older cursor of the name has no say in it."""
+    with script() as play:
+        begin(play)
+        asked(play, f"DECLARE s CURSOR FOR {READ_CITY}", CITIES, answers=(done("DECLARE CURSOR"),), status="T")
+        knows(play, EMAILS).client(fe.Query(f"DECLARE s CURSOR FOR {READ_EMAIL}; FETCH 1 FROM s"))
+        assert tags(play.forwarded()) == "Q"
+        shown = play.backend(done("DECLARE CURSOR"), *ROWS, ready("T"))
+        assert tags(shown) == "CTDCZ"
+        safe(play, shown)
+
+
 def test_a_bound_fetch_is_not_shown_by_what_its_cursor_was_at_bind() -> None:
     with script() as play:
         begin(play)

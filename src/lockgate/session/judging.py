@@ -146,6 +146,9 @@ class Judging(Settling):
         for i in range(len(statements)):
             known = remembered[i]
             merged.append(known.run.analysis if known is not None else next(queue))
+            declared = _declared_before(statements, i)
+            if declared is not None:
+                merged[i] = merged[declared]
             if statements[i].kind is Kind.EXECUTE:
                 # Which statement a name stands for is the server's knowledge; it may be any that was ever prepared here.
                 merged[i] = EXECUTES_ANYTHING
@@ -174,9 +177,9 @@ class Judging(Settling):
             return Failed(
                 "0A000", f"names that begin with `{texts.OWN_PREFIX}` are the gate's own", reason="reserved-name"
             )
-        for parsed in statements:
+        for i, parsed in enumerate(statements):
             known = self._remembered(parsed)
-            if parsed.kind is not Kind.FETCH:
+            if parsed.kind is not Kind.FETCH or _declared_before(statements, i) is not None:
                 continue
             if known is None and not self.clearance.complete:
                 return Failed(
@@ -201,9 +204,13 @@ class Judging(Settling):
             if (renames or undoes) and any(s.kind in texts.NEEDS_NAMES for s in later):
                 return Failed("0A000", "an earlier statement of this batch changes what a later one means", "Send the statements one by one.",
                               reason="batch-changes-names")  # fmt: skip
-            if parsed.kind in (Kind.DECLARE, Kind.CLOSE) and any(s.kind is Kind.FETCH for s in later):
-                return Failed("0A000", "a FETCH in the batch that declares its cursor cannot be judged", "Send the statements one by one.",
-                              reason="batch-changes-names")  # fmt: skip
+            cursors = parsed.kind in (Kind.DECLARE, Kind.CLOSE)
+            if cursors and any(
+                s.kind is Kind.FETCH and (parsed.kind is Kind.CLOSE or _declared_before(statements, place) is None)
+                for place, s in enumerate(later, i + 1)
+            ):
+                return Failed("0A000", "a FETCH in a batch that closes or declares cursors can be judged only where the batch declares its own",
+                              "Send the statements one by one.", reason="batch-changes-names")  # fmt: skip
         return None
 
     def _verdicts(
@@ -211,8 +218,9 @@ class Judging(Settling):
     ) -> Generator[Wish, Any, tuple[Verdict, ...]]:
         verdicts = []
         now = self.clock.now()
-        for parsed, analysis in zip(statements, analyses, strict=True):
+        for i, (parsed, analysis) in enumerate(zip(statements, analyses, strict=True)):
             known = self._remembered(parsed)
+            declared = _declared_before(statements, i)
             estimated = None
             if analysis.writes and not is_bounded(analysis, None, 0) and parsed.parameters == 0 and not analysis.opaque:
                 estimated = yield Estimate(parsed.text)
@@ -221,6 +229,13 @@ class Judging(Settling):
                 self.around.unsafe_order, in_transaction=self.replies.status != "I", estimated_rows=estimated,
                 bounded_rows=self.around.bounded_rows,
             )  # fmt: skip
+            if declared is not None:
+                # What its cursor will show is what its query would show in pieces; a refusal of that is a refusal of the FETCH.
+                inner = judge(replace(statements[declared], kind=Kind.SELECT), analysis, replace(ask, row_limited=True))
+                verdicts.append(
+                    replace(inner, parsed=parsed) if inner.sqlstate else judge(parsed, analysis, ask, plan=inner.plan)
+                )
+                continue
             verdicts.append(judge(parsed, analysis, ask, plan=known.run.plan if known is not None else None))
         return tuple(verdicts)
 
@@ -253,3 +268,16 @@ class Judging(Settling):
         return (text, types, chain, self.identity.purpose, self.identity.run, self.identity.binding, self.client_address,
                 self.around.database, self.search_path, self.version(),
                 self.replies.status != "I")  # fmt: skip
+
+
+def _declared_before(statements: tuple[Parsed, ...], at: int) -> int | None:
+    """Which statement of the same batch declares the cursor that this FETCH reads; None when it is no FETCH, or none does."""
+    if statements[at].kind is not Kind.FETCH:
+        return None
+    for before in range(at - 1, -1, -1):
+        parsed = statements[before]
+        if parsed.kind is Kind.DECLARE and parsed.name == statements[at].name:
+            return before
+        if parsed.kind in (Kind.CLOSE, Kind.DISCARD) or (parsed.kind is Kind.TRANSACTION and parsed.value != "begin"):
+            return None
+    return None

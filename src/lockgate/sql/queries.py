@@ -23,6 +23,9 @@ SECRET_RELATIONS: dict[int, str] = {
 }  # fmt: skip
 SECRET_COLUMNS: dict[int, str] = {1260: "rolpassword", 1418: "umoptions", 6100: "subconninfo"}
 """Columns of system catalogs that hold credentials, by catalog."""
+PG_CURSOR = 2511
+CURSOR_NAME = 1
+"""The function under `pg_cursors`, and the only column of it that shows nothing of a statement."""
 
 _TABLEFUNC_PARTS = (
     "ns_uris", "docexpr", "rowexpr", "colexprs", "coldefexprs", "colvalexprs", "passingvalexprs",
@@ -228,6 +231,9 @@ class Queries(Writes):
             self.levels[scope.level].feeds.add(scope.entries[number].scope.level)
         elif kind == _FUNCTION:
             parts = [f.need("funcexpr") for f in entry.nodes("functions")]
+            if [part.integer("funcid") if part.has("funcid") else 0 for part in parts] == [PG_CURSOR]:
+                scope.entries[number] = Yield(scope, len(entry.need("eref").items("colnames")), self._cursor_column)
+                return
             scope.entries[number] = self._computed(parts, entry, scope, "function in FROM")
         elif kind == _TABLEFUNC:
             scope.entries[number] = self._table_function(entry, scope)
@@ -249,6 +255,12 @@ class Queries(Writes):
                 self.hide("TABLESAMPLE", "its method is defined by a user or an extension")
             for argument in (*sample.nodes("args"), sample.node("repeatable")):
                 self.control(argument, scope, "TABLESAMPLE")
+
+    def _cursor_column(self, number: int) -> Val:
+        """A column of `pg_cursors`, which drivers ask whether a cursor of theirs is still open."""
+        if number != CURSOR_NAME:
+            self.hide("pg_cursors", "its statements are those that the gate made of the session's own")
+        return COMPUTED
 
     def _computed(self, parts: list[Node], entry: Node, scope: Scope, what: str) -> Yield:
         values = [self.expression(part, scope, VALUE) for part in parts]
