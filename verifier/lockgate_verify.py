@@ -49,6 +49,8 @@ KINDS = frozenset(
         "heartbeat",
         "run",
         "close",
+        "checkpoint",
+        "key",
     }
 )
 STATUSES = frozenset({"complete", "error", "unknown"})

@@ -137,12 +137,14 @@ def test_a_failed_sync_reports_nothing_durable_and_gives_the_indices_again(tmp_p
     assert log.commit() == CommitResult(1, failed=(dropped,), moved={kept: 1})
     assert health(log) == "failing"
     assert log.append(intent(2)) == 2
-    assert log.commit() == CommitResult(3)
+    assert log.commit() == CommitResult(4)
     assert health(log) == "healthy"
     files.crash()
     opened(files)
     kinds = [entry["kind"] for entry in stored(files)]
-    assert kinds == ["boot", "heartbeat", "intent", "boot", "outcome"]
+    assert kinds == ["boot", "heartbeat", "intent", "admin", "boot", "outcome"]
+    account = stored(files)[3]
+    assert (account["event"], account["dropped"], account["sessions"]) == ("entries-dropped", 1, {})
     assert findings(files, tmp_path) == []
 
 
@@ -164,7 +166,7 @@ def test_an_outcome_follows_a_kept_intent_to_its_new_index() -> None:
     log.append({"kind": "outcome", "intent": moved, "status": "complete"}, keep=True)
     assert log.commit().moved == {2: 1, 3: 2}
     log.commit()
-    assert stored(files)[-1]["intent"] == 1
+    assert stored(files)[-2]["intent"] == 1
 
 
 def test_a_full_disk_refuses_and_then_the_log_recovers_by_itself(tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_a_full_disk_refuses_and_then_the_log_recovers_by_itself(tmp_path: Path)
     log = opened(files)
     files.fail("write", errno.ENOSPC, times=None)
     for number in range(5):
-        log.append(intent(number))
+        log.append({**intent(number), "s": 10 + number})
         outcome = log.append({"kind": "heartbeat", "request": number}, keep=True)
         result = log.commit()
         assert result.durable == 1
@@ -180,9 +182,11 @@ def test_a_full_disk_refuses_and_then_the_log_recovers_by_itself(tmp_path: Path)
         assert not log.healthy
         log.integrate()
     files.heal()
-    assert log.commit().durable == 6
+    assert log.commit().durable == 7
     assert log.healthy
-    assert [entry.get("request") for entry in stored(files)[1:]] == [0, 1, 2, 3, 4]
+    assert [entry.get("request") for entry in stored(files)[1:]] == [0, 1, 2, 3, 4, None]
+    assert stored(files)[-1]["sessions"] == {"s": [10, 14]}, "which numbers of the session are missing, and why"
+    assert stored(files)[-1]["dropped"] == 5
     log.close()
     assert findings(files, tmp_path) == []
 
@@ -191,11 +195,45 @@ def test_an_idle_log_that_failed_recovers_at_the_next_commit() -> None:
     files = crashing()
     log = opened(files)
     files.fail("fdatasync", errno.EIO)
-    log.append(intent(1))
+    log.append({"kind": "heartbeat"}, keep=True)
     log.commit()
     assert not log.healthy
-    assert log.commit() == CommitResult(1)
+    assert log.commit() == CommitResult(2)
     assert log.healthy
+
+
+def test_a_suspended_log_drops_statements_and_keeps_on_recording(tmp_path: Path) -> None:
+    files = crashing()
+    log = opened(files)
+    log.suspended = True
+    refused = log.append({**intent(1), "s": 4})
+    kept = log.append({"kind": "heartbeat"}, keep=True)
+    assert log.commit() == CommitResult(1, failed=(refused,), moved={kept: 1}), "nothing dropped lies below `durable`"
+    assert log.healthy
+    also = log.append({**intent(2), "s": 5})
+    assert also == 3
+    assert log.commit() == CommitResult(3, failed=(also,)), "what was kept is written though more is refused"
+    assert [entry["kind"] for entry in stored(files)] == ["boot", "heartbeat", "admin"]
+    assert stored(files)[2]["sessions"] == {"s": [4, 4]}
+    log.suspended = False
+    assert log.append(intent(3)) == 4
+    assert log.commit() == CommitResult(5)
+    assert stored(files)[3]["sessions"] == {"s": [5, 5]}
+    log.close()
+    assert findings(files, tmp_path) == []
+
+
+def test_a_busy_log_keeps_few_checkpoints_and_every_start_and_end() -> None:
+    files, clock = crashing(), Clock()
+    log = opened(files, clock=clock)
+    for number in range(30):
+        log.append(intent(number))
+        log.commit()
+        log.integrate()
+        clock.now += timedelta(seconds=60)
+    assert sorted(map(int, files.list(f"{ROOT}/checkpoints"))) == [1, 12, 22]
+    log.close()
+    assert sorted(map(int, files.list(f"{ROOT}/checkpoints"))) == [1, 12, 22, 32]
 
 
 def test_waiting_entries_are_bounded() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lockgate.app import org
 from lockgate.app.evidence import key_bytes, open_ledger, text_of
 from lockgate.config.build import load_settings
 from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
@@ -180,6 +181,9 @@ class Application:
             "ledger_commits": lambda: self.committer.commits, "held_requests": lambda: len(self.holds.listing()),
         }  # fmt: skip
         self.metrics.gauges.update(gauges)
+        self._witnesses = org.Watched.of(settings)
+        if self._witnesses is not None:
+            self.metrics.gauges["witness_age_seconds"] = lambda: self._witnesses.age if self._witnesses else 0.0
 
     def _database(self, database: DatabaseSettings, key_ring: KeyRing) -> Database:
         password = database.session_password.reveal() if database.session_password else ""
@@ -356,6 +360,8 @@ class Application:
             await asyncio.sleep(RELOAD_SECONDS)
             self.reload_if_changed()
             self.ledger.notice_erasures()
+            if self._witnesses is not None:
+                self.ledger.suspended = self._witnesses.look()
             for link in tuple(self.gate.sessions.values()):
                 link.enforce_limits(
                     loop.time(), idle_seconds=limits.idle_seconds, statement_seconds=limits.statement_seconds
@@ -377,7 +383,8 @@ class Application:
 
     def health(self) -> dict[str, object]:
         """What `/healthz` tells: the gate is well while it can write evidence."""
-        return {"ok": self.committer.healthy and not self.gate.draining, "ledger": "writing" if self.committer.healthy else "unavailable",
+        writing = self.committer.healthy and not self.ledger.suspended
+        return {"ok": writing and not self.gate.draining, "ledger": "writing" if writing else "unavailable",
                 "sessions": len(self.gate.sessions), "policy": self.documents.policies.revision}  # fmt: skip
 
     def close(self) -> None:
@@ -403,8 +410,11 @@ def serve(config: Path, listen: Address | None = None) -> None:
         ConfigError: something cannot be used; nothing has started.
     """
     settings = load_settings(config, environment=os.environ)
+    process = org.start(settings)
 
     async def main() -> None:
-        await Application(settings).run(listen)
+        application = Application(settings)
+        application.metrics.gauges["org_log_running"] = lambda: float(org.is_running(process))
+        await application.run(listen)
 
     asyncio.run(main())

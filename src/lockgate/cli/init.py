@@ -148,6 +148,7 @@ def write_files(plan: Plan, section: str) -> None:
         signer = Ed25519Signer(f"{plan.gate}/1", secrets.token_bytes(32))
         secret_file(keys / "log.key", signer.skey, replace=False)
         (keys / "log.pub").write_text(signer.vkey + "\n")
+        (keys / "org.pub").write_text(signer.renamed(f"{plan.gate}/org").vkey + "\n")
     if not (keys / "tls.key").exists():
         certificate, key = self_signed("localhost", now=datetime.now(UTC), lasts=timedelta(days=825))
         secret_file(keys / "tls.key", key, replace=False)

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 
 from lockgate.app import erasing, evidence
-from lockgate.cli import log_erase
+from lockgate.cli import log_anchor, log_erase
 from lockgate.cli.common import add_config, say, say_json, settings_of
 from lockgate.cli.token import duration
 from lockgate.config.schema import ENVIRONMENTS
@@ -68,6 +68,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show.add_argument("--text", action="store_true", help="decrypt and print the statement's text as well")
     show.set_defaults(handler=run_show)
     log_erase.add_to(steps)
+    log_anchor.add_to(steps)
     verify = steps.add_parser("verify", help="verify signatures, tree, entries, counters with the standalone verifier")
     add_config(verify)
     verify.set_defaults(handler=run_verify)

@@ -131,7 +131,7 @@ def _check_database(
 
 def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]]) -> Settings:
     gateway, limits, analysis = (draft.sections[name] for name in ("gateway", "limits", "analysis"))
-    files = draft.sections["files"]
+    files, ledger = draft.sections["files"], draft.sections["ledger"]
     return Settings(
         path=path,
         gateway=GatewaySettings(
@@ -152,7 +152,13 @@ def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]]) -> Settin
             catalog_seconds=_typed(analysis["catalog_seconds"], float),
         ),
         masking=MaskingSettings(epoch=_typed(draft.sections["masking"]["epoch"], int)),
-        ledger=LedgerSettings(unsafe_skip_sync=_typed(draft.sections["ledger"]["unsafe_skip_sync"], bool)),
+        ledger=LedgerSettings(
+            unsafe_skip_sync=_typed(ledger["unsafe_skip_sync"], bool),
+            witness_policy=_maybe(ledger["witness_policy"], Path),
+            witness_seconds=_typed(ledger["witness_seconds"], float),
+            witness_alarm_seconds=_typed(ledger["witness_alarm_seconds"], float),
+            witness_refuse_seconds=_typed(ledger["witness_refuse_seconds"], float),
+        ),
         files=FileSettings(**{name: _typed(value, Path) for name, value in files.items()}),
         databases=tuple(_database(v, s) for v, s in zip(draft.databases, secrets, strict=True)),
     )

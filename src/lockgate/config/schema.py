@@ -203,6 +203,38 @@ LEDGER = (
         "Do not sync the ledger: a crash may lose evidence of answers that were shown. For benchmarks only.",
         default=False,
     ),
+    Key(
+        "witness_policy",
+        Form.PATH,
+        "Trust policy (tlog-policy) with the witnesses of the org log and their quorum; not set = no witness.",
+    ),
+    Key(
+        "witness_seconds",
+        Form.SECONDS,
+        "How often the workers' checkpoints are put into the org log and the witnesses asked.",
+        default=5.0,
+        lowest=0.1,
+        highest=3600,
+        unit="seconds",
+    ),
+    Key(
+        "witness_alarm_seconds",
+        Form.SECONDS,
+        "Alarm when the witnesses' quorum is older than this.",
+        default=60.0,
+        lowest=1,
+        highest=604_800,
+        unit="seconds",
+    ),
+    Key(
+        "witness_refuse_seconds",
+        Form.SECONDS,
+        "Refuse statements when the witnesses' quorum is older than this; 0 = never.",
+        default=0.0,
+        lowest=0,
+        highest=604_800,
+        unit="seconds",
+    ),
 )
 
 FILES = (

@@ -73,6 +73,10 @@ class LedgerSettings:
     """Section `[ledger]`."""
 
     unsafe_skip_sync: bool
+    witness_policy: Path | None
+    witness_seconds: float
+    witness_alarm_seconds: float
+    witness_refuse_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

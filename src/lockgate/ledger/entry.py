@@ -20,6 +20,7 @@ ENTRY_BYTES_MAX = 65_535
 KINDS = frozenset(
     {
         "boot", "session", "intent", "outcome", "deny", "policy", "admin", "review", "erasure", "heartbeat", "run", "close",
+        "checkpoint", "key",
     }
 )  # fmt: skip
 """Every kind of entry; a kind that is not here is neither written nor read."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lockgate import __version__
 from lockgate.errors import CorruptLedgerError, LedgerError
@@ -23,12 +23,14 @@ from lockgate.ledger.entry import SCHEMA_VERSION, encode, time_text
 from lockgate.ledger.note import Signer, VerificationKey, key_id
 from lockgate.storage import wal_segments
 from lockgate.storage.durable import Folders
-from lockgate.storage.ledger_recovery import OpenIntents, read_history
+from lockgate.storage.ledger_recovery import Dropped, OpenIntents, read_history
 from lockgate.storage.port import Files
 from lockgate.storage.text_keys import TextKeys, keys_folder
 from lockgate.storage.tile_store import TileStore
 
 SEGMENT_BYTES = 8 << 20
+ARCHIVE_AFTER = timedelta(minutes=10)
+"""A signed checkpoint is kept under its size at most so often, and at every opening and closing; the org log has them all."""
 _INLINE_TEXT_BYTES_MAX = 64 << 10
 
 
@@ -75,11 +77,16 @@ class LedgerLog:
         self._texts: list[tuple[str, bytes]] = []
         self._kept_bytes = 0
         self._kept_bytes_max = 0
+        self._settled = 0
         self._fresh: list[bytes] = []
         self._fresh_texts: list[bytes] = []
         self._intents = OpenIntents()
-        self._closed = False
+        self._dropped = Dropped()
+        self._archived: datetime | None = None
+        self._closing = self._closed = False
         self.healthy = True
+        self.suspended = False
+        """While true, entries that nobody asked to keep are dropped as if they could not be written."""
 
     @classmethod
     def open(
@@ -177,6 +184,11 @@ class LedgerLog:
         self.integrate()
 
     @property
+    def root(self) -> str:
+        """The log's folder."""
+        return self._root
+
+    @property
     def size(self) -> int:
         """How many entries are durable."""
         return self._tiles.size + len(self._fresh)
@@ -248,19 +260,37 @@ class LedgerLog:
         if self.healthy and not self._buffer and not self._texts:
             return CommitResult(self.size)
         first = self.size
+        waiting = self._buffer[self._settled :] if self.suspended else []
+        if self.suspended:
+            del self._buffer[self._settled :]
+        else:
+            self._account_for_dropped(keep=False)
         try:
             self._write(first)
         except OSError:
+            self._buffer += waiting
             return self._fail(first)
         for offset, entry in enumerate(self._buffer):
             self._intents.follow(first + offset, entry.fields)
             self._fresh.append(entry.encoded)
         self._counter += len(self._buffer)
-        self._buffer.clear()
+        self._buffer = waiting
         self._texts.clear()
-        self._kept_bytes = 0
+        self._kept_bytes = self._settled = 0
         self.healthy = True
-        return CommitResult(self.size)
+        if not waiting:
+            return CommitResult(self.size)
+        # What is dropped has indices from `durable` on, as after a failure: nobody may take it for written. The rest goes next time.
+        result = CommitResult(self.size, *self._drop_unkept(self.size))
+        self._account_for_dropped(keep=True)
+        self._settled = len(self._buffer)
+        return result
+
+    def _account_for_dropped(self, *, keep: bool) -> None:
+        """Say in the log how many entries were dropped, and which of a session's numbers are missing for it."""
+        if self._dropped.count:
+            self.append(self._dropped.entry(), keep=keep)
+            self._dropped = Dropped()
 
     def _write(self, first: int) -> None:
         self._keys.store_new()
@@ -276,11 +306,15 @@ class LedgerLog:
         self._fresh_texts.extend(inline)
 
     def _fail(self, first: int) -> CommitResult:
-        """Drop what is not kept, and give the rest the indices that became free."""
+        """Leave the segment, and drop what is not kept."""
         self.healthy = False
         self._writer.abandon()
         if not self._buffer and not self._texts:
             return CommitResult(first)
+        return CommitResult(first, *self._drop_unkept(first))
+
+    def _drop_unkept(self, first: int) -> tuple[tuple[int, ...], dict[int, int]]:
+        """Drop what is not kept, and give the rest the indices that became free: the dropped ones, and old to new ones."""
         kept: list[_Buffered] = []
         failed: list[int] = []
         moved: dict[int, int] = {}
@@ -288,7 +322,8 @@ class LedgerLog:
             intent = entry.fields.get("intent")
             gone = isinstance(intent, int) and intent >= first and intent not in moved
             if not entry.keep or gone:
-                failed.append(index)
+                if self._dropped.add(entry.fields):
+                    failed.append(index)
                 continue
             entry.fields["n"] = self._counter + len(kept)
             if isinstance(intent, int):
@@ -301,7 +336,7 @@ class LedgerLog:
         wanted = {entry.fields.get("text") for entry in kept}
         self._texts = [(name, sealed) for name, sealed in self._texts if name in wanted]
         self._keys.forget_texts()
-        return CommitResult(first, tuple(failed), {old: new for old, new in moved.items() if old != new})
+        return tuple(failed), {old: new for old, new in moved.items() if old != new}
 
     def integrate(self, limit: int | None = None) -> None:
         """Put durable entries under a signed checkpoint, then remove segments that are no longer needed.
@@ -316,7 +351,7 @@ class LedgerLog:
         try:
             if self._fresh:
                 count = len(self._fresh) if limit is None else max(1, limit)
-                self._tiles.grow(self._fresh[:count], self._fresh_texts)
+                self._tiles.grow(self._fresh[:count], self._fresh_texts, archive=self._archives())
                 self._fresh, self._fresh_texts = self._fresh[count:], []
                 if not self._fresh:
                     self._intents.store(self._files, self._root, self._tiles.size)
@@ -326,10 +361,19 @@ class LedgerLog:
         except OSError as error:
             raise LedgerError(f"the ledger cannot be integrated: error {error.errno}") from error
 
+    def _archives(self) -> bool:
+        """Whether the next checkpoint is to be kept."""
+        now = self._clock()
+        if not self._closing and self._archived is not None and timedelta() <= now - self._archived < ARCHIVE_AFTER:
+            return False
+        self._archived = now
+        return True
+
     def close(self) -> None:
         """Write `close`, integrate, and let go of the folder; an error is raised after everything is released."""
         if self._closed:
             return
+        self._closing = True
         try:
             self.append({"kind": "close"})
             if self.commit().failed:

@@ -54,6 +54,50 @@ class OpenIntents:
         replace(files, root, _SHORTCUT, msgspec.json.encode(_Shortcut(size, sorted(self.open))))
 
 
+_SESSIONS_MAX = 200
+DROPPED = "entries-dropped"
+
+
+@dataclass(slots=True)
+class Dropped:
+    """Entries that could not be written and were refused: how many, since when, and which numbers of which sessions."""
+
+    count: int = 0
+    since: str = ""
+    sessions: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, fields: Mapping[str, object]) -> bool:
+        """Count one; false for an entry that accounts for others: it was nobody's, and stands for those."""
+        if fields.get("event") == DROPPED:
+            self._add_all(fields)
+            return False
+        self.count += 1
+        self.since = self.since or str(fields["time"])
+        session, number = fields.get("session"), fields.get("s")
+        if isinstance(session, str) and isinstance(number, int):
+            self._add_number(session, number)
+        return True
+
+    def _add_all(self, fields: Mapping[str, object]) -> None:
+        count, sessions = fields.get("dropped"), fields.get("sessions")
+        self.count += count if isinstance(count, int) else 0
+        self.since = str(fields["since"])
+        for session, numbers in sessions.items() if isinstance(sessions, dict) else ():
+            for number in numbers:
+                self._add_number(session, number)
+
+    def _add_number(self, session: str, number: int) -> None:
+        if session in self.sessions or len(self.sessions) < _SESSIONS_MAX:
+            first, last = self.sessions.get(session, (number, number))
+            self.sessions[session] = [min(first, number), max(last, number)]
+
+    def entry(self) -> dict[str, object]:
+        """The entry that accounts for them."""
+        return {
+            "kind": "admin", "event": DROPPED, "since": self.since, "dropped": self.count, "sessions": self.sessions,
+        }  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """Where the log's last epoch ended."""

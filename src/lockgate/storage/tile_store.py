@@ -128,8 +128,11 @@ class TileStore:
 
         return tiles.Growth(Tree.from_reader(size, tiles.tile_reader(size, edge_tile)), levels, tail)
 
-    def grow(self, entries: list[bytes], texts: list[bytes]) -> None:
+    def grow(self, entries: list[bytes], texts: list[bytes], *, archive: bool = True) -> None:
         """Store `entries` and sealed `texts`, then sign and store a checkpoint over them. Nothing changes on an error.
+
+        Args:
+            archive: keep the checkpoint under its size as well.
 
         Raises:
             OSError: something could not be written; the same call may be repeated with the same entries, or more.
@@ -149,7 +152,7 @@ class TileStore:
         note = sign_checkpoint(checkpoint, self._signer)
         replace(self._files, self._root, "checkpoint", note)
         self._growth = growth
-        self._unarchived = checkpoint, note
+        self._unarchived = (checkpoint, note) if archive else None
         with suppress(OSError):  # the entries are signed over; the next step archives first
             self._archive()
         for path in step.completed:

@@ -130,6 +130,8 @@ class Committer:
             self.failures += 1
         for listener in tuple(self._listeners):
             listener(result)
+        if result.failed:
+            self._schedule()  # what was kept is tried again soon, whoever comes
 
     def start(self) -> None:
         """Begin integrating and sending heartbeats."""
