@@ -48,11 +48,9 @@ KINDS = frozenset(
         "erasure",
         "heartbeat",
         "run",
-        "close",
-        "checkpoint",
-        "key",
+        "close", "checkpoint", "key",
     }
-)
+)  # fmt: skip
 STATUSES = frozenset({"complete", "error", "unknown"})
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
