@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -16,6 +13,7 @@ from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame, FrameReader
 from lockgate.wire.postgres.startup import startup_message
 from support.gate import GateProcess
+from support.relay import Relay, through
 from support.servers import create_database, drop_database
 
 SETUP = """
@@ -35,57 +33,6 @@ STATEMENTS = (
     "SELECT no_such_column FROM orders",  # answered by the analysis connection
     "SELEC 1",
 )
-
-
-class Relay:
-    """A TCP relay that counts, per connection, the bytes that flow to the database."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.sent: list[bytearray] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._target)
-                counted = bytearray()
-                self.sent.append(counted)
-                pair = [
-                    threading.Thread(target=self._copy, args=(near, far, counted), daemon=True),
-                    threading.Thread(target=self._copy, args=(far, near, None), daemon=True),
-                ]
-                self._threads += pair
-                for thread in pair:
-                    thread.start()
-
-    @staticmethod
-    def _copy(source: socket.socket, target: socket.socket, counted: bytearray | None) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                if counted is not None:
-                    counted += data
-                target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        source.close()
-
-    def session(self) -> bytearray:
-        """What was sent on the one link that a session opened, as its start-up packet says."""
-        (found,) = [sent for sent in self.sent if b"application_name\0lg:" in sent]
-        return found
-
-    def close(self) -> None:
-        """Stop accepting, and wait until every link is over."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(20)
 
 
 class Client:
@@ -123,10 +70,7 @@ class Client:
 @pytest.fixture
 def place(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GateProcess, Relay]]:
     name = "nobyte"
-    parts = urlsplit(create_database(pg15, name, SETUP))
-    relay = Relay(parts.hostname or "127.0.0.1", parts.port or 5432)
-    user = parts.netloc.rsplit("@", 1)[0]
-    dsn = urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{relay.port}"))
+    relay, dsn = through(create_database(pg15, name, SETUP))
     gate = GateProcess(tmp_path_factory.mktemp(name) / "gate", {"shop": (dsn, "production")}).init()
     gate.start()
     yield gate, relay
@@ -173,10 +117,8 @@ def test_a_session_that_was_only_denied_never_opened_a_link_for_its_statements(
 
 
 def test_the_relay_itself_counts(pg15: EmbeddedPostgres) -> None:
-    parts = urlsplit(pg15.dsn())
-    relay = Relay(parts.hostname or "127.0.0.1", parts.port or 5432)
-    user = parts.netloc.rsplit("@", 1)[0]
-    with psycopg.connect(urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{relay.port}")), autocommit=True) as link:
+    relay, dsn = through(pg15.dsn())
+    with psycopg.connect(dsn, autocommit=True) as link:
         begun = len(relay.sent[0])
         link.execute("SELECT 12345")
         assert b"SELECT 12345" in relay.sent[0][begun:]

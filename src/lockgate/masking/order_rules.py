@@ -75,6 +75,12 @@ def _taints(
     return reasons
 
 
+def placed_by(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]) -> frozenset[ColumnRef]:
+    """The masked columns of scanned relations whose values decide where rows are kept or how they can be found."""
+    found = {oid for oid in analysis.relations if _is_stored_by(oid, catalog, masked)}
+    return frozenset(r for r in masked if r.relation in found)
+
+
 def _own_taint(level: Level, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]) -> str:
     deciding = level.deciding & masked
     if deciding:

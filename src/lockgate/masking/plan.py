@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from lockgate.errors import RefusedStatementError
-from lockgate.masking.order_rules import order_of
+from lockgate.masking.order_rules import order_of, placed_by
 from lockgate.masking.rules import INJECTIVE_LABELS, is_injective, rule_for
 from lockgate.model.catalog import Catalog, Column, ColumnRef
 from lockgate.model.decision import Clearance
@@ -104,6 +104,7 @@ class _Judge:
     def refuse_explain(self) -> None:
         """Plans show estimates and, when run, counts that come from real values."""
         used = frozenset(r for use in self._analysis.uses for r in use.columns & self._masked)
+        used = used or placed_by(self._analysis, self._catalog, self._masked)
         if used:
             self._refuse("explain", used, "EXPLAIN would show facts about its values", "Leave it out of the statement")
 

@@ -215,7 +215,7 @@ def _refuse_for_masked(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
             "temporary-object", "temporary objects hide copies of data from analysis and are refused for principals who see masked data",
             hint="Use a subquery or a CTE instead.",
         )  # fmt: skip
-    if parsed.kind is Kind.SET and parsed.name not in SETTINGS_FOR_MASKED:
+    if parsed.kind is Kind.SET and parsed.name not in SETTINGS_FOR_MASKED and ("reset", "all") not in parsed.options:
         raise RefusedStatementError("setting", f"setting `{parsed.name}` is not on the list that masked principals may change",
                                     hint="See docs/reference/policy.md for the list.")  # fmt: skip
     if parsed.kind is Kind.TRANSACTION and "prepare" in parsed.value:

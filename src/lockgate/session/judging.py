@@ -19,7 +19,7 @@ from lockgate.session.runs import Portal, Run
 from lockgate.session.settling import Settling
 from lockgate.session.state import Judged
 from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
-from lockgate.sql.functions import refused_by_name
+from lockgate.sql.functions import FIRST_USER_OID, refused_by_name
 from lockgate.sql.parse import reads_alike, split_and_parse
 
 SYSTEM = frozenset({"pg_catalog", "information_schema"})
@@ -252,14 +252,12 @@ class Judging(Settling):
         """Whether a verdict may be used again for the same key without asking the server.
 
         Not for writes by estimate, cursors and named statements of one session, and not for views: a view can be given another
-        meaning between two polls of the catalog, and its row description would not show it.
+        meaning between two polls of the catalog, and its row description would not show it. A relation newer than the snapshot may
+        be one.
         """
         relations = self.around.catalog.relations
-        views = any(
-            r.kind == "v" and r.schema not in SYSTEM
-            for o in verdict.analysis.relations
-            if (r := relations.get(o)) is not None
-        )
+        found = ((o, relations.get(o)) for o in verdict.analysis.relations)
+        views = any(o >= FIRST_USER_OID if r is None else r.kind == "v" and r.schema not in SYSTEM for o, r in found)
         by_estimate = verdict.parsed.kind in WRITES and any(not w.bounded for w in verdict.analysis.writes)
         return not views and not by_estimate and verdict.parsed.kind not in (Kind.FETCH, Kind.EXECUTE, Kind.DECLARE)
 

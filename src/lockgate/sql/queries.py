@@ -251,6 +251,7 @@ class Queries(Writes):
         self.levels[scope.level].relations.add(oid)
         sample = entry.node("tablesample")
         if sample is not None:
+            self.levels[scope.level].order_sensitive["TABLESAMPLE"] = None
             if sample.integer("tsmhandler") >= FIRST_USER_OID:
                 self.hide("TABLESAMPLE", "its method is defined by a user or an extension")
             for argument in (*sample.nodes("args"), sample.node("repeatable")):

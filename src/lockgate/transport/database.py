@@ -30,6 +30,7 @@ from lockgate.policy.engine import Engine
 from lockgate.session.cache import BoundedCache
 from lockgate.session.wishes import Analyse, Analysed, Failed
 from lockgate.sql.analysis import analyse
+from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import analyse_utility, analysis_text
 from lockgate.transport.catalog_queries import Labels, build_catalog, fingerprint, read_catalog
@@ -265,10 +266,16 @@ class Database:
         return analysis
 
     def _has_view(self, analysis: Analysis, catalog: Catalog) -> bool:
-        """Whether a user's view is involved: its definition may have changed since the last poll, so the server is asked each time."""
-        found = (catalog.relations.get(oid) for oid in analysis.relations)
+        """Whether a user's view is involved: its definition may have changed since the last poll, so the server is asked each time.
+
+        A relation newer than the snapshot may be one.
+        """
+        found = ((oid, catalog.relations.get(oid)) for oid in analysis.relations)
         return any(
-            r is not None and r.kind == "v" and r.schema not in ("pg_catalog", "information_schema") for r in found
+            oid >= FIRST_USER_OID
+            if r is None
+            else r.kind == "v" and r.schema not in ("pg_catalog", "information_schema")
+            for oid, r in found
         )
 
     async def estimate(self, text: str) -> int | None:
