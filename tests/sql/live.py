@@ -119,6 +119,16 @@ def decide(text: str, seen: Seen, catalog: Catalog) -> str:
     return in_words(analysis, plan)
 
 
+def plan_of(text: str, seen: Seen, catalog: Catalog) -> Plan | str:
+    """The plan for somebody who may see no labelled column, or the reason of the refusal."""
+    try:
+        return make_plan(
+            analysed(text, seen, catalog), catalog=catalog, clearance=clearance_of(catalog), row_limited=False
+        )
+    except RefusedStatementError as refused:
+        return refused.reason
+
+
 def in_words(analysis: Analysis, plan: Plan) -> str:
     """Labels of masked outputs, `-` for clear ones beside them, and the order."""
     words = [c.label if c.disposition is Disposition.MASKED else "-" for c in plan.columns] or ["-"] * len(

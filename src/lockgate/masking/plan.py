@@ -12,11 +12,19 @@ from typing import NoReturn
 
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.order_rules import order_of, placed_by
-from lockgate.masking.rules import INJECTIVE_LABELS, is_injective, rule_for
+from lockgate.masking.rules import (
+    INJECTIVE_LABELS,
+    INTEGER_TYPES,
+    base_type,
+    can_look_up,
+    is_injective,
+    rule_for,
+    scalar_type,
+)
 from lockgate.model.catalog import Catalog, Column, ColumnRef
 from lockgate.model.decision import Clearance
-from lockgate.model.plan import ColumnPlan, Disposition, Plan
-from lockgate.model.statement import Analysis, Kind, Output, Use, UseKind
+from lockgate.model.plan import ColumnPlan, Disposition, Lookup, Plan
+from lockgate.model.statement import Analysis, Given, Kind, Output, Use, UseKind
 
 _TELLING = {UseKind.TRANSFORM, UseKind.CONTROL}
 _NUMERIC = 1700
@@ -62,6 +70,7 @@ def make_plan(
         touches_labelled=any(oid in labelled for oid in analysis.relations) or bool(analysis.reads & clearance.masked),
         order=order,
         tie_columns=ties,
+        lookups=judge.lookups(),
     )
 
 
@@ -72,6 +81,7 @@ class _Judge:
         self._analysis = analysis
         self._catalog = catalog
         self._masked = masked
+        self._compared = dict(analysis.compared)
 
     # words
 
@@ -142,9 +152,9 @@ class _Judge:
         if use.kind not in (UseKind.EQUAL, UseKind.GROUP):
             return
         label = self._label(min(masked))
-        if use.literal:
+        if use.literal and not self._is_lookup(use):
             self._refuse("compared-with-constant", masked, f"`{use.detail}` with a constant or computed value is refused here",
-                         f"Compare it with another column of class {label}")  # fmt: skip
+                         f"Compare it with another column of class {label}, or with a plain constant or parameter")  # fmt: skip
         if masked != use.columns:
             self._refuse("mixed-columns", masked, f"`{use.detail}` mixes it with `{self._name(use.columns - masked)}`, which is not",
                          f"Use columns of class {label} only")  # fmt: skip
@@ -155,6 +165,47 @@ class _Judge:
         if rigid:
             self._refuse("not-comparable", rigid, f"`{use.detail}` would show which values are equal, which its mask hides",
                          "Select it without grouping or comparing it")  # fmt: skip
+
+    # values of the client's
+
+    def _is_lookup(self, use: Use) -> bool:
+        """Whether all that is compared beside columns is the client's own values, each compared with nothing but masked columns."""
+        if use.kind is not UseKind.EQUAL or use.givens is None:
+            return False
+        return all(given in self._compared and self._columns_of(given) <= self._masked for given in use.givens)
+
+    def _columns_of(self, given: Given) -> frozenset[ColumnRef]:
+        uses = (u.columns for u in self._analysis.uses if u.givens is not None and given in u.givens)
+        return frozenset[ColumnRef]().union(*uses)
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """The values to open; their columns must agree in everything that the mask depends on."""
+        found = []
+        for given, given_type in self._analysis.compared:
+            columns = self._columns_of(given) & self._masked
+            if not columns:
+                continue
+            known = [self._catalog.column(reference) for reference in sorted(columns)]
+            kinds = {(c.label, scalar_type(c.type_oid, self._catalog)) for c in known if c is not None}
+            texts = {kind for _, kind in kinds} <= {25, 1043}
+            label, kind = min(kinds)
+            if len({name for name, _ in kinds}) != 1 or (len(kinds) != 1 and not texts):
+                self._refuse(
+                    "mixed-classes",
+                    columns,
+                    "a value is compared with columns that have different masks",
+                    "Compare them apart",
+                )
+            if not can_look_up(kind, given_type, self._catalog):
+                self._refuse(
+                    "compared-with-constant",
+                    columns,
+                    "the value it is compared with has another type",
+                    "Give it the column's type",
+                )
+            exact = base_type(given_type, self._catalog) == kind or texts or kind not in INTEGER_TYPES
+            found.append(Lookup(given, label, kind, given_type, exact))
+        return tuple(found)
 
     def _has_injective_mask(self, reference: ColumnRef) -> bool:
         column = self._catalog.column(reference)

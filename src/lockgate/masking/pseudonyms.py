@@ -7,6 +7,7 @@ Source: docs/adr/0003-pseudonym-constructions.md.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 
 from lockgate.errors import InvariantError
@@ -15,7 +16,7 @@ from lockgate.masking.network import Addresses, Hardware
 from lockgate.masking.numerals import Numerals
 from lockgate.masking.people import Mails, Names
 from lockgate.masking.rules import INJECTIVE_LABELS
-from lockgate.masking.tokens import TokenMaker
+from lockgate.masking.tokens import TokenMaker, to_bytes
 
 UNSHAPED = "x_"
 """Before the token of a value that has not its label's shape; no shape contains an underscore there."""
@@ -92,9 +93,11 @@ class Pseudonym:
             value = self._shape(shown, backward=True)
         else:
             value = self._names.reverse(shown) if self.label == "person.name" else self._mails.reverse(shown)
-        if value is None or shown not in (self.text(value), self.fitted(value, len(shown))):
+        if value is None:
             return None
-        return value
+        wanted = to_bytes(shown)
+        ours = (to_bytes(self.text(value)), to_bytes(self.fitted(value, len(shown))))
+        return value if hmac.compare_digest(wanted, ours[0]) | hmac.compare_digest(wanted, ours[1]) else None
 
     def integer(self, value: int, limit: int) -> int | None:
         """The pseudonym of an integer of size at most `limit`; None when the label or the limit has none."""
@@ -104,9 +107,9 @@ class Pseudonym:
         """The integer whose pseudonym is `shown`."""
         return self._integer(shown, limit, backward=True)
 
-    def bits(self, value: int, bits: int) -> int:
-        """The pseudonym of a bit string, such as a UUID."""
-        return self._numerals.bits(value, bits)
+    def bits(self, value: int, bits: int, *, backward: bool = False) -> int:
+        """The pseudonym of a bit string, such as a UUID, or the bit string behind one."""
+        return self._numerals.bits(value, bits, backward=backward)
 
     def _integer(self, value: int, limit: int, *, backward: bool) -> int | None:
         if self.label == "payment.card":

@@ -36,7 +36,8 @@ WITHHOLD = "withhold"
 DOCUMENT = "document"
 
 _TEXT = frozenset({25, 1043, 1042, 19})
-_INTEGERS = frozenset({20, 23, 1700})
+INTEGER_TYPES = frozenset({20, 23, 1700})
+"""int8, int4 and numeric: whole numbers with room for pseudonyms."""
 _JSON = frozenset({114, 3802})
 _DATES = frozenset({1082, 1114, 1184})
 _ARRAY_ELEMENT = {
@@ -46,14 +47,39 @@ _ARRAY_ELEMENT = {
 _HOLDS: dict[str, frozenset[int]] = {
     "pseudonym-name": _TEXT,
     "pseudonym-email": _TEXT,
-    "pseudonym-phone": _TEXT | _INTEGERS,
-    "pseudonym-id": _TEXT | _INTEGERS | {2950},
-    "pseudonym-card": _TEXT | _INTEGERS,
+    "pseudonym-phone": _TEXT | INTEGER_TYPES,
+    "pseudonym-id": _TEXT | INTEGER_TYPES | {2950},
+    "pseudonym-card": _TEXT | INTEGER_TYPES,
     "pseudonym-iban": _TEXT,
     "pseudonym-network": _TEXT | {869, 650},
     "pseudonym-mac": _TEXT | {829, 774},
     "year": _TEXT | _DATES,
 }
+
+
+_TEXT_GIVEN = _TEXT | {705}
+_WHOLE_NUMBERS = INTEGER_TYPES | {21}
+_ALONE = frozenset({2950, 869, 829, 774})
+
+
+def can_look_up(type_oid: int, given_type: int, catalog: Catalog) -> bool:
+    """Whether a value of `given_type`, or each element of it, can be opened as the mask of a column of `type_oid`."""
+    column, given = scalar_type(type_oid, catalog), base_type(given_type, catalog)
+    if column in _TEXT:
+        return given in _TEXT_GIVEN
+    if column in INTEGER_TYPES:
+        return given in _WHOLE_NUMBERS
+    return column in _ALONE and given == column
+
+
+def scalar_type(type_oid: int, catalog: Catalog) -> int:
+    """The type below domains."""
+    for _ in range(16):
+        known = catalog.types.get(type_oid)
+        if known is None or known.kind != "d" or not known.base:
+            break
+        type_oid = known.base
+    return type_oid
 
 
 def rule_for(label: str, type_oid: int, catalog: Catalog) -> str:

@@ -55,7 +55,9 @@ class TokenMaker:
         if not data.endswith(b"\x80"):
             return None
         value = from_bytes(data[:-1])
-        return value if value is not None and self.encode(value, tweak) == token else None
+        if value is None or not hmac.compare_digest(self.encode(value, tweak), token):
+            return None
+        return value
 
     def tag(self, value: str, letters: int) -> str:
         """At most 51 letters of a keyed hash: 5 bits each, not reversible, collisions possible when short."""

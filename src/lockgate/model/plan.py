@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from lockgate.model.statement import Given
+
 
 class Disposition(str, Enum):
     """What the client gets of a column."""
@@ -38,6 +40,25 @@ class ColumnPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """A value of the client's that is compared with masked columns: it must be opened as a pseudonym before the database sees it.
+
+    Args:
+        given: which value.
+        label: of the columns.
+        type_oid: of the columns, domains looked through.
+        given_type: of the value; an array's elements are opened one by one.
+        exact: an opened value always fits `given_type`, so that a cast to it cannot fail.
+    """
+
+    given: Given
+    label: str
+    type_oid: int
+    given_type: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How the answer of one statement is treated.
 
@@ -47,6 +68,7 @@ class Plan:
         touches_labelled: the statement names a relation with masked columns: its errors and notices become fixed text.
         order: what happens to the order of rows.
         tie_columns: output positions for SORT_TIES.
+        lookups: values to open before the statement is forwarded; a plan with any must not be forwarded as it came.
     """
 
     columns: tuple[ColumnPlan, ...] = ()
@@ -54,6 +76,7 @@ class Plan:
     touches_labelled: bool = False
     order: Order = Order.KEEP
     tie_columns: tuple[int, ...] = ()
+    lookups: tuple[Lookup, ...] = ()
 
 
 PASS = Plan()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from lockgate.model.catalog import ColumnRef
 
@@ -99,6 +100,8 @@ class Parsed:
         parameters: highest $n used.
         row_limit: FETCH count, None for ALL.
         calls: functions and operators named in a definition, in lower case without schema; with one for other schemas.
+        at: where `text` begins in the client's text, in bytes.
+        inner_at: where `inner` begins in `text`, in bytes; None when it is no piece of it.
     """
 
     text: str
@@ -120,6 +123,8 @@ class Parsed:
     row_limit: int | None = None
     scroll: bool = False
     calls: tuple[str, ...] = ()
+    at: int = 0
+    inner_at: int | None = None
 
 
 class UseKind(str, Enum):
@@ -136,6 +141,13 @@ class UseKind(str, Enum):
     WRITE_TARGET = "write-target"
 
 
+class Given(NamedTuple):
+    """A value that the client gives: parameter `$at`, or the constant at byte `at` of the analysed text."""
+
+    parameter: bool
+    at: int
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """One use of base columns' values.
@@ -147,6 +159,7 @@ class Use:
         literal: a constant or parameter is mixed in (compared, coalesced, unioned).
         level: number of the query level in `Analysis.levels`.
         target: WRITE_SOURCE only: the column written.
+        givens: EQUAL only: the client's own values that are compared; None when something else is as well.
     """
 
     kind: UseKind
@@ -155,6 +168,7 @@ class Use:
     literal: bool = False
     level: int = 0
     target: ColumnRef | None = None
+    givens: frozenset[Given] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +266,7 @@ class Analysis:
         parameter_types: type OID of each $n.
         row_description: the server's RowDescription body as the analysis connection saw it, empty when none.
         functions: qualified names of functions called, for policy context and records.
+        compared: type OID of each given value that nothing but comparisons with columns uses.
     """
 
     kind: Kind
@@ -267,3 +282,4 @@ class Analysis:
     parameter_types: tuple[int, ...] = ()
     row_description: bytes = b""
     functions: tuple[str, ...] = ()
+    compared: tuple[tuple[Given, int], ...] = ()

@@ -99,6 +99,10 @@ class Conversation(ExtendedProtocol):
         if approval is None:
             self.to_client.append(self._ready())
             return
+        opened = yield from self.translated(statements, judged, text)
+        if opened is None:
+            self.to_client.append(self._ready())
+            return
         runs = self.start(judged, text, approval=approval)
         if not (yield from self.recorded(runs)):
             self.to_client.append(self._ready())
@@ -107,7 +111,9 @@ class Conversation(ExtendedProtocol):
         if rows_max is not None:
             yield from self._run_capped(runs[0], frame, rows_max)
             return
-        self._forward_judged(_rewritten(frame, statements, self.session_id), Expect("query", tuple(runs)))
+        held = texts.prefixed_application_name(opened[0], self.session_id) or opened[1]
+        data = frame.encode() if held == text else fe.Query(held).encode()
+        self._forward_judged(data, Expect("query", tuple(runs)))
         if any(r.parsed.kind is Kind.COPY_IN for r in runs):
             self.replies.copy_in = True
 
@@ -166,9 +172,3 @@ def _rows_max(verdicts: Sequence[Verdict]) -> int | None:
     if not isinstance(shown, int) or verdicts[0].analysis.row_description:
         return None
     return max(2 * shown, shown + ROWS_ROOM)
-
-
-def _rewritten(frame: Frame, statements: Sequence[Parsed], session_id: str) -> bytes:
-    """The client's own bytes, except that `application_name` keeps the prefix that leads from the database's log to the ledger."""
-    renamed = texts.prefixed_application_name(statements, session_id)
-    return frame.encode() if renamed is None else fe.Query(renamed).encode()

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from lockgate.model.plan import PASS, Order
 from lockgate.model.statement import Kind
 from lockgate.session import texts
-from lockgate.session.judging import Judging
+from lockgate.session.judge import Verdict
 from lockgate.session.runs import Expect, Portal, Prepared
 from lockgate.session.state import Steps
+from lockgate.session.translating import Translating
 from lockgate.session.wishes import Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
@@ -30,7 +32,7 @@ PARAMETERS_BYTES_MAX = 1 << 20
 """Most bytes of parameters that one entry keeps as they are."""
 
 
-class ExtendedProtocol(Judging):
+class ExtendedProtocol(Translating):
     """Messages P, B, D, E, C, S and H of one conversation."""
 
     def extended(self, frame: Frame, letter: str) -> Steps:
@@ -117,9 +119,13 @@ class ExtendedProtocol(Judging):
         if stopped is not None:
             yield from self.refuse(stopped, message.text)
             return False
-        self.prepared[message.name] = Prepared(message.text, statements, message.parameter_types)
-        renamed = texts.prefixed_application_name(statements, self.session_id)
-        data = frame.encode() if renamed is None else fe.Parse(message.name, renamed, message.parameter_types).encode()
+        opened = yield from self.translated(statements, verdicts, message.text)
+        if opened is None:
+            return False
+        held = texts.prefixed_application_name(opened[0], self.session_id) or opened[1]
+        self.prepared[message.name] = Prepared(message.text, statements, message.parameter_types, held)
+        same = held == message.text
+        data = frame.encode() if same else fe.Parse(message.name, held, message.parameter_types).encode()
         self.forward(data, Expect("parse", name=message.name))
         return True
 
@@ -138,6 +144,9 @@ class ExtendedProtocol(Judging):
         verdicts = yield from self.judge_all(known.parsed, known.text, known.parameter_types)
         if verdicts is None:
             return False
+        opened = yield from self._opened(message, frame, known, verdicts)
+        if opened is None:
+            return False
         portal_name, parameters = message.portal, _sealed_parameters(message)
         del message  # a large value must not be held twice while the statement waits
         approval = yield from self.settle(verdicts, known.text, parameters)
@@ -150,12 +159,38 @@ class ExtendedProtocol(Judging):
         runs = self.start(verdicts, known.text, parameters=parameters, approval=approval)
         if not (yield from self.recorded(runs)):
             return False
-        self.forward(frame, Expect("bind", tuple(runs), name=portal_name))
+        self.forward(opened, Expect("bind", tuple(runs), name=portal_name))
         if runs:
             self.portals[portal_name] = Portal(runs[0], runs[0].parsed.kind)
         else:
             self.portals.pop(portal_name, None)
         return True
+
+    def _opened(
+        self, message: fe.Bind, frame: Frame, known: Prepared, verdicts: tuple[Verdict, ...]
+    ) -> Generator[Wish, Any, Frame | bytes | None]:
+        """The Bind to forward: the client's own bytes, unless values must be opened; None when an error was sent."""
+        if not any(v.plan.lookups for v in verdicts):
+            if known.held != known.text and not texts.renames(known.parsed):
+                yield from self._outdated(verdicts[0], known.text)
+                return None
+            return frame
+        again = yield from self.translated(known.parsed, verdicts, known.text)
+        if again is None:
+            return None
+        if again[1] != known.held:
+            yield from self._outdated(verdicts[0], known.text)
+            return None
+        bound = yield from self.opened_parameters(message, verdicts, known.text)
+        return None if bound is None else frame if bound is message else bound.encode()
+
+    def _outdated(self, verdict: Verdict, text: str) -> Steps:
+        """Its constants were opened under labels or keys that are not in force any more."""
+        stopped = replace(
+            verdict, sqlstate="0A000", rule="prepared-outdated", hint="Prepare it again.",
+            sentence="definitions or policies changed since the statement was prepared",
+        )  # fmt: skip
+        yield from self.refuse(stopped, text)
 
     def _describe(self, frame: Frame) -> Generator[Wish, Any, bool]:
         message = from_client(frame, fe.Describe)

@@ -148,7 +148,7 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
 def _without_result(parsed: Parsed, plan: Plan) -> Plan:
     """EXPLAIN, DECLARE and PREPARE analyse an inner statement whose columns are not their own result."""
     if parsed.kind in (Kind.EXPLAIN, Kind.DECLARE, Kind.PREPARE, Kind.CREATE_TABLE_AS, Kind.COPY_OUT, Kind.COPY_IN):
-        return Plan(touches_labelled=plan.touches_labelled)
+        return Plan(touches_labelled=plan.touches_labelled, lookups=plan.lookups)
     return plan
 
 

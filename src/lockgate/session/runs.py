@@ -73,11 +73,14 @@ class Expect:
 
 @dataclass(slots=True)
 class Prepared:
-    """A prepared statement as the gate knows it: the text that was judged is the text the server holds."""
+    """A prepared statement as the gate knows it: the text that was judged, and the text the server holds, which is the same but
+    for constants that were opened.
+    """
 
     text: str
     parsed: tuple[Parsed, ...]
     parameter_types: tuple[int, ...]
+    held: str
     pending: bool = True
 
 

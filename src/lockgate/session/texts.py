@@ -49,9 +49,14 @@ def application_prefix(session_id: str) -> str:
     return f"lg:{session_id} "
 
 
+def renames(statements: Sequence[Parsed]) -> bool:
+    """Whether `application_name` is set, which the gate never forwards as it came."""
+    return any(s.kind is Kind.SET and s.name == "application_name" for s in statements)
+
+
 def prefixed_application_name(statements: Sequence[Parsed], session_id: str) -> str | None:
     """The text to send instead of `SET application_name`, or None when the client's own text goes as it is."""
-    if not any(s.kind is Kind.SET and s.name == "application_name" for s in statements):
+    if not renames(statements):
         return None
     parts = []
     for parsed in statements:

@@ -78,6 +78,7 @@ def _analyse(
         parameter_types=parameter_types,
         row_description=row_description,
         functions=tuple(facts.functions),
+        compared=facts.givens.compared(),
     )
 
 

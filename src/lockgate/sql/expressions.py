@@ -7,9 +7,10 @@ Source: masking.md 2.3; PostgreSQL 14 to 18, primnodes.h.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
+from lockgate.model.catalog import Catalog
 from lockgate.model.statement import UseKind
 from lockgate.sql.aggregates import Aggregates
 from lockgate.sql.facts import COMPUTED, CONSTANT, NO_COLUMNS, NULL, Val, merge
@@ -22,6 +23,8 @@ from lockgate.sql.functions import (
     UNEQUAL_OPERATORS,
     is_builtin,
 )
+from lockgate.sql.givens import Givens, is_one_value
+from lockgate.sql.keys import conjuncts
 from lockgate.sql.scope import QUALIFIER, Scope
 from lockgate.sql.tree import Node, child_nodes, refusal, refuse
 
@@ -38,6 +41,9 @@ _GENERIC: dict[str, str] = {
 }  # fmt: skip
 """Nodes whose value is a function of their parts."""
 
+_WHOLE_CONDITIONS = frozenset({"WHERE", "JOIN"})
+"""Conditions whose parts joined by AND must hold for every row that comes out, outer joins' missing rows apart."""
+
 _CONSTANT_TAGS = frozenset(
     {"SQLVALUEFUNCTION", "SETTODEFAULT", "CURRENTOFEXPR", "MERGESUPPORTFUNC", "JSONFORMAT", "JSONRETURNING"}
 )
@@ -45,6 +51,11 @@ _CONSTANT_TAGS = frozenset(
 
 class Expressions(Aggregates):
     """Reads expressions; how a column or a subquery is found is the subclass's."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(catalog)
+        self.givens = Givens()
+        self._required: set[int] = set()
 
     def expression(self, node: Node, scope: Scope, mode: int) -> Val:
         """A value's sources; `mode` says whether it is computed for its own sake or decides rows."""
@@ -60,6 +71,8 @@ class Expressions(Aggregates):
 
     def condition(self, node: Node, scope: Scope, what: str) -> None:
         """An expression that decides which rows there are."""
+        if what in _WHOLE_CONDITIONS:
+            self._required.update(id(part) for part in conjuncts(node))
         found = self.expression(node, scope, QUALIFIER)
         self.use(UseKind.CONTROL, found.sources, what, scope.level, literal=found.literal)
 
@@ -77,16 +90,29 @@ class Expressions(Aggregates):
         self.use(kind, sources, detail, scope.level)
         return Val(sources, plain=False, literal=True)
 
-    def equal(self, values: list[Val], collation: int, detail: str, scope: Scope, mode: int) -> Val:
-        """The type's own equality between bare columns tells only what a renaming keeps; anything else is a computation."""
+    def equal(
+        self, values: list[Val], nodes: Sequence[Node], collation: int, detail: str, scope: Scope, mode: int,
+        *, fixes: bool = False,
+    ) -> Val:  # fmt: skip
+        """The type's own equality between bare columns tells only what a renaming keeps; anything else is a computation.
+
+        Args:
+            nodes: the expressions of the values.
+            fixes: the comparison is with one value and must hold for every row, so that all rows have the same there.
+        """
         sources = NO_COLUMNS.union(*(v.sources for v in values))
         if not sources:
             return COMPUTED
         if collation >= FIRST_USER_OID or not all(v.plain for v in values if v.sources):
             return self.apply(values, detail, scope, mode)
         literal = any(v.literal or not v.sources for v in values)
-        self.use(UseKind.EQUAL, sources, detail, scope.level, literal=literal)
-        self.decide(sources, scope, mode)
+        givens = None
+        if not any(v.literal for v in values if v.sources):
+            others = [node for value, node in zip(values, nodes, strict=True) if not value.sources]
+            givens = self.givens.take(others, scope) if literal else frozenset()
+        self.use(UseKind.EQUAL, sources, detail, scope.level, literal=literal, givens=givens)
+        if not (fixes and givens and len(sources) == 1):
+            self.decide(sources, scope, mode)
         return COMPUTED
 
     def decide(self, sources: Iterable, scope: Scope, mode: int) -> None:  # type: ignore[type-arg]
@@ -99,17 +125,21 @@ class Expressions(Aggregates):
     def _var(self, node: Node, scope: Scope, mode: int) -> Val:
         number = node.integer("varattno")
         found = self.column(scope.up(node.integer("varlevelsup")), node.integer("varno"), number)
+        if found.literal:
+            self.givens.meet_column(node, scope)
         if number == 0:
             return self.apply([found], "whole row", scope, mode) if found.sources else COMPUTED
         return found
 
     def _const(self, node: Node, scope: Scope, mode: int) -> Val:
         del scope, mode
+        self.givens.meet(node)
         return NULL if node.flag("constisnull") else CONSTANT
 
     def _param(self, node: Node, scope: Scope, mode: int) -> Val:
         kind, number = node.integer("paramkind"), node.integer("paramid")
         if kind == _PARAM_EXTERN:
+            self.givens.meet(node)
             return CONSTANT
         if kind == _PARAM_SUBLINK and scope.sublinks and 1 <= number <= len(scope.sublinks[-1]):
             return scope.sublinks[-1][number - 1]
@@ -166,7 +196,10 @@ class Expressions(Aggregates):
                 UseKind.CONTROL, NO_COLUMNS.union(*(v.sources for v in values)), f"set-returning {detail}", scope.level
             )
         if node.integer("opno") in EQUAL_OPERATORS or node.integer("opno") in UNEQUAL_OPERATORS:
-            return self.equal(values, node.integer("inputcollid"), detail, scope, mode)
+            arguments = node.nodes("args")
+            fixes = node.integer("opno") in EQUAL_OPERATORS and id(node) in self._required
+            fixes = fixes and any(is_one_value(argument) for argument in arguments)
+            return self.equal(values, arguments, node.integer("inputcollid"), detail, scope, mode, fixes=fixes)
         return self.apply(values, detail, scope, mode)
 
     def operator(self, node: Node) -> str:
@@ -191,14 +224,14 @@ class Expressions(Aggregates):
         detail = self.operator(node)
         if node.integer("opno") not in EQUAL_OPERATORS:
             return self.apply(values, detail, scope, mode)
-        return self.equal(values, node.integer("inputcollid"), "IS DISTINCT FROM", scope, mode)
+        return self.equal(values, node.nodes("args"), node.integer("inputcollid"), "IS DISTINCT FROM", scope, mode)
 
     def _null_if(self, node: Node, scope: Scope, mode: int) -> Val:
         values = self._arguments(node, scope, mode)
         detail = self.operator(node)
         if len(values) != 2 or node.integer("opno") not in EQUAL_OPERATORS:
             return self.apply(values, detail, scope, mode)
-        compared = self.equal(values, node.integer("inputcollid"), "NULLIF", scope, mode)
+        compared = self.equal(values, node.nodes("args"), node.integer("inputcollid"), "NULLIF", scope, mode)
         return values[0] if not compared.sources else compared
 
     def _array_operator(self, node: Node, scope: Scope, mode: int) -> Val:
@@ -207,11 +240,12 @@ class Expressions(Aggregates):
         value = self.expression(left, scope, mode)
         known = node.integer("opno") in EQUAL_OPERATORS or node.integer("opno") in UNEQUAL_OPERATORS
         if known and right.tag == "ARRAYEXPR" and not right.flag("multidims"):
-            members = [self.expression(part, scope, mode) for part in right.nodes("elements")]
-            return self.equal([value, *members], node.integer("inputcollid"), "IN", scope, mode)
+            parts = right.nodes("elements")
+            members = [self.expression(part, scope, mode) for part in parts]
+            return self.equal([value, *members], [left, *parts], node.integer("inputcollid"), "IN", scope, mode)
         array = self.expression(right, scope, mode)
         if known and not array.sources:
-            return self.equal([value, CONSTANT], node.integer("inputcollid"), "IN", scope, mode)
+            return self.equal([value, CONSTANT], [left, right], node.integer("inputcollid"), "IN", scope, mode)
         return self.apply([value, array], detail, scope, mode)
 
     # forms that keep a value
@@ -328,8 +362,10 @@ class Expressions(Aggregates):
             return COMPUTED
         if kind in (_ALL, _ANY, _ROWCOMPARE):
             scope.sublinks.append(outputs)
+            scope.sublink_queries.append(node.need("subselect"))
             tested = self.expression(node.need("testexpr"), scope, mode)
             scope.sublinks.pop()
+            scope.sublink_queries.pop()
             return tested
         if kind == _EXPR and len(outputs) == 1:
             return merge([outputs[0], NULL])

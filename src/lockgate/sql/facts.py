@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lockgate.model.catalog import Catalog, ColumnRef, Function
-from lockgate.model.statement import Level, Opaque, SortKey, Use, UseKind, WriteFact
+from lockgate.model.statement import Given, Level, Opaque, SortKey, Use, UseKind, WriteFact
 from lockgate.sql.functions import FIRST_USER_OID, is_builtin, why_opaque
 
 Columns = frozenset[ColumnRef]
@@ -97,10 +97,11 @@ class Facts:
         *,
         literal: bool = False,
         target: ColumnRef | None = None,
+        givens: frozenset[Given] | None = None,
     ) -> None:
         """Record a use; nothing when no column is involved."""
         if columns:
-            self.uses[Use(kind, columns, detail, literal, level, target)] = None
+            self.uses[Use(kind, columns, detail, literal, level, target, givens)] = None
 
     def hide(self, what: str, why: str) -> None:
         """Record a part that cannot be seen into; such a part may do anything."""

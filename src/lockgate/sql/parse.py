@@ -48,7 +48,9 @@ _WITH_SETTINGS = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """One token: kind and byte range."""
+
     kind: int
     start: int
     end: int
@@ -61,8 +63,8 @@ def split_and_parse(text: str) -> tuple[Parsed, ...]:
         RefusedStatementError: `syntax` (42601) when the grammar rejects it, else a limit's name.
     """
     data = _encode(text)
-    tokens = _scan(data)
-    tree = _parse(text)
+    tokens = scan(data)
+    tree = tree_of(text)
     if not tree.stmts:
         return (Parsed(text="", kind=Kind.EMPTY, shape=""),)
     if len(tree.stmts) > MAX_STATEMENTS:
@@ -92,7 +94,7 @@ def reads_alike(text: str) -> bool:
     It does when no plain string holds a backslash: up to the first backslash in one, both ways of reading cut the same tokens.
     """
     data = _encode(text)
-    return not any(b"\\" in data[t.start : t.end] for t in _scan(data) if data[t.start : t.start + 1] in b"'nNuU")
+    return not any(b"\\" in data[t.start : t.end] for t in scan(data) if data[t.start : t.start + 1] in b"'nNuU")
 
 
 def _encode(text: str) -> bytes:
@@ -107,9 +109,10 @@ def _encode(text: str) -> bytes:
     return data
 
 
-def _scan(data: bytes) -> list[_Token]:
+def scan(data: bytes) -> list[Token]:
+    """The tokens of a text, within bounds that keep the parser's recursion harmless."""
     try:
-        tokens = [_Token(t.token, t.start, t.end) for t in postgast.scan(data.decode("utf-8")).tokens]
+        tokens = [Token(t.token, t.start, t.end) for t in postgast.scan(data.decode("utf-8")).tokens]
     except postgast.PgQueryError:
         raise RefusedStatementError("syntax", "syntax error", sqlstate="42601") from None
     except (DecodeError, RecursionError, MemoryError, ValueError):
@@ -122,7 +125,12 @@ def _scan(data: bytes) -> list[_Token]:
     return tokens
 
 
-def _parse(text: str) -> pb.ParseResult:
+def tree_of(text: str) -> pb.ParseResult:
+    """The grammar's tree of a text whose tokens were bounded before.
+
+    Raises:
+        RefusedStatementError: the grammar rejects it.
+    """
     try:
         return postgast.parse(text)
     except postgast.PgQueryError as error:
@@ -137,7 +145,7 @@ def _parse(text: str) -> pb.ParseResult:
         ) from None
 
 
-def _walk(message: Message) -> Iterator[Message]:
+def walk(message: Message) -> Iterator[Message]:
     """Every message of a tree, parents first, in the order of the text's grammar."""
     stack: list[Message] = [message]
     while stack:
@@ -153,11 +161,11 @@ def _walk(message: Message) -> Iterator[Message]:
 _REPEATED = type(pb.ParseResult().stmts)
 
 
-def _stripped(message: Message) -> bytes:
+def stripped(message: Message) -> bytes:
     """A tree's bytes without any position in the text."""
     copy = type(message)()
     copy.CopyFrom(message)
-    for part in _walk(copy):
+    for part in walk(copy):
         for descriptor in part.DESCRIPTOR.fields:
             name = descriptor.name
             if "location" in name or name.endswith(("list_start", "list_end")) or name == "stmt_len":
@@ -193,7 +201,7 @@ _DEFINING = frozenset({Kind.CREATE, Kind.ALTER, Kind.COMMENT, Kind.MAINTENANCE, 
 class _Reader:
     """Reads one statement: `data` is the whole text, `tokens` the statement's own."""
 
-    def __init__(self, data: bytes, tokens: list[_Token], node: pb.Node) -> None:
+    def __init__(self, data: bytes, tokens: list[Token], node: pb.Node) -> None:
         self._data = data
         self._tokens = tokens
         self._name = node.WhichOneof("node") or ""
@@ -217,6 +225,7 @@ class _Reader:
             detail(self._node)
         return Parsed(
             text=self._text(self._tokens),
+            at=self._tokens[0].start,
             shape=self._shape(),
             parameters=self._parameters(),
             calls=self._calls() if facts["kind"] in _DEFINING else (),
@@ -225,7 +234,7 @@ class _Reader:
 
     # the text
 
-    def _text(self, tokens: list[_Token]) -> str:
+    def _text(self, tokens: list[Token]) -> str:
         return self._data[tokens[0].start : tokens[-1].end].decode("utf-8")
 
     def _shape(self) -> str:
@@ -259,7 +268,7 @@ class _Reader:
     def _calls(self) -> tuple[str, ...]:
         """Functions and operators that the definition names; what is not in `pg_catalog` keeps its schema."""
         found: list[str] = []
-        for part in _walk(self._node):
+        for part in walk(self._node):
             names = part.funcname if isinstance(part, pb.FuncCall) else part.name if isinstance(part, pb.A_Expr) else ()
             words = [n.string.sval for n in names]
             if len(words) > 1 and words[0] == "pg_catalog":
@@ -273,7 +282,7 @@ class _Reader:
     def _names(self) -> tuple[tuple[tuple[str, str], ...], bool]:
         names: list[tuple[str, str]] = []
         temporary = False
-        for part in _walk(self._node):
+        for part in walk(self._node):
             if isinstance(part, pb.RangeVar):
                 name = (part.schemaname, part.relname)
                 temporary = temporary or part.relpersistence == "t" or part.schemaname.startswith("pg_temp")
@@ -289,9 +298,9 @@ class _Reader:
 
     # the statement inside
 
-    def _inner(self, subtree: pb.Node, tokens: list[_Token], trims: tuple[int, ...] = (0,)) -> None:
+    def _inner(self, subtree: pb.Node, tokens: list[Token], trims: tuple[int, ...] = (0,)) -> None:
         """Find, among the tokens, the text that parses to exactly `subtree`."""
-        wanted = _stripped(subtree)
+        wanted = stripped(subtree)
         tries = 0
         for at, token in enumerate(tokens):
             if token.kind not in _OPENERS:
@@ -305,6 +314,7 @@ class _Reader:
                 text = self._text(tokens[at : len(tokens) - trim])
                 if self._matches(text, wanted):
                     self._facts["inner"] = text
+                    self._facts["inner_at"] = token.start - self._tokens[0].start
                     self._facts["inner_kind"] = KINDS.get(subtree.WhichOneof("node") or "", Kind.OTHER)
                     return
         raise RefusedStatementError("inner-statement", "the statement inside cannot be found in the text")
@@ -315,7 +325,7 @@ class _Reader:
             found = postgast.parse(text)
         except (postgast.PgQueryError, DecodeError):
             return False
-        return len(found.stmts) == 1 and _stripped(found.stmts[0].stmt) == wanted
+        return len(found.stmts) == 1 and stripped(found.stmts[0].stmt) == wanted
 
     # details, one method per grammar node
 
@@ -332,8 +342,8 @@ class _Reader:
             while bare.HasField("larg"):
                 bare = bare.larg
             bare.ClearField("into_clause")
-            self._without_into(_stripped(wanted))
-        elif any(isinstance(p, pb.LockingClause) for p in _walk(node)):
+            self._without_into(stripped(wanted))
+        elif any(isinstance(p, pb.LockingClause) for p in walk(node)):
             self._facts["options"] = (("locking", "true"),)
 
     def _without_into(self, wanted: bytes) -> None:

@@ -45,6 +45,7 @@ class Scope:
     arms: list[Val] | None = None
     tested: list[Val] = field(default_factory=list)
     sublinks: list[list[Val]] = field(default_factory=list)
+    sublink_queries: list[Node] = field(default_factory=list)
     multi: dict[int, list[Val]] = field(default_factory=dict)
     writing: bool = False
 
