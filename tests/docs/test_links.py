@@ -10,7 +10,7 @@ import pytest
 
 from support.tree import ROOT, defined_names, files, relative
 
-LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|`[^`]*`)*)\]\((?P<target>[^()\s]+)\)")
+LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]`]|`[^`]*`)*)\]\((?P<target>[^()\s]+)\)")
 NAMED = re.compile(r"`(?P<path>[\w./-]+\.py)::(?P<name>[\w.]+)`")
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 DOCUMENTS = sorted(files(suffixes=frozenset({".md"})))

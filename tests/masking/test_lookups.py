@@ -76,8 +76,9 @@ def test_what_was_shown_finds_its_row(label: str, type_oid: int, cell: bytes) ->
     opened = opener().parameter(lookup(label, type_oid), mask, binary=False)
     if len(cell) > 255:
         return
-    assert opened == cell
-    assert opener().constant(lookup(label, type_oid), mask.decode()) == cell.decode()
+    wanted = cell.replace(b"-", b"") if type_oid == UUID else cell
+    assert opened == wanted
+    assert opener().constant(lookup(label, type_oid), mask.decode()) == wanted.decode()
     assert opener(epoch=2).parameter(lookup(label, type_oid), mask, binary=False) != cell
 
 

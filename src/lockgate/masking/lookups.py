@@ -12,7 +12,6 @@ import base64
 import hmac
 import ipaddress
 import re
-import uuid
 from collections.abc import Mapping
 
 from lockgate.errors import BackendProtocolError, RefusedStatementError
@@ -95,10 +94,11 @@ class Opener:
         if given in pgtypes.INTEGER_LIMITS or given == pgtypes.NUMERIC:
             return _number(lookup, pseudonym, given, raw, binary=binary)
         if given == pgtypes.UUID:
-            number = int.from_bytes(raw, "big") if binary else uuid.UUID(raw.decode("ascii")).int
-            _need(not binary or len(raw) == 16)
-            opened_uuid = uuid.UUID(int=pseudonym.bits(number, 128, backward=True))
-            return opened_uuid.bytes if binary else str(opened_uuid).encode("ascii")
+            if not binary:
+                raw = _from_hexadecimal(raw.decode("ascii").strip().removeprefix("{").removesuffix("}"), "-")
+            _need(len(raw) == 16)
+            number = pseudonym.bits(int.from_bytes(raw, "big"), 128, backward=True)
+            return number.to_bytes(16, "big") if binary else format(number, "032x").encode("ascii")
         if given == pgtypes.INET:
             return _inet_binary(pseudonym, raw) if binary else _inet_text(pseudonym, raw.decode("ascii"))
         if given in (pgtypes.MACADDR, pgtypes.MACADDR8):
@@ -166,14 +166,16 @@ def _inet_binary(pseudonym: Pseudonym, raw: bytes) -> bytes:
 
 def _hardware(pseudonym: Pseudonym, raw: bytes, width: int, *, binary: bool) -> bytes:
     if not binary:
-        digits = raw.decode("ascii").strip()
-        for separator in ":-.":
-            digits = digits.replace(separator, "")
-        _need(len(digits) == 2 * width and _HEXADECIMAL.fullmatch(digits) is not None)
-        raw = bytes.fromhex(digits)
+        raw = _from_hexadecimal(raw.decode("ascii").strip(), ":-.")
     _need(len(raw) == width)
     opened = pseudonym.hardware.number(int.from_bytes(raw, "big"), 8 * width, backward=True).to_bytes(width, "big")
     return opened if binary else opened.hex(":").encode("ascii")
+
+
+def _from_hexadecimal(text: str, separators: str) -> bytes:
+    digits = "".join(letter for letter in text if letter not in separators)
+    _need(_HEXADECIMAL.fullmatch(digits) is not None and len(digits) % 2 == 0)
+    return bytes.fromhex(digits)
 
 
 def _need(condition: bool) -> None:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from postgast import pg_query_pb2 as pb
 
 from lockgate.errors import RefusedStatementError
-from lockgate.sql import parse
+from lockgate.sql import grammar
 
 Change = Callable[[str], str]
 """What a constant means to what shall stand there."""
@@ -37,10 +37,10 @@ def replaced(text: str, changes: Mapping[int, Change], plain: frozenset[int]) ->
     """
     data = text.encode("utf-8")
     places = sorted(changes)
-    tree = parse.tree_of(text)
-    found = {node.location: node for node in parse.walk(tree) if isinstance(node, pb.A_Const)}
+    tree = grammar.tree_of(text)
+    found = {node.location: node for node in grammar.walk(tree) if isinstance(node, pb.A_Const)}
     cast = {
-        n.arg.a_const.location for n in parse.walk(tree) if isinstance(n, pb.TypeCast) and n.arg.HasField("a_const")
+        n.arg.a_const.location for n in grammar.walk(tree) if isinstance(n, pb.TypeCast) and n.arg.HasField("a_const")
     }
     if any(place not in found for place in places) or cast & set(places) - plain:
         raise _refusal()
@@ -57,7 +57,7 @@ def replaced(text: str, changes: Mapping[int, Change], plain: frozenset[int]) ->
         position = ends[place]
     parts.append(data[position:])
     result = b"".join(parts).decode("utf-8")
-    after = parse.tree_of(result)
+    after = grammar.tree_of(result)
     if _blanked(tree, frozenset(places)) != _blanked(after, frozenset(moved)):
         raise _refusal()
     return result
@@ -79,14 +79,14 @@ def _blanked(tree: pb.ParseResult, places: frozenset[int]) -> bytes:
     """A tree's bytes without positions and without the values of the constants at these places."""
     copy = pb.ParseResult()
     copy.CopyFrom(tree)
-    for node in parse.walk(copy):
+    for node in grammar.walk(copy):
         if isinstance(node, pb.A_Const) and node.location in places:
             node.sval.sval = ""
-    return parse.stripped(copy)
+    return grammar.stripped(copy)
 
 
 def _token_ends(data: bytes, places: list[int]) -> dict[int, int]:
-    tokens = parse.scan(data)
+    tokens = grammar.scan(data)
     ends = {t.start: t.end for t in tokens if t.kind in _STRINGS | _NUMBERS}
     for sign, number in pairwise(tokens):
         if data[sign.start : sign.end] == b"-" and number.kind in _NUMBERS:

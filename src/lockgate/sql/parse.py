@@ -1,16 +1,12 @@
 """What PostgreSQL's own grammar says of a text: its statements, their kinds and their shapes.
 
 For: splitting a client's text, classifying every statement, finding the statement inside EXPLAIN, DECLARE, PREPARE, COPY and
-CREATE TABLE AS, and making a shape without literals. The only module that knows the parser library.
+CREATE TABLE AS, and making a shape without literals.
 Not for: names, types or provenance: those are the server's to say (`analysis`).
-Source: PostgreSQL 18 grammar (libpg_query); masking.md 1.1. The parser is native code: a text is bounded by its tokens first,
-because its recursion is not.
+Source: PostgreSQL 18 grammar (libpg_query); masking.md 1.1.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import postgast
 from google.protobuf.message import DecodeError, Message
@@ -18,22 +14,12 @@ from postgast import pg_query_pb2 as pb
 
 from lockgate.errors import RefusedStatementError
 from lockgate.model.statement import Kind, Parsed
+from lockgate.sql.grammar import COMMENTS, CONSTANTS, Token, encode, scan, stripped, tree_of, walk
 from lockgate.sql.kinds import DESTRUCTIVE_KINDS, DESTRUCTIVE_NODES, KINDS, TRANSACTIONS
 
-MAX_BYTES = 8 << 20
-MAX_TOKENS = 400_000
-MAX_WEIGHT = 20_000
 MAX_STATEMENTS = 1_000
 MAX_SHAPE = 8_000
 _FETCH_ALL = (1 << 31) - 1
-
-_CONSTANTS = frozenset({pb.SCONST, pb.ICONST, pb.FCONST, pb.BCONST, pb.XCONST, pb.USCONST})
-_COMMENTS = frozenset({pb.SQL_COMMENT, pb.C_COMMENT})
-_FLAT = _CONSTANTS | _COMMENTS | {
-    pb.PARAM, pb.IDENT, pb.UIDENT, pb.ASCII_40, pb.ASCII_41, pb.ASCII_44, pb.ASCII_59, pb.DEFAULT, pb.NULL_P, pb.TRUE_P,
-    pb.FALSE_P,
-}  # fmt: skip
-"""Tokens that cannot deepen the parse tree by left recursion; right recursion is bounded by the parser's own stack."""
 
 _OPENERS = frozenset(
     {
@@ -47,22 +33,13 @@ _WITH_SETTINGS = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token: kind and byte range."""
-
-    kind: int
-    start: int
-    end: int
-
-
 def split_and_parse(text: str) -> tuple[Parsed, ...]:
     """Every statement of a text, in order; one `Kind.EMPTY` when there is none.
 
     Raises:
         RefusedStatementError: `syntax` (42601) when the grammar rejects it, else a limit's name.
     """
-    data = _encode(text)
+    data = encode(text)
     tokens = scan(data)
     tree = tree_of(text)
     if not tree.stmts:
@@ -79,7 +56,7 @@ def split_and_parse(text: str) -> tuple[Parsed, ...]:
         own = []
         while position < len(tokens) and tokens[position].start < end:
             token = tokens[position]
-            if token.start >= begin and token.kind not in _COMMENTS and token.kind != pb.ASCII_59:
+            if token.start >= begin and token.kind not in COMMENTS and token.kind != pb.ASCII_59:
                 own.append(token)
             position += 1
         if not own:
@@ -93,84 +70,8 @@ def reads_alike(text: str) -> bool:
 
     It does when no plain string holds a backslash: up to the first backslash in one, both ways of reading cut the same tokens.
     """
-    data = _encode(text)
+    data = encode(text)
     return not any(b"\\" in data[t.start : t.end] for t in scan(data) if data[t.start : t.start + 1] in b"'nNuU")
-
-
-def _encode(text: str) -> bytes:
-    if "\0" in text:
-        raise RefusedStatementError("nul", "a statement must not contain a NUL character", sqlstate="22021")
-    try:
-        data = text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise RefusedStatementError("encoding", "a statement must be valid UTF-8", sqlstate="22021") from None
-    if len(data) > MAX_BYTES:
-        raise RefusedStatementError("too-long", f"a text may have at most {MAX_BYTES} bytes", sqlstate="54001")
-    return data
-
-
-def scan(data: bytes) -> list[Token]:
-    """The tokens of a text, within bounds that keep the parser's recursion harmless."""
-    try:
-        tokens = [Token(t.token, t.start, t.end) for t in postgast.scan(data.decode("utf-8")).tokens]
-    except postgast.PgQueryError:
-        raise RefusedStatementError("syntax", "syntax error", sqlstate="42601") from None
-    except (DecodeError, RecursionError, MemoryError, ValueError):
-        raise RefusedStatementError("parse", "the text cannot be read") from None
-    weight = sum(1 for t in tokens if t.kind not in _FLAT)
-    if len(tokens) > MAX_TOKENS or weight > MAX_WEIGHT:
-        raise RefusedStatementError(
-            "too-complex", "the text has too many operators or words to be read safely", sqlstate="54001"
-        )
-    return tokens
-
-
-def tree_of(text: str) -> pb.ParseResult:
-    """The grammar's tree of a text whose tokens were bounded before.
-
-    Raises:
-        RefusedStatementError: the grammar rejects it.
-    """
-    try:
-        return postgast.parse(text)
-    except postgast.PgQueryError as error:
-        if "memory exhausted" in str(error):
-            raise RefusedStatementError(
-                "too-complex", "the text is nested too deeply to be read safely", sqlstate="54001"
-            ) from None
-        raise RefusedStatementError("syntax", "syntax error", sqlstate="42601") from None
-    except (DecodeError, RecursionError, MemoryError, ValueError):
-        raise RefusedStatementError(
-            "too-complex", "the text is nested too deeply to be read safely", sqlstate="54001"
-        ) from None
-
-
-def walk(message: Message) -> Iterator[Message]:
-    """Every message of a tree, parents first, in the order of the text's grammar."""
-    stack: list[Message] = [message]
-    while stack:
-        top = stack.pop()
-        yield top
-        children: list[Message] = []
-        for descriptor, value in top.ListFields():
-            if descriptor.message_type is not None:
-                children.extend(value if isinstance(value, _REPEATED) else (value,))
-        stack.extend(reversed(children))
-
-
-_REPEATED = type(pb.ParseResult().stmts)
-
-
-def stripped(message: Message) -> bytes:
-    """A tree's bytes without any position in the text."""
-    copy = type(message)()
-    copy.CopyFrom(message)
-    for part in walk(copy):
-        for descriptor in part.DESCRIPTOR.fields:
-            name = descriptor.name
-            if "location" in name or name.endswith(("list_start", "list_end")) or name == "stmt_len":
-                part.ClearField(name)
-    return bytes(copy.SerializeToString(deterministic=True))
 
 
 def _constant(node: pb.Node) -> str | None:
@@ -242,7 +143,7 @@ class _Reader:
         size = 0
         last = self._tokens[0].start
         for token in self._tokens[: self._settings_end()]:
-            piece = "?" if token.kind in _CONSTANTS else self._data[token.start : token.end].decode("utf-8")
+            piece = "?" if token.kind in CONSTANTS else self._data[token.start : token.end].decode("utf-8")
             parts.append(f" {piece}" if token.start > last else piece)
             size += len(parts[-1])
             last = token.end
