@@ -1,0 +1,65 @@
+"""The logs of one gate, by origin.
+
+For: finding every log below a folder, and reading entries of each while its writer goes on.
+Not for: proof (`ledger`, and the verifier).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from lockgate.errors import LedgerError
+from lockgate.storage import ledger_reader
+from lockgate.storage.port import Files
+
+
+class Logs:
+    """Every log below one folder."""
+
+    def __init__(self, folder: str, files: Files) -> None:
+        self._folder = folder.rstrip("/")
+        self._files = files
+
+    @property
+    def files(self) -> Files:
+        """How its files are read."""
+        return self._files
+
+    def folders(self) -> dict[str, str]:
+        """Origin and folder of each log that has a checkpoint."""
+        found = {}
+        for name in self._files.list(self._folder):
+            root = f"{self._folder}/{name}"
+            current = ledger_reader.checkpoint(root, self._files) if "checkpoint" in self._files.list(root) else None
+            if current is not None:
+                found[current.origin] = root
+        return found
+
+    def origins(self) -> list[str]:
+        """The origins in their order."""
+        return sorted(self.folders())
+
+    def folder(self, origin: str) -> str:
+        """Where that log is.
+
+        Raises:
+            LedgerError: there is none of that origin.
+        """
+        found = self.folders().get(origin)
+        if found is None:
+            raise LedgerError(f"there is no log `{origin}`")
+        return found
+
+    def sealed(self, origin: str) -> int:
+        """How many entries are under its checkpoint: these never change."""
+        current = ledger_reader.checkpoint(self.folder(origin), self._files)
+        return 0 if current is None else current.size
+
+    def entries(self, origin: str, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Every durable entry from `start` on with its index, those under no checkpoint yet included."""
+        return ledger_reader.entries(self.folder(origin), self._files, start)
+
+    def entry(self, origin: str, index: int) -> bytes | None:
+        """One entry, or None."""
+        return next((stored for at, stored in islice(self.entries(origin, index), 1) if at == index), None)
