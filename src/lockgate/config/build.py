@@ -6,6 +6,7 @@ Source: style.md 3.7; architecture section 3 (session role, superuser).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,7 @@ from lockgate.config.settings import (
     DatabaseSettings,
     FileSettings,
     GatewaySettings,
+    IndexSettings,
     LedgerSettings,
     LimitSettings,
     MaskingSettings,
@@ -58,12 +60,13 @@ def settings_from(text: str, *, path: Path, environment: Mapping[str, str]) -> S
     if draft is None:
         raise ConfigError(problems.sentences())
     _check_gateway(draft.sections["gateway"], problems)
+    index_password = _check_index(draft.sections["index"], problems, folder, environment)
     secrets = [_check_database(draft, i, problems, folder, environment) for i in range(len(draft.databases))]
     if not draft.databases:
         problems.add((), "no database is configured; add a `[[database]]`")
     if problems.found:
         raise ConfigError(problems.sentences())
-    return _build(path.absolute(), draft, secrets)
+    return _build(path.absolute(), draft, secrets, index_password)
 
 
 def _check_gateway(values: Values, problems: Problems) -> None:
@@ -91,6 +94,33 @@ def _check_gateway(values: Values, problems: Problems) -> None:
         problems.add(
             ("gateway", "metrics_listen"), "`metrics_listen` must be a loopback address; use `127.0.0.1:<port>`"
         )
+
+
+def _check_index(
+    values: Values, problems: Problems, folder: Path, environment: Mapping[str, str]
+) -> Secret | None:
+    url, reference = values.get("url"), values.get("password")
+    if isinstance(url, str) and not re.fullmatch(r"chdb://.+|clickhouses?://([^@:/?#]+@)?[^@/?#]+(/[^/?#]*)?", url):
+        problems.add(("index", "url"), "`url` must be `chdb://<folder>` or `clickhouse://user@host:port/database`, without a password")
+    if not isinstance(reference, str):
+        return None
+    found = resolve(reference, folder=folder, environment=environment)
+    if isinstance(found, Secret):
+        return found
+    problems.add(("index", "password"), f"`password`: {found}")
+    return None
+
+
+def _index(values: Values, password: Secret | None, folder: Path) -> IndexSettings:
+    url = _maybe(values["url"], str) or ""
+    embedded = url.startswith("chdb://")
+    return IndexSettings(
+        folder=(folder / url.removeprefix("chdb://")).absolute() if embedded else None,
+        server=None if embedded else url or None,
+        password=password,
+        days=_typed(values["days"], int),
+        socket=_typed(values["socket"], Path),
+    )
 
 
 def _check_database(
@@ -129,7 +159,7 @@ def _check_database(
     return secrets
 
 
-def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]]) -> Settings:
+def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]], index_password: Secret | None) -> Settings:
     gateway, limits, analysis = (draft.sections[name] for name in ("gateway", "limits", "analysis"))
     files, ledger = draft.sections["files"], draft.sections["ledger"]
     return Settings(
@@ -159,6 +189,7 @@ def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]]) -> Settin
             witness_alarm_seconds=_typed(ledger["witness_alarm_seconds"], float),
             witness_refuse_seconds=_typed(ledger["witness_refuse_seconds"], float),
         ),
+        index=_index(draft.sections["index"], index_password, path.parent),
         files=FileSettings(**{name: _typed(value, Path) for name, value in files.items()}),
         databases=tuple(_database(v, s) for v, s in zip(draft.databases, secrets, strict=True)),
     )

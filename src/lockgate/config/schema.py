@@ -237,6 +237,15 @@ LEDGER = (
     ),
 )
 
+INDEX = (
+    Key("url", Form.TEXT, "Where the search index is: `chdb://<folder>`, or `clickhouse://user@host:8123/database`, with TLS `clickhouses://`; "
+        "not set = searches read the log."),
+    Key("password", Form.SECRET, "Password of the index's server, as `file:<path>` or `env:<NAME>`."),
+    Key("days", Form.WHOLE, "How long an entry can be found by the index; the log itself keeps it longer.", default=400, lowest=1,
+        highest=10_000, unit="days"),
+    Key("socket", Form.PATH, "Unix socket on which the index answers.", default="run/index.sock"),
+)  # fmt: skip
+
 FILES = (
     Key("principals", Form.PATH, "File of principals.", default="principals.toml"),
     Key("catalog", Form.PATH, "File of labels.", default="catalog.toml"),
@@ -273,7 +282,7 @@ DATABASE = (
 )
 
 SECTIONS: dict[str, tuple[Key, ...]] = {
-    "gateway": GATEWAY, "limits": LIMITS, "analysis": ANALYSIS, "masking": MASKING, "ledger": LEDGER,
+    "gateway": GATEWAY, "limits": LIMITS, "analysis": ANALYSIS, "masking": MASKING, "ledger": LEDGER, "index": INDEX,
     "files": FILES,
 }  # fmt: skip
 """Tables of the file; `[[database]]` repeats and is declared by `DATABASE`."""

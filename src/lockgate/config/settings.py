@@ -80,6 +80,17 @@ class LedgerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """Section `[index]`: where entries are searched; `folder` is set for the embedded engine, `server` for another."""
+
+    folder: Path | None
+    server: str | None
+    password: Secret | None
+    days: int
+    socket: Path
+
+
+@dataclass(frozen=True, slots=True)
 class FileSettings:
     """Section `[files]`: where the other files are, as absolute paths."""
 
@@ -120,6 +131,7 @@ class Settings:
     analysis: AnalysisSettings
     masking: MaskingSettings
     ledger: LedgerSettings
+    index: IndexSettings
     files: FileSettings
     databases: tuple[DatabaseSettings, ...]
 

@@ -24,8 +24,8 @@ RESULT_TEXT_FILTERS = frozenset({"sqlstate", "status"})
 RESULT_NUMBER_FILTERS = frozenset({"rows", "bytes"})
 """What only the outcome of a statement says (a denial has an SQLSTATE of its own)."""
 NUMBER_FILTERS = frozenset({"index", "intent"})
-LIST_FILTERS = frozenset({"table", "column", "rule"})
-"""Names that must all be there; a table or column may be named by its last parts."""
+LIST_FILTERS = frozenset({"table", "column", "rule", "person"})
+"""Names that must all be there; a table or column may be named by its last parts, a person by the token of the blind index."""
 OTHER_FILTERS = frozenset({"since", "until", "label", "disposition", "text", "limit"})
 FILTERS = TEXT_FILTERS | RESULT_TEXT_FILTERS | RESULT_NUMBER_FILTERS | NUMBER_FILTERS | LIST_FILTERS | OTHER_FILTERS
 

@@ -69,6 +69,7 @@ class Entry(msgspec.Struct, gc=False):
     request: str | int = ""
     approver: str = ""
     by: str = ""
+    persons: tuple[str, ...] = ()
 
 
 _DECODER = msgspec.json.Decoder(Entry)
@@ -251,6 +252,7 @@ class Columns:
             "columns": native.numbers(self._used_columns(entries, facts, where)),
             "intent": native.numbers(own),
             "request": native.texts([requests[at] for at in where]),
+            "persons": native.text_lists([facts[at].persons for at in where]),
             "approver": native.coded([e.approver or e.by for e in entries]),
         }
         for name, get in _OWN_TEXTS.items():

@@ -93,6 +93,8 @@ def conditions(filters: Filters, *, skip: frozenset[str] = frozenset()) -> Where
             where.add(f"`{name}` = {{{name}:UInt64}}", **{name: cast("int", filters[name])})
     for number, rule in enumerate(_list(filters, "rule")):
         where.add(f"(has(rules, {{rule{number}:String}}) OR rule = {{rule{number}:String}})", **{f"rule{number}": rule})
+    for number, person in enumerate(_list(filters, "person")):
+        where.add(f"has(persons, {{person{number}:String}})", **{f"person{number}": person})
     sets = _column_sets(filters, where)
     if sets:
         where.add(f"columns IN ({sets})")
@@ -223,6 +225,9 @@ _SPAN = (
     f"{_TIME.format('min(p.first)')} AS first, {_TIME.format('max(p.last)')} AS last, "
     "argMax(p.reference, (p.last, p.reference.2)).1 AS log, argMax(p.reference, (p.last, p.reference.2)).2 AS `index`"
 )
+_ONE_SPAN = (
+    f"{_TIME.format('p.first')} AS first, {_TIME.format('p.last')} AS last, p.reference.1 AS log, p.reference.2 AS `index`"
+)
 _PARTS = "min(`time`) AS first, max(`time`) AS last, argMax((log, intent), (`time`, intent)) AS reference"
 _STATEMENTS = "countIf(kind != 'outcome') AS statements, sumIf(rows, kind = 'outcome') AS rows"
 _SUMS = "sum(p.statements) AS statements, sum(p.rows) AS rows"
@@ -262,7 +267,7 @@ def _text(_: Filters, where: Where, source: str) -> str:
     where.add("kind IN ('intent', 'deny', 'outcome')")
     return (
         "SELECT s.statement AS statement, s.sql AS shape, s.tables AS tables, p.statements AS statements, p.principals AS principals, "
-        f"p.rows AS rows, {_TIME.format('p.first')} AS first, {_TIME.format('p.last')} AS last, p.reference.1 AS log, p.reference.2 AS `index` "
+        f"p.rows AS rows, {_ONE_SPAN} "
         f"FROM (SELECT shape, {_STATEMENTS}, uniqExact(principal) AS principals, {_PARTS} FROM {source}{where.text} GROUP BY shape) AS p "
         "INNER JOIN (SELECT DISTINCT id, statement, sql, tables FROM shapes) AS s ON p.shape = s.id ORDER BY statements DESC, shape, tables"
     )
@@ -281,10 +286,9 @@ def _tables(_: Filters, where: Where, source: str) -> str:
 def _denials(_: Filters, where: Where, source: str) -> str:
     where.add("kind = 'deny'")
     return (
-        "SELECT rule, decision, sqlstate, count() AS denials, uniqExact(principal) AS principals, "
-        f"{_TIME.format('min(`time`)')} AS first, {_TIME.format('max(`time`)')} AS last, "
-        f"(argMax((log, intent), (`time`, intent)) AS reference).1 AS log, reference.2 AS `index` FROM {source}{where.text} "
-        "GROUP BY rule, decision, sqlstate ORDER BY denials DESC, rule, decision, sqlstate"
+        f"SELECT p.rule AS rule, p.decision AS decision, p.sqlstate AS sqlstate, p.denials AS denials, p.principals AS principals, {_ONE_SPAN} "
+        f"FROM (SELECT rule, decision, sqlstate, count() AS denials, uniqExact(principal) AS principals, {_PARTS} FROM {source}{where.text} "
+        "GROUP BY rule, decision, sqlstate) AS p ORDER BY denials DESC, rule, decision, sqlstate"
     )
 
 

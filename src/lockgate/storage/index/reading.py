@@ -18,7 +18,7 @@ from lockgate.storage.index.questions import ticks, tidied
 
 Row = dict[str, object]
 _FROM_OUTCOME = ("rows", "bytes", "duration_us", "status", "sqlstate")
-_LISTS = ("tables", "columns", "rules")
+_LISTS = ("tables", "columns", "rules", "persons")
 
 
 def ask(logs: Logs, question: Question, filters: Filters) -> Answer:
@@ -57,9 +57,8 @@ def _rows(logs: Logs, covered: dict[str, int]) -> Iterator[Row]:
             row.update({name: None for name in _FROM_OUTCOME if name != "sqlstate" or entry["kind"] != "deny"})
             row.update({"log": origin, "index": index, "intent": index, "request": _text(entry.get("request"))})
             row["approver"] = entry.get("approver") or entry.get("by")
-            for name in _LISTS:
-                row[name] = entry.get(name) or ([] if name != "tables" or "statement" not in entry else [])
-            if "statement" not in entry:
+            row.update({name: entry.get(name) or [] for name in _LISTS})
+            if not entry.get("statement"):
                 row["tables"] = None
             rows[index] = row
         yield from rows.values()
@@ -93,6 +92,8 @@ def _fits(row: Row, question: Question, filters: Filters) -> bool:
         return False
     rules = {*cast("list[str]", row["rules"]), str(row["rule"])}
     if not all(rule in rules for rule in _given(filters, "rule")):
+        return False
+    if not set(_given(filters, "person")) <= set(cast("list[str]", row["persons"])):
         return False
     tables = cast("list[str]", row["tables"] or [])
     if not all(any(is_named(table, wanted) for table in tables) for wanted in _given(filters, "table")):

@@ -58,6 +58,7 @@ ENTRY = (
     Column("duration_us", "UInt64"),
     Column("request", "String"),
     Column("approver", CODED),
+    Column("persons", "Array(String)"),
 )
 SHAPE = (Column("id", "UInt64"), Column("statement", CODED), Column("sql", "String"), Column("tables", "Array(String)"))
 USED = (
@@ -75,6 +76,7 @@ _SKIPPING = (
     "INDEX by_run run TYPE bloom_filter",
     "INDEX by_shape shape TYPE bloom_filter",
     "INDEX by_columns columns TYPE set(0)",
+    "INDEX by_person persons TYPE bloom_filter",
     "INDEX by_kind kind TYPE set(0)",
 )
 

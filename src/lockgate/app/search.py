@@ -1,0 +1,220 @@
+"""Search, composed from settings: the indexer's process, questions to it, and the way without one.
+
+For: `serve`, which starts the process, and the command line, which asks.
+Not for: gateways: none of them imports an engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from lockgate.config.build import load_settings
+from lockgate.config.settings import Settings
+from lockgate.control import questions
+from lockgate.control.questions import Answer, Filters
+from lockgate.errors import ConfigError, GateUnreachableError, LedgerError, LockgateError
+from lockgate.ledger.proof import SUFFIX
+from lockgate.storage.index import reading
+from lockgate.storage.index.clickhouse import ClickHouseEngine, Server
+from lockgate.storage.index.engines import ChdbEngine, Engine, IndexUnavailableError
+from lockgate.storage.index.indexer import BATCH, Indexer
+from lockgate.storage.index.logs import Logs
+from lockgate.storage.port import RealFiles
+from lockgate.storage.receipts import receipt
+from lockgate.transport.control_socket import ask_gate, serve_control
+
+FOLLOW_SECONDS = 1.0
+RETRY_SECONDS_MAX = 30.0
+ANSWER_SECONDS = 60.0
+PIECES = 16
+"""Batches stored between two looks at the socket while there is a long backlog."""
+
+
+def logs_of(settings: Settings) -> Logs:
+    """Every log of this gate."""
+    return Logs(str(settings.files.ledger), RealFiles())
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The engine that `[index]` names.
+
+    Raises:
+        ConfigError: none is configured, or its extra is not installed.
+        IndexUnavailableError: it cannot be used.
+    """
+    index = settings.index
+    if index.folder is not None:
+        return ChdbEngine(index.folder)
+    if index.server is not None:
+        return ClickHouseEngine(Server.from_url(index.server), index.password.reveal() if index.password else "")
+    raise ConfigError(f"{settings.path}:1: no index is configured; set `url` in `[index]`")
+
+
+def ask(settings: Settings, name: str, filters: Filters) -> Answer:
+    """A named question: to the running index, else by reading the log.
+
+    Raises:
+        LedgerError: there is no such question, or it is asked wrongly.
+    """
+    question = questions.check(name, filters)
+    if settings.index.folder is not None or settings.index.server is not None:
+        try:
+            answered = ask_gate(settings.index.socket, {"op": "ask", "question": name, "filters": dict(filters)}, seconds=ANSWER_SECONDS)
+        except GateUnreachableError:
+            answered = {}
+        if answered.get("ok"):
+            return msgspec.convert(answered["result"], Answer)
+    return reading.ask(logs_of(settings), question, filters)
+
+
+def prove(settings: Settings, rows: list[dict[str, object]], folder: Path) -> list[Path]:
+    """Write a receipt for each entry that rows refer to: its bytes, and the proof that its log has it.
+
+    Returns:
+        The proofs, one for each entry; the entry's bytes are beside it with the ending `.json`.
+
+    Raises:
+        LedgerError: an entry is under no checkpoint yet, or not stored any more.
+        ConfigError: the folder cannot be written.
+    """
+    logs = logs_of(settings)
+    proofs = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for log, index in sorted({(str(row["log"]), cast("int", row["index"])) for row in rows}):
+            entry, proof = receipt(logs.folder(log), logs.files, index)
+            path = folder / f"{log.replace('/', '-')}-{index}{SUFFIX}"
+            path.write_bytes(proof.encode())
+            path.with_suffix(".json").write_bytes(entry)
+            proofs.append(path)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
+    return proofs
+
+
+def entry_of(settings: Settings, log: str | None, index: int) -> tuple[str, dict[str, object] | None]:
+    """One entry of a log, from the log itself; without an origin the only log's, else the first one's."""
+    logs = logs_of(settings)
+    origins = logs.origins()
+    if not origins:
+        raise LedgerError("there is no log yet")
+    origin = origins[0] if log is None else log
+    stored = logs.entry(origin, index)
+    return origin, None if stored is None else cast("dict[str, object]", msgspec.json.decode(stored))
+
+
+class IndexProcess:
+    """The indexer as a process: follows the logs, answers on its socket."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._indexer = Indexer(open_engine(settings), logs_of(settings), days=settings.index.days, processes=os.cpu_count() or 1)
+        self._stop = asyncio.Event()
+
+    async def run(self, *, rebuild: bool = False, once: bool = False) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Args:
+            rebuild: throw the index away first.
+            once: end when everything is in the index.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            if rebuild:
+                self._indexer.rebuild()
+            if once:
+                self._indexer.catch_up()
+                _say({"event": "indexed", **self._indexer.facts()})
+                return
+            server = await serve_control(self._settings.index.socket, self.operate)
+            _say({"ready": True, "index": str(self._settings.index.socket)})
+            await self._follow()
+            server.close()
+            self._settings.index.socket.unlink(missing_ok=True)
+        finally:
+            self._indexer.close()
+
+    async def _follow(self) -> None:
+        pause = FOLLOW_SECONDS
+        while not self._stop.is_set():
+            try:
+                left = self._indexer.catch_up(batches=PIECES)
+                pause = 0.0 if left > BATCH else FOLLOW_SECONDS
+                if not left:
+                    self._indexer.rest()
+            except (LockgateError, OSError) as error:
+                pause = min(RETRY_SECONDS_MAX, 2 * (pause or FOLLOW_SECONDS))
+                _say({"event": "index-waits", "problem": str(error), "again_in_seconds": pause})
+            try:
+                await asyncio.wait_for(self._stop.wait(), pause or 0.001)
+            except TimeoutError:
+                continue
+
+    def operate(self, asked: Mapping[str, object]) -> object:
+        """One command of the index's socket: `ask` a named question, or `facts`."""
+        if asked["op"] == "facts":
+            return dict(self._indexer.facts())
+        if asked["op"] == "ask":
+            filters = asked.get("filters", {})
+            if not isinstance(filters, dict):
+                raise LedgerError("filters are an object")
+            return asdict(self._indexer.ask(str(asked["question"]), filters))
+        raise LedgerError("the index knows `ask` and `facts`")
+
+
+def _say(fact: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps(fact) + "\n")
+    sys.stdout.flush()
+
+
+def index(config: Path, *, rebuild: bool = False, once: bool = False) -> None:
+    """Run the indexer until it is told to stop.
+
+    Raises:
+        ConfigError: no index is configured, or something cannot be used.
+        IndexUnavailableError: another process has the index open.
+    """
+    settings = load_settings(config, environment=os.environ)
+
+    async def main() -> None:
+        await IndexProcess(settings).run(rebuild=rebuild, once=once)
+
+    asyncio.run(main())
+
+
+async def keep_index(settings: Settings) -> None:
+    """Run the indexer as a process of its own for as long as this task lives; the gate never waits for it.
+
+    It is started again when it ends, later each time, and ended with the task.
+    """
+    pause = FOLLOW_SECONDS
+    loop = asyncio.get_running_loop()
+    while True:
+        begun = loop.time()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "lockgate.cli.main", "index", "--config", str(settings.path), stdout=asyncio.subprocess.DEVNULL
+        )
+        try:
+            status = await process.wait()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+        pause = FOLLOW_SECONDS if loop.time() - begun > RETRY_SECONDS_MAX else min(RETRY_SECONDS_MAX, 2 * pause)
+        sys.stderr.write(json.dumps({"event": "index-ended", "status": status, "again_in_seconds": pause}) + "\n")
+        await asyncio.sleep(pause)
+
+
+__all__ = ["IndexProcess", "IndexUnavailableError", "ask", "entry_of", "index", "keep_index", "logs_of", "open_engine", "prove"]
