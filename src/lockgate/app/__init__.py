@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lockgate.app import org
+from lockgate.app.children import keep
 from lockgate.app.evidence import key_bytes, open_ledger, text_of
 from lockgate.config.build import load_settings
 from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
@@ -328,6 +329,8 @@ class Application:
             asyncio.ensure_future(d.watch(self.settings.analysis.catalog_seconds)) for d in self.databases.values()
         ]
         watchers.append(asyncio.ensure_future(self._watch()))
+        if self.settings.index.folder is not None or self.settings.index.server is not None:
+            watchers.append(asyncio.ensure_future(keep("index", self.settings.path)))
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         try:
@@ -336,6 +339,7 @@ class Application:
         finally:
             for watcher in watchers:
                 watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
             await listener.close()
             for closing in (control, metrics):
                 if closing is not None:

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from lockgate.config.settings import Settings
 from lockgate.errors import ConfigError
-from lockgate.ledger.entry import decode
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.storage.ledger_log import LedgerLog
-from lockgate.storage.ledger_reader import entries, open_text, search
+from lockgate.storage.ledger_reader import open_text
 from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
 from lockgate.transport.clock import utc_now
 
@@ -72,20 +71,6 @@ def open_ledger(settings: Settings, files: Files | None = None) -> LedgerLog:
         str(folder), origin=signer.name, signer=signer, files=files or real, text_key=key_bytes(settings.files.keys / "text.key"),
         person_key=key_bytes(settings.files.keys / "person.key"), clock=utc_now, entropy=os.urandom, facts={"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()},
     )  # fmt: skip
-
-
-def search_log(
-    settings: Settings, filters: Mapping[str, object], *, limit: int | None = None
-) -> list[dict[str, object]]:
-    """Statements in the log, oldest first; reads files, needs no running gate."""
-    return search(str(ledger_folder(settings)), RealFiles(), filters, limit=limit)
-
-
-def log_entry(settings: Settings, index: int) -> dict[str, object] | None:
-    """One entry by its index, or None."""
-    for found, entry in entries(str(ledger_folder(settings)), RealFiles(), index):
-        return dict(decode(entry)) if found == index else None
-    return None
 
 
 def log_text(settings: Settings, entry: Mapping[str, object], index: int) -> bytes:

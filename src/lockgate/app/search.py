@@ -26,7 +26,7 @@ from lockgate.errors import ConfigError, GateUnreachableError, LedgerError, Lock
 from lockgate.ledger.proof import SUFFIX
 from lockgate.storage.index import reading
 from lockgate.storage.index.clickhouse import ClickHouseEngine, Server
-from lockgate.storage.index.engines import ChdbEngine, Engine, IndexUnavailableError
+from lockgate.storage.index.engines import ChdbEngine, Engine
 from lockgate.storage.index.indexer import BATCH, Indexer
 from lockgate.storage.index.logs import Logs
 from lockgate.storage.port import RealFiles
@@ -192,29 +192,3 @@ def index(config: Path, *, rebuild: bool = False, once: bool = False) -> None:
         await IndexProcess(settings).run(rebuild=rebuild, once=once)
 
     asyncio.run(main())
-
-
-async def keep_index(settings: Settings) -> None:
-    """Run the indexer as a process of its own for as long as this task lives; the gate never waits for it.
-
-    It is started again when it ends, later each time, and ended with the task.
-    """
-    pause = FOLLOW_SECONDS
-    loop = asyncio.get_running_loop()
-    while True:
-        begun = loop.time()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "lockgate.cli.main", "index", "--config", str(settings.path), stdout=asyncio.subprocess.DEVNULL
-        )
-        try:
-            status = await process.wait()
-        except asyncio.CancelledError:
-            process.terminate()
-            await process.wait()
-            raise
-        pause = FOLLOW_SECONDS if loop.time() - begun > RETRY_SECONDS_MAX else min(RETRY_SECONDS_MAX, 2 * pause)
-        sys.stderr.write(json.dumps({"event": "index-ended", "status": status, "again_in_seconds": pause}) + "\n")
-        await asyncio.sleep(pause)
-
-
-__all__ = ["IndexProcess", "IndexUnavailableError", "ask", "entry_of", "index", "keep_index", "logs_of", "open_engine", "prove"]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from lockgate.app import search
+from lockgate.app import erasing, search
 from lockgate.cli.common import add_config, say, say_json, settings_of
 from lockgate.cli.token import duration
 from lockgate.config.schema import ENVIRONMENTS
@@ -60,6 +60,9 @@ def add_to(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
         "--disposition", choices=("clear", "masked"), help="with --column or --label: shown in clear, or masked"
     )
     parser.add_argument("--rule", "--rules", dest="rule", action="append", default=[], help="decided by this rule")
+    parser.add_argument(
+        "--person", metavar="VALUE", help="named this value: an e-mail address, a number, a name; by the blind index"
+    )
     parser.add_argument("--text", "--shape", dest="text", help="text inside the statement, which is recorded without literals")
     parser.add_argument("--since", help="90d, 24h, 30m, or a time such as 2026-11-22T10:00:00Z")
     parser.add_argument("--until", help="the same, exclusive")
@@ -74,7 +77,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the answer; what it covers goes to the standard error, so that rows stay rows."""
     _check_words(options)
     settings = settings_of(options)
-    answer = search.ask(settings, options.question, filters_of(options))
+    filters = filters_of(options)
+    if options.person is not None:
+        filters["person"] = [erasing.person_token(settings, options.person)]
+    answer = search.ask(settings, options.question, filters)
     configured = settings.index.folder is not None or settings.index.server is not None
     for row in answer.rows:
         if options.json:
