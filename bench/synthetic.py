@@ -42,7 +42,9 @@ class _Shape:
             tables[0] = "public.table_0007"
         self.statement = chance.choices(("select", "update", "insert", "delete"), (90, 5, 4, 1))[0]
         words = [f"t.column_{chance.randrange(60)}" for _ in range(chance.randrange(3, 12))]
-        self.sql = f"SELECT {', '.join(words)} FROM {' JOIN '.join(tables)} t WHERE t.id_{number} = ? AND t.state IN (?, ?)"
+        self.sql = (
+            f"SELECT {', '.join(words)} FROM {' JOIN '.join(tables)} t WHERE t.id_{number} = ? AND t.state IN (?, ?)"
+        )
         self.tables = tables
         names = ["email", "name", "phone", "card", "birth_date", "street"]
         chosen = sorted(chance.sample(range(6), chance.choice((0, 1, 2, 3))))
@@ -62,7 +64,9 @@ def entries(count: int, *, seed: int = 1) -> Iterator[bytes]:
     def stamped(n: int, fields: dict[str, object]) -> bytes:
         return _ENCODE({**fields, "v": 1, "epoch": 1, "n": n, "time": (moment + step * n).isoformat(timespec="microseconds")[:26] + "Z"})  # fmt: skip
 
-    yield stamped(0, {"kind": "boot", "origin": "bench/1", "build": "0", "keys": [], "previous": {"size": 0, "root": ""}})
+    yield stamped(
+        0, {"kind": "boot", "origin": "bench/1", "build": "0", "keys": [], "previous": {"size": 0, "root": ""}}
+    )
     n = 1
     while n < count:
         who = chance.choices(range(IDENTITIES), cum_weights=who_weights)[0]

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from lockgate.cli import main as command_line
-from lockgate.cli.log import moment
+from lockgate.cli.log_search import moment
 from lockgate.cli.main import main, parser
 from lockgate.cli.roles import RoleNames, quoted, verifier
 from lockgate.cli.token import duration

@@ -11,7 +11,7 @@ from lockgate.errors import LedgerError
 from lockgate.ledger.entry import decode
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.storage.ledger_log import LedgerLog
-from lockgate.storage.ledger_reader import checkpoint, entries, open_text, search
+from lockgate.storage.ledger_reader import checkpoint, entries, open_text
 from lockgate.storage.text_keys import destroy_keys, keys_folder, matching_keys
 from lockgate.testing.crash_files import CrashFiles
 
@@ -72,51 +72,6 @@ def test_a_log_nobody_wrote_has_no_entries() -> None:
     files = CrashFiles()
     assert list(entries("nowhere", files)) == []
     assert checkpoint("nowhere", files) is None
-    assert search("nowhere", files, {}) == []
-
-
-def test_a_statement_is_one_row_with_what_came_of_it(setting: Setting) -> None:
-    columns = [{"name": "public.users.email", "label": "person.email", "disposition": "masked"}]
-    index = setting.statement(shape="SELECT email FROM users", tables=["public.users"], columns=columns, rules=["r1"])
-    (row,) = search(ROOT, setting.files, {})
-    assert (row["log"], row["index"], row["kind"], row["intent"]) == ("gw/1", index, "intent", index)
-    assert (row["principal"], row["rows"], row["bytes"], row["status"]) == ("ada", 3, 40, "complete")
-    assert row["columns"] == columns
-    assert row["run"] is None
-
-
-def test_a_denied_statement_is_a_row_without_outcome(setting: Setting) -> None:
-    setting.log.append({"kind": "deny", "principal": "eve", "decision": "deny", "rules": ["no"], "sqlstate": "42501"})
-    setting.log.commit()
-    (row,) = search(ROOT, setting.files, {"sqlstate": "42501"})
-    assert (row["kind"], row["intent"], row["rows"]) == ("deny", None, None)
-
-
-def test_filters_choose_rows(setting: Setting) -> None:
-    first = setting.statement(principal="ada", run="r1", shape="SELECT a FROM t", tables=["public.t"], rules=["x", "y"])
-    second = setting.statement(
-        principal="bob", shape="UPDATE u SET b = $1", tables=["public.u"], columns=[{"name": "public.u.b"}]
-    )
-    moment = str(search(ROOT, setting.files, {"principal": "bob"})[0]["time"])
-
-    def found(**filters: object) -> list[object]:
-        return [row["index"] for row in search(ROOT, setting.files, filters)]
-
-    assert found() == [first, second]
-    assert found(principal="ada") == [first]
-    assert found(run="r1", principal="bob") == []
-    assert found(tables="public.u") == [second]
-    assert found(rules=["x", "y"]) == [first]
-    assert found(rules=["x", "z"]) == []
-    assert found(columns="public.u.b") == [second]
-    assert found(shape="update U") == [second]
-    assert found(since=moment) == [second]
-    assert found(until=moment) == [first]
-    assert found(rows=3) == [first, second]
-    assert found(kind="boot") == [0]
-    assert [row["index"] for row in search(ROOT, setting.files, {}, limit=1)] == [second]
-    with pytest.raises(LedgerError, match="unknown filter: nonsense"):
-        found(nonsense=1)
 
 
 def test_a_text_opens_before_and_after_integration(setting: Setting) -> None:

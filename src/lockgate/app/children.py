@@ -25,7 +25,13 @@ async def keep(command: str, config: Path) -> None:
     while True:
         begun = loop.time()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "lockgate.cli.main", command, "--config", str(config), stdout=asyncio.subprocess.DEVNULL
+            sys.executable,
+            "-m",
+            "lockgate.cli.main",
+            command,
+            "--config",
+            str(config),
+            stdout=asyncio.subprocess.DEVNULL,
         )
         try:
             status = await process.wait()

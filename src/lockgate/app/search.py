@@ -69,7 +69,9 @@ def ask(settings: Settings, name: str, filters: Filters) -> Answer:
     question = questions.check(name, filters)
     if settings.index.folder is not None or settings.index.server is not None:
         try:
-            answered = ask_gate(settings.index.socket, {"op": "ask", "question": name, "filters": dict(filters)}, seconds=ANSWER_SECONDS)
+            answered = ask_gate(
+                settings.index.socket, {"op": "ask", "question": name, "filters": dict(filters)}, seconds=ANSWER_SECONDS
+            )
         except GateUnreachableError:
             answered = {}
         if answered.get("ok"):
@@ -118,7 +120,9 @@ class IndexProcess:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._indexer = Indexer(open_engine(settings), logs_of(settings), days=settings.index.days, processes=os.cpu_count() or 1)
+        self._indexer = Indexer(
+            open_engine(settings), logs_of(settings), days=settings.index.days, processes=os.cpu_count() or 1
+        )
         self._stop = asyncio.Event()
 
     async def run(self, *, rebuild: bool = False, once: bool = False) -> None:

@@ -30,7 +30,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_config(show)
     show.add_argument("index", type=int)
     show.add_argument("--log", help="origin of the log, when there are several")
-    show.add_argument("--prove", type=Path, metavar="FOLDER", help="write the entry and its tlog-proof into this folder")
+    show.add_argument(
+        "--prove", type=Path, metavar="FOLDER", help="write the entry and its tlog-proof into this folder"
+    )
     show.add_argument("--text", action="store_true", help="decrypt and print the statement's text as well")
     show.set_defaults(handler=run_show)
     log_erase.add_to(steps)

@@ -63,11 +63,15 @@ def add_to(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
     parser.add_argument(
         "--person", metavar="VALUE", help="named this value: an e-mail address, a number, a name; by the blind index"
     )
-    parser.add_argument("--text", "--shape", dest="text", help="text inside the statement, which is recorded without literals")
+    parser.add_argument(
+        "--text", "--shape", dest="text", help="text inside the statement, which is recorded without literals"
+    )
     parser.add_argument("--since", help="90d, 24h, 30m, or a time such as 2026-11-22T10:00:00Z")
     parser.add_argument("--until", help="the same, exclusive")
     parser.add_argument("--limit", type=int, help=f"the newest, or largest, so many (default: {LIMIT})")
-    parser.add_argument("--prove", type=Path, metavar="FOLDER", help="write the entry and a tlog-proof of each row into this folder")
+    parser.add_argument(
+        "--prove", type=Path, metavar="FOLDER", help="write the entry and a tlog-proof of each row into this folder"
+    )
     parser.add_argument("--json", action="store_true", help="one object a line")
     parser.set_defaults(handler=run)
     return parser
@@ -198,7 +202,10 @@ def table(answer: Answer, width: int) -> list[str]:
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
     lines = []
     for line in [[name.replace("_", " ") for name in names], *cells]:
-        parts = [text.rjust(w) if name in _NUMERIC else text.ljust(w) for name, text, w in zip(names, line, widths, strict=True)]
+        parts = [
+            text.rjust(w) if name in _NUMERIC else text.ljust(w)
+            for name, text, w in zip(names, line, widths, strict=True)
+        ]
         lines.append("  ".join(parts).rstrip()[:width])
     return lines
 
@@ -217,4 +224,3 @@ def _cell(name: str, row: dict[str, object]) -> str:
     if name == "policy":
         return text[:16]
     return text if len(text) <= WIDTH_MAX else text[: WIDTH_MAX - 1] + "\u2026"
-

@@ -96,12 +96,13 @@ def _check_gateway(values: Values, problems: Problems) -> None:
         )
 
 
-def _check_index(
-    values: Values, problems: Problems, folder: Path, environment: Mapping[str, str]
-) -> Secret | None:
+def _check_index(values: Values, problems: Problems, folder: Path, environment: Mapping[str, str]) -> Secret | None:
     url, reference = values.get("url"), values.get("password")
     if isinstance(url, str) and not re.fullmatch(r"chdb://.+|clickhouses?://([^@:/?#]+@)?[^@/?#]+(/[^/?#]*)?", url):
-        problems.add(("index", "url"), "`url` must be `chdb://<folder>` or `clickhouse://user@host:port/database`, without a password")
+        problems.add(
+            ("index", "url"),
+            "`url` must be `chdb://<folder>` or `clickhouse://user@host:port/database`, without a password",
+        )
     if not isinstance(reference, str):
         return None
     found = resolve(reference, folder=folder, environment=environment)

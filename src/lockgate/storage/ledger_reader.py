@@ -1,4 +1,4 @@
-"""Reading a log: its entries, its statements, and the texts they refer to.
+"""Reading a log: its entries, and the texts they refer to.
 
 For: search, console and reports; safe beside the running writer, from any process that may read the folder.
 Not for: proof. A reader believes the files; who does not runs the verifier.
@@ -8,14 +8,13 @@ Source: C2SP tlog-tiles; evidence.md 1.4 and 2.2 (the tail that no index has yet
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
 from lockgate.errors import CorruptLedgerError, LedgerError
 from lockgate.ledger import wal
 from lockgate.ledger.blob import blob_name
 from lockgate.ledger.checkpoint import Checkpoint
-from lockgate.ledger.entry import decode
 from lockgate.ledger.tiles import WIDTH
 from lockgate.storage.port import Files
 from lockgate.storage.text_keys import keys_folder, open_sealed
@@ -23,22 +22,6 @@ from lockgate.storage.tile_store import TEXTS, read_bundle
 from lockgate.storage.wal_segments import read_tail, segments
 
 _ATTEMPTS = 5
-EQUAL_FILTERS = frozenset(
-    {
-        "log", "index", "kind", "intent", "session", "principal", "on_behalf_of", "run", "purpose", "database", "environment",
-        "statement", "decision", "rows", "bytes", "sqlstate", "status", "client",
-    }
-)  # fmt: skip
-MEMBER_FILTERS = frozenset({"tables", "columns", "rules", "persons"})
-OTHER_FILTERS = frozenset({"since", "until", "shape"})
-ROW_FIELDS = (
-    "log", "index", "time", "kind", "intent", "session", "principal", "on_behalf_of", "run", "purpose", "client", "database",
-    "environment", "statement", "shape", "tables", "columns", "decision", "rules", "rows", "bytes", "sqlstate", "duration_us",
-    "status", "text", "policy", "token", "request", "approver", "persons",
-)  # fmt: skip
-"""Fields of a row, in this order; one that the entries do not have is None."""
-
-Row = dict[str, object]
 
 
 def checkpoint(root: str, files: Files) -> Checkpoint | None:
@@ -89,78 +72,6 @@ def entries(root: str, files: Files, start: int = 0) -> Iterator[tuple[int, byte
     for index, entry in enumerate(tail, size):
         if index >= start:
             yield index, entry
-
-
-def _check_filters(filters: Mapping[str, object]) -> None:
-    unknown = set(filters) - EQUAL_FILTERS - MEMBER_FILTERS - OTHER_FILTERS
-    if unknown:
-        raise LedgerError(f"unknown filter: {', '.join(sorted(unknown))}")
-
-
-def _names(value: object) -> set[str]:
-    """The names in a list of texts or of columns."""
-    found = set()
-    for item in value if isinstance(value, list) else ():
-        name = item.get("name") if isinstance(item, dict) else item
-        if isinstance(name, str):
-            found.add(name)
-    return found
-
-
-def _matches(row: Row, filters: Mapping[str, object]) -> bool:
-    for key, wanted in filters.items():
-        if key in EQUAL_FILTERS and row.get(key) != wanted:
-            return False
-        if key in MEMBER_FILTERS:
-            members = (
-                {wanted} if isinstance(wanted, str) else set(wanted) if isinstance(wanted, list | tuple) else set()
-            )
-            if not members or not members <= _names(row.get(key)):
-                return False
-    moment, shape = str(row["time"]), str(row.get("shape") or "")
-    if "since" in filters and moment < str(filters["since"]):
-        return False
-    if "until" in filters and moment >= str(filters["until"]):
-        return False
-    return "shape" not in filters or str(filters["shape"]).lower() in shape.lower()
-
-
-def search(root: str, files: Files, filters: Mapping[str, object], *, limit: int | None = None) -> list[Row]:
-    """One row per statement: what was intended or denied, joined with what came of it.
-
-    Entries of other kinds are rows only when the filter `kind` asks for them.
-
-    Args:
-        filters: equality on `EQUAL_FILTERS`; `tables`, `columns`, `rules`, `persons`: a name or several that must all be there;
-            `since` (inclusive) and `until` (exclusive) as in an entry's `time`; `shape`: text inside it, in any case.
-        limit: the newest so many rows; oldest first either way.
-
-    Raises:
-        LedgerError: a filter is unknown.
-    """
-    _check_filters(filters)
-    root = root.rstrip("/")
-    current = checkpoint(root, files)
-    log = root.rsplit("/", 1)[-1] if current is None else current.origin
-    kinds = {"intent", "deny"} | ({str(filters["kind"])} if "kind" in filters else set())
-    rows: dict[int, Row] = {}
-    for index, entry in entries(root, files):
-        fields = decode(entry)
-        if fields["kind"] == "outcome":
-            intent = fields.get("intent")
-            row = rows.get(intent) if isinstance(intent, int) else None
-            if row is not None:
-                row.update({key: fields[key] for key in _OUTCOME_FIELDS if fields.get(key) is not None})
-        elif fields["kind"] in kinds:
-            row = {key: fields.get(key) for key in ROW_FIELDS}
-            row["log"], row["index"] = log, index
-            row["intent"] = index if fields["kind"] == "intent" else None
-            rows[index] = row
-    found = [row for row in rows.values() if _matches(row, filters)]
-    return found if limit is None else found[len(found) - min(limit, len(found)) :]
-
-
-_OUTCOME_FIELDS = ("rows", "bytes", "sqlstate", "duration_us", "columns", "status")
 
 
 def _first_index(pack: str) -> int:

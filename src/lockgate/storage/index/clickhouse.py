@@ -40,12 +40,16 @@ class Server:
         """
         parts = urlsplit(url)
         if parts.scheme not in ("clickhouse", "clickhouses") or not parts.hostname:
-            raise ConfigError("an index on a server is `clickhouse://user@host:8123/database`, or `clickhouses://` with TLS")
+            raise ConfigError(
+                "an index on a server is `clickhouse://user@host:8123/database`, or `clickhouses://` with TLS"
+            )
         if parts.password is not None:
             raise ConfigError("the address of the index must not carry a password; set `password` in `[index]`")
         tls = parts.scheme == "clickhouses"
         database = unquote(parts.path.strip("/")) or "default"
-        return cls(parts.hostname, parts.port or (8443 if tls else 8123), unquote(parts.username or "default"), database, tls)
+        return cls(
+            parts.hostname, parts.port or (8443 if tls else 8123), unquote(parts.username or "default"), database, tls
+        )
 
 
 class ClickHouseEngine:
@@ -53,7 +57,11 @@ class ClickHouseEngine:
 
     def __init__(self, server: Server, password: str = "", *, context: ssl.SSLContext | None = None) -> None:
         self._server = server
-        self._headers = {"X-ClickHouse-User": server.user, "X-ClickHouse-Key": password, "X-ClickHouse-Database": server.database}
+        self._headers = {
+            "X-ClickHouse-User": server.user,
+            "X-ClickHouse-Key": password,
+            "X-ClickHouse-Database": server.database,
+        }
         self._context = context
         self._link: http.client.HTTPConnection | None = None
 
@@ -98,7 +106,9 @@ class ClickHouseEngine:
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if not used_before:
-                    raise IndexUnavailableError(f"the server of the index does not answer: {type(error).__name__}") from error
+                    raise IndexUnavailableError(
+                        f"the server of the index does not answer: {type(error).__name__}"
+                    ) from error
         if answer.status != 200:
             code = answer.getheader("X-ClickHouse-Exception-Code") or f"status {answer.status}"
             with suppress(OSError):

@@ -168,7 +168,10 @@ def _used_row(raw: bytes) -> tuple[object, ...]:
         listed = []
     if not listed:
         return (0,)
-    return (_identity("columns", raw), *([c.get(name, "") for c in listed] for name in ("name", "label", "disposition")))
+    return (
+        _identity("columns", raw),
+        *([c.get(name, "") for c in listed] for name in ("name", "label", "disposition")),
+    )
 
 
 def _names(raw: bytes) -> tuple[str, ...]:
@@ -217,16 +220,18 @@ class Columns:
         where: list[int] = []
         here: dict[int, int] = {}
         for index, entry in enumerate(entries, start):
+            fact = entry
             if entry.kind == "outcome" and entry.intent is not None:
                 at = here.pop(entry.intent, None)
                 if at is not None:
                     where.append(at)
                     continue
-                entry = self._open.pop(entry.intent, None) or self._again(entry.intent) or entry
+                known = self._open.pop(entry.intent) if entry.intent in self._open else self._again(entry.intent)
+                fact = entry if known is None else known
             elif entry.kind == "intent":
                 here[index] = len(facts)
             where.append(len(facts))
-            facts.append(entry)
+            facts.append(fact)
         self._open |= {index: facts[at] for index, at in here.items()}
         for index in [*self._open][: max(0, len(self._open) - OPEN_MAX)]:
             del self._open[index]

@@ -70,7 +70,9 @@ class Engine(Protocol):
 
 def escaped(value: str) -> str:
     """A text as a parameter carries it."""
-    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
+    return (
+        value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
+    )
 
 
 def parameter(value: Parameter) -> str:
@@ -130,7 +132,8 @@ class ChdbEngine:
         path = self._spool / "block"
         path.write_bytes(stored)
         names = f"SETTINGS insert_deduplication_token = '{escaped(token)}'" if token else ""
-        self.run(f"INSERT INTO {table} SELECT * FROM file('{path}', 'Native') {names}")
+        place = escaped(str(path)).replace("'", "\\'")
+        self.run(f"INSERT INTO {table} SELECT * FROM file('{place}', 'Native') {names}")
 
     def export(self, sql: str, parameters: Parameters, kind: str, path: Path) -> None:
         """Write rows to a file."""

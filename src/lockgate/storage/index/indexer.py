@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import islice
 from multiprocessing import get_context
 from threading import Lock
@@ -23,11 +22,10 @@ from typing import cast
 from lockgate.control.questions import Answer, Filters, check
 from lockgate.errors import CorruptLedgerError
 from lockgate.ledger.tiles import WIDTH
-from lockgate.storage import ledger_reader
 from lockgate.storage.index import native, schema
 from lockgate.storage.index.columns import Batch, Columns, read
 from lockgate.storage.index.engines import Engine
-from lockgate.storage.index.logs import Logs
+from lockgate.storage.index.logs import Logs, sealed_entries
 from lockgate.storage.index.questions import Asker
 from lockgate.storage.port import RealFiles
 
@@ -54,6 +52,7 @@ class Indexer:
         self._positions: dict[str, int] = {}
         self._asker = Asker(engine)
         self._pool: ProcessPoolExecutor | None = None
+        self._has_tail = True
         for statement in schema.tables(days):
             engine.run(statement)
 
@@ -88,9 +87,12 @@ class Indexer:
         """How many entries of a log the table has; asked once, and again after anything went wrong."""
         if origin not in self._positions:
             stored = self._engine.rows(
-                "SELECT max(`index`) + 1 AS size, count() AS found FROM entries WHERE log = {log:String}", {"log": origin}
+                "SELECT max(`index`) + 1 AS size, count() AS found FROM entries WHERE log = {log:String}",
+                {"log": origin},
             )[0]
-            marked = self._engine.rows("SELECT max(size) AS size FROM positions WHERE log = {log:String}", {"log": origin})[0]
+            marked = self._engine.rows(
+                "SELECT max(size) AS size FROM positions WHERE log = {log:String}", {"log": origin}
+            )[0]
             size = max(cast("int", stored["size"]) if stored["found"] else 0, cast("int", marked["size"]))
             self._check_last(origin, size, sealed)
             self._positions[origin] = size
@@ -98,7 +100,10 @@ class Indexer:
 
     def _check_last(self, origin: str, size: int, sealed: int) -> None:
         """The last entry that the index knows must be the log's own."""
-        problem = CorruptLedgerError("index-mismatch", f"the index knows other entries of log `{origin}` than it has; run `lockgate index --rebuild`")
+        problem = CorruptLedgerError(
+            "index-mismatch",
+            f"the index knows other entries of log `{origin}` than it has; run `lockgate index --rebuild`",
+        )
         if size > sealed:
             raise problem
         known = self._engine.rows(
@@ -119,7 +124,9 @@ class Indexer:
             return
         columns = self._columns.setdefault(origin, Columns(origin, lambda index: self._logs.entry(origin, index)))
         for first, last in pieces:
-            yield columns.batch(first, [stored for _, stored in islice(self._logs.entries(origin, first), last - first)])
+            yield columns.batch(
+                first, [stored for _, stored in islice(self._logs.entries(origin, first), last - first)]
+            )
 
     def _in_processes(self, folder: str, origin: str, pieces: list[tuple[int, int]]) -> Iterator[Batch]:
         """The same from several processes, in order, a few pieces ahead."""
@@ -145,7 +152,13 @@ class Indexer:
             for block in batch.blocks:
                 self._engine.insert("entries", block.stored, token=f"{block.log}:{block.start}")
                 self._positions[origin] = block.end
-            size = native.block(1, [("log", "String", native.texts([origin])), ("size", "UInt64", native.numbers([self._positions[origin]]))])
+            size = native.block(
+                1,
+                [
+                    ("log", "String", native.texts([origin])),
+                    ("size", "UInt64", native.numbers([self._positions[origin]])),
+                ],
+            )
             self._engine.insert("positions", size, token="")
 
     def _store_dictionaries(self, batch: Batch) -> None:
@@ -175,7 +188,9 @@ class Indexer:
         behind = self.catch_up(batches=1)
         with self._lock:
             covered = dict(self._positions)
-            self._engine.run("TRUNCATE TABLE tail")
+            if self._has_tail:
+                self._engine.run("TRUNCATE TABLE tail")
+                self._has_tail = False
             if not behind:
                 for origin, position in covered.items():
                     covered[origin] = position + self._read_tail(origin, position)
@@ -186,6 +201,7 @@ class Indexer:
         """Put what is under no checkpoint yet into the table `tail`; it may still get other indices."""
         stored = [entry for _, entry in islice(self._logs.entries(origin, position), TAIL_MAX)]
         if stored:
+            self._has_tail = True
             # Of its own, because what it remembers may never come to be.
             columns = Columns(origin, lambda index: self._logs.entry(origin, index))
             batch = columns.batch(position, stored)
@@ -196,8 +212,10 @@ class Indexer:
 
     def facts(self) -> Mapping[str, object]:
         """What is in the index, for people and for health checks."""
-        row = self._engine.rows("SELECT count() AS entries, toString(min(`time`)) AS oldest, toString(max(`time`)) AS newest FROM entries")[0]
-        return {**row, "positions": dict(self._positions), "days": self._days, "read_at": datetime.now(UTC).isoformat()}
+        row = self._engine.rows(
+            "SELECT count() AS entries, toString(min(`time`)) AS oldest, toString(max(`time`)) AS newest FROM entries"
+        )[0]
+        return {**row, "positions": dict(self._positions), "days": self._days}
 
     def rebuild(self) -> None:
         """Throw everything away; the next `catch_up` begins at the beginning."""
@@ -216,8 +234,5 @@ class Indexer:
 def decode_piece(folder: str, origin: str, start: int, end: int) -> Batch:
     """Entries [start, end) of one log as blocks; runs in a process of its own, which knows nothing of the engine."""
     files = RealFiles()
-
-    def read_from(first: int, count: int) -> list[bytes]:
-        return [stored for _, stored in islice(ledger_reader.entries(folder, files, first), count)]
-
-    return Columns(origin, lambda index: next(iter(read_from(index, 1)), None)).batch(start, read_from(start, end - start))
+    columns = Columns(origin, lambda index: sealed_entries(folder, files, index, index + 1)[0])
+    return columns.batch(start, sealed_entries(folder, files, start, end))

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from lockgate.errors import LedgerError
+from lockgate.errors import CorruptLedgerError, LedgerError
+from lockgate.ledger.tiles import WIDTH
 from lockgate.storage import ledger_reader
 from lockgate.storage.port import Files
+from lockgate.storage.tile_store import read_bundle
 
 
 class Logs:
@@ -60,6 +62,31 @@ class Logs:
         """Every durable entry from `start` on with its index, those under no checkpoint yet included."""
         return ledger_reader.entries(self.folder(origin), self._files, start)
 
+    def sealed_entries(self, origin: str, first: int, last: int) -> list[bytes]:
+        """Entries [first, last), which must be under the checkpoint."""
+        return sealed_entries(self.folder(origin), self._files, first, last)
+
     def entry(self, origin: str, index: int) -> bytes | None:
         """One entry, or None."""
+        if index < 0:
+            return None
+        if index < self.sealed(origin):
+            return self.sealed_entries(origin, index, index + 1)[0]
         return next((stored for at, stored in islice(self.entries(origin, index), 1) if at == index), None)
+
+
+def sealed_entries(root: str, files: Files, first: int, last: int) -> list[bytes]:
+    """Entries [first, last) of the log in a folder, from its bundles only.
+
+    Raises:
+        CorruptLedgerError: a bundle is missing or malformed.
+    """
+    found: list[bytes] = []
+    for number in range(first // WIDTH, -(-last // WIDTH)):
+        base = number * WIDTH
+        try:
+            bundle = read_bundle(files, root, number, min(WIDTH, last - base))
+        except FileNotFoundError:
+            raise CorruptLedgerError("entry-missing", f"entry bundle {number} is missing") from None
+        found += bundle[max(0, first - base) :]
+    return found

@@ -84,7 +84,9 @@ def conditions(filters: Filters, *, skip: frozenset[str] = frozenset()) -> Where
     where = Where()
     for name, sign in (("since", ">="), ("until", "<")):
         if filters.get(name):
-            where.add(f"`time` {sign} fromUnixTimestamp64Micro({{{name}:Int64}}, 'UTC')", **{name: ticks(str(filters[name]))})
+            where.add(
+                f"`time` {sign} fromUnixTimestamp64Micro({{{name}:Int64}}, 'UTC')", **{name: ticks(str(filters[name]))}
+            )
     for name in _TEXTS:
         if filters.get(name) is not None and name not in skip:
             where.add(f"`{name}` = {{{name}:String}}", **{name: str(filters[name])})
@@ -133,7 +135,11 @@ class Asker:
     def ask(self, question: Question, filters: Filters) -> tuple[list[Row], bool]:
         """The rows, and whether there are more."""
         limit = questions.limit_of(filters)
-        rows = self._listed(question, filters, limit + 1) if question.listing else self._counted(question, filters, limit + 1)
+        rows = (
+            self._listed(question, filters, limit + 1)
+            if question.listing
+            else self._counted(question, filters, limit + 1)
+        )
         if question.listing:
             return rows[-limit:], len(rows) > limit
         return rows[:limit], len(rows) > limit
@@ -172,13 +178,16 @@ class Asker:
             where.add("(kind = 'policy' OR event = 'reloaded')")
         keys: dict[str, list[int]] = {}
         for row in self._engine.rows(
-            f"SELECT log, intent FROM {self._source}{where.text} ORDER BY `time` DESC, log DESC, `index` DESC LIMIT {limit:d}", where.parameters
+            f"SELECT log, intent FROM {self._source}{where.text} ORDER BY `time` DESC, log DESC, `index` DESC LIMIT {limit:d}",
+            where.parameters,
         ):
             keys.setdefault(str(row["log"]), []).append(cast("int", row["intent"]))
         return keys
 
     def _joined(self, question: Question, rows: list[Row], wanted: frozenset[int]) -> list[Row]:
-        texts = self._texts("SELECT id, sql, tables FROM shapes WHERE id IN {ids:Array(UInt64)}", {row["shape"] for row in rows})
+        texts = self._texts(
+            "SELECT id, sql, tables FROM shapes WHERE id IN {ids:Array(UInt64)}", {row["shape"] for row in rows}
+        )
         sets = self._texts(
             "SELECT id, names, labels, dispositions FROM used_columns WHERE id IN {ids:Array(UInt64)}", {row["columns"] for row in rows}
         )  # fmt: skip
@@ -187,9 +196,13 @@ class Asker:
         for row in rows:
             if row["kind"] == "outcome" and row["index"] not in wanted:
                 continue
-            outcome = outcomes.get(row["intent"]) if row["kind"] == "intent" else row if row["kind"] == "outcome" else None
+            outcome = (
+                outcomes.get(row["intent"]) if row["kind"] == "intent" else row if row["kind"] == "outcome" else None
+            )
             text, used = texts.get(row["shape"], {}), sets.get((outcome or row)["columns"], {})
-            listed = zip(*(cast("list[str]", used.get(name, [])) for name in ("names", "labels", "dispositions")), strict=True)
+            listed = zip(
+                *(cast("list[str]", used.get(name, [])) for name in ("names", "labels", "dispositions")), strict=True
+            )
             whole: Row = {**row, "time": row["at"], "shape": text.get("sql"), "tables": text.get("tables"),
                           "columns": [{"name": n, "label": label, "disposition": d} for n, label, d in listed]}  # fmt: skip
             for name in ("rows", "bytes", "duration_us"):
@@ -225,9 +238,7 @@ _SPAN = (
     f"{_TIME.format('min(p.first)')} AS first, {_TIME.format('max(p.last)')} AS last, "
     "argMax(p.reference, (p.last, p.reference.2)).1 AS log, argMax(p.reference, (p.last, p.reference.2)).2 AS `index`"
 )
-_ONE_SPAN = (
-    f"{_TIME.format('p.first')} AS first, {_TIME.format('p.last')} AS last, p.reference.1 AS log, p.reference.2 AS `index`"
-)
+_ONE_SPAN = f"{_TIME.format('p.first')} AS first, {_TIME.format('p.last')} AS last, p.reference.1 AS log, p.reference.2 AS `index`"
 _PARTS = "min(`time`) AS first, max(`time`) AS last, argMax((log, intent), (`time`, intent)) AS reference"
 _STATEMENTS = "countIf(kind != 'outcome') AS statements, sumIf(rows, kind = 'outcome') AS rows"
 _SUMS = "sum(p.statements) AS statements, sum(p.rows) AS rows"
@@ -245,7 +256,9 @@ def _readers(filters: Filters, where: Where, source: str) -> str:
         f"SELECT p.principal AS principal, p.on_behalf_of AS on_behalf_of, c.disposition AS disposition, {_SUMS}, {_SPAN} FROM ("
         f"SELECT principal, on_behalf_of, columns, {_STATEMENTS}, {_PARTS} FROM {source}{where.text} "
         "GROUP BY principal, on_behalf_of, columns) AS p INNER JOIN ("
-        "SELECT DISTINCT id, arrayJoin(arrayFilter((d, n, l) -> " + fitting + ", dispositions, names, labels)) AS disposition FROM used_columns"
+        "SELECT DISTINCT id, arrayJoin(arrayFilter((d, n, l) -> "
+        + fitting
+        + ", dispositions, names, labels)) AS disposition FROM used_columns"
         ") AS c ON p.columns = c.id GROUP BY principal, on_behalf_of, disposition ORDER BY statements DESC, principal, on_behalf_of, disposition"
     )
 
@@ -253,7 +266,11 @@ def _readers(filters: Filters, where: Where, source: str) -> str:
 def _volume(filters: Filters, where: Where, source: str) -> str:
     where.add("kind = 'outcome'")
     fits = matching_columns(filters, where)
-    pairs = f"arrayFilter((p, l, d) -> {fits}, arrayZip(labels, dispositions), labels, dispositions)" if fits else "arrayZip(labels, dispositions)"
+    pairs = (
+        f"arrayFilter((p, l, d) -> {fits}, arrayZip(labels, dispositions), labels, dispositions)"
+        if fits
+        else "arrayZip(labels, dispositions)"
+    )
     return (
         "SELECT p.principal AS principal, c.pair.1 AS label, c.pair.2 AS disposition, sum(p.statements) AS statements, sum(p.rows) AS rows, "
         f"sum(p.bytes) AS bytes, {_SPAN} FROM (SELECT principal, columns, count() AS statements, sum(rows) AS rows, sum(bytes) AS bytes, "

@@ -83,7 +83,12 @@ def _fits(row: Row, question: Question, filters: Filters) -> bool:
         return False
     if filters.get("until") and moment >= ticks(str(filters["until"])):
         return False
-    exact = (questions.TEXT_FILTERS | questions.RESULT_TEXT_FILTERS | questions.RESULT_NUMBER_FILTERS | questions.NUMBER_FILTERS) & filters.keys()
+    exact = (
+        questions.TEXT_FILTERS
+        | questions.RESULT_TEXT_FILTERS
+        | questions.RESULT_NUMBER_FILTERS
+        | questions.NUMBER_FILTERS
+    ) & filters.keys()
     if question.name == "principal":
         exact -= {"principal"}
         if filters["principal"] not in (row["principal"], row["on_behalf_of"], row["approver"]):
@@ -133,7 +138,10 @@ class _Counts:
     def add(self, key: Mapping[str, object], row: Row, *, name: str = "statements") -> None:
         """Count a statement into the group of `key`."""
         identity = tuple(str(value) for value in key.values())
-        group = self.groups.setdefault(identity, {**key, name: 0, "rows": 0, "bytes": 0, "who": set(), "first": row["time"], "last": "", "at": (0, 0)})
+        group = self.groups.setdefault(
+            identity,
+            {**key, name: 0, "rows": 0, "bytes": 0, "who": set(), "first": row["time"], "last": "", "at": (0, 0)},
+        )
         group[name] = cast("int", group[name]) + 1
         for number in ("rows", "bytes"):
             group[number] = cast("int", group[number]) + cast("int", row.get(number) or 0)
@@ -147,7 +155,9 @@ class _Counts:
 
     def sorted(self, by: str, *then: str) -> list[Row]:
         """The largest first."""
-        return sorted(self.groups.values(), key=lambda group: (-cast("int", group[by]), *(_ordered(group[name]) for name in then)))
+        return sorted(
+            self.groups.values(), key=lambda group: (-cast("int", group[by]), *(_ordered(group[name]) for name in then))
+        )
 
 
 def _ordered(value: object) -> object:
@@ -161,7 +171,9 @@ def _readers(rows: Iterable[Row], filters: Filters) -> list[Row]:
             continue
         fitting = [c for c in _asked(row, filters) if not wanted or any(is_named(c["name"], one) for one in wanted)]
         for disposition in sorted({c["disposition"] for c in fitting}):
-            counts.add({"principal": row["principal"], "on_behalf_of": row["on_behalf_of"], "disposition": disposition}, row)
+            counts.add(
+                {"principal": row["principal"], "on_behalf_of": row["on_behalf_of"], "disposition": disposition}, row
+            )
     return counts.sorted("statements", "principal", "on_behalf_of", "disposition")
 
 
@@ -171,7 +183,10 @@ def _volume(rows: Iterable[Row], filters: Filters) -> list[Row]:
         if row["kind"] != "intent" or not row.get("ended"):
             continue
         for label, disposition in sorted({(c["label"], c["disposition"]) for c in _asked(row, filters)}):
-            counts.add({"principal": row["principal"], "label": label, "disposition": disposition}, {**row, "time": row["ended"]})
+            counts.add(
+                {"principal": row["principal"], "label": label, "disposition": disposition},
+                {**row, "time": row["ended"]},
+            )
     return counts.sorted("rows", "principal", "label", "disposition")
 
 
