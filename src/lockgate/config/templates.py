@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lockgate.config.lines import text_value
-from lockgate.config.schema import ANALYSIS, DATABASE, FILES, GATEWAY, LEDGER, LIMITS, MASKING, Form, Key
+from lockgate.config.schema import DATABASE, SECTIONS, Form, Key
 from lockgate.model.identity import Principal
 
 _WORDS = {
@@ -19,6 +19,7 @@ _WORDS = {
     "analysis": "Connections that ask the database what a statement means; they see no data.",
     "masking": "Pseudonyms.",
     "ledger": "The record.",
+    "index": "Where the record is searched; without `url`, searches read the log.",
     "files": "The other files; relative paths start at this file's folder.",
 }
 
@@ -73,16 +74,8 @@ def render_settings(
         decided["control_socket"] = control_socket
     if metrics_listen is not None:
         decided["metrics_listen"] = metrics_listen
-    sections = (
-        ("gateway", GATEWAY),
-        ("limits", LIMITS),
-        ("analysis", ANALYSIS),
-        ("masking", MASKING),
-        ("ledger", LEDGER),
-        ("files", FILES),
-    )
     parts = ["# Lockgate. Every key is described in docs/reference/configuration.md; lines with `#` show defaults.", ""]
-    for section, keys in sections:
+    for section, keys in SECTIONS.items():
         parts += [f"# {_WORDS[section]}", f"[{section}]"]
         parts += [_entry(key, decided if section == "gateway" else {}) for key in keys]
         parts.append("")
@@ -130,12 +123,9 @@ def render_principals(principals: Sequence[Principal]) -> str:
 
 def render_reference() -> str:
     """The tables of `docs/reference/configuration.md`, from the same declarations that check the file."""
-    sections = (
-        ("[gateway]", GATEWAY), ("[limits]", LIMITS), ("[analysis]", ANALYSIS), ("[masking]", MASKING),
-        ("[ledger]", LEDGER), ("[files]", FILES), ("[[database]]", DATABASE),
-    )  # fmt: skip
+    sections = {**{f"[{name}]": keys for name, keys in SECTIONS.items()}, "[[database]]": DATABASE}
     parts: list[str] = []
-    for title, keys in sections:
+    for title, keys in sections.items():
         parts += [f"### `{title}`", "", "| key | value | default | what it does |", "| --- | --- | --- | --- |"]
         parts += [f"| `{key.name}` | {_bounds(key)} | {_default(key)} | {key.sentence} |" for key in keys]
         parts.append("")
