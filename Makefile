@@ -24,6 +24,7 @@ help:
 	@echo 'make corpus           masking attacks and benign statements through the gate, with twins and canaries'
 	@echo 'make generate         random statements over random schemas, for MINUTES minutes, with twins and canaries'
 	@echo 'make drivers          every driver of the matrix through the gate and directly (installs them)'
+	@echo 'make crash RUNS=1000  crash runs of the log from seeds, each checked by the verifier'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
 	@echo 'make clean            remove the environment and caches'
 
@@ -93,6 +94,12 @@ endif
 MINUTES ?= 30
 generate: $(STAMP) packages
 	$(PY) tests/generator/run.py --minutes $(MINUTES)
+
+RUNS  ?= 1000
+FIRST ?= 0
+.PHONY: crash
+crash: $(STAMP)
+	$(PY) tests/crash/run.py $(RUNS) $(FIRST)
 
 ifneq ($(wildcard bench/run.py),)
 .PHONY: bench

@@ -8,6 +8,7 @@ sync nothing is known about the bytes it was for, even when a later sync succeed
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import random
@@ -16,6 +17,14 @@ from pathlib import Path
 from posixpath import dirname
 
 SECTOR_BYTES = 512
+WRITING = frozenset(
+    {"lock", "open_append", "write", "fdatasync", "truncate", "fsync_dir", "link", "rename", "unlink", "mkdir", "rmdir"}
+)
+"""Operations that change something, or make a change durable: the points at which a process can be killed with an effect."""
+
+
+class Killed(BaseException):
+    """The process is gone; no code of it may go on, so this is no Exception."""
 
 
 @dataclass(slots=True)
@@ -67,7 +76,12 @@ class CrashFiles:
         self._locks: dict[int, str] = {}
         self._next_handle = 1
         self._faults: list[_Fault] = []
+        self._killed = False
         self.calls = 0
+        self.points = 0
+        """Operations of `WRITING` so far."""
+        self.kill_at = 0
+        """Raise `Killed` at this one of them; 0 = never."""
         self.mkdir_all("")
 
     def mkdir_all(self, path: str) -> None:
@@ -88,9 +102,12 @@ class CrashFiles:
         self._faults.clear()
 
     def _begin(self, operation: str) -> OSError | None:
+        self._die_if_killed(operation)
         self.calls += 1
         for fault in self._faults:
-            if fault.operation not in {operation, "any"}:
+            if fault.operation not in {operation, "any"} and not (
+                fault.operation == "writing" and operation in WRITING
+            ):
                 continue
             fault.at -= 1
             if fault.at <= 0 and (fault.times is None or fault.times > 0):
@@ -98,16 +115,33 @@ class CrashFiles:
                 return OSError(fault.number, os.strerror(fault.number))
         return None
 
+    def _die_if_killed(self, operation: str) -> None:
+        self.points += operation in WRITING
+        self._killed = self._killed or (self.points == self.kill_at and operation in WRITING)
+        if self._killed:
+            raise Killed
+
     def _check(self, operation: str) -> None:
         error = self._begin(operation)
         if error is not None:
             raise error
 
-    def crash(self) -> None:
-        """Lose power: handles and locks are gone, and of what was not synced anything may be left."""
+    def kill(self) -> None:
+        """The process ends: handles and locks are gone; the kernel still has every byte, and may lose it later."""
         self._handles.clear()
         self._locks.clear()
         self._faults.clear()
+        self._killed, self.kill_at = False, 0
+
+    def image(self) -> CrashFiles:
+        """An independent copy of everything, like a snapshot of the machine's disk."""
+        other = copy.deepcopy(self)
+        other.kill()
+        return other
+
+    def crash(self) -> None:
+        """Lose power: handles and locks are gone, and of what was not synced anything may be left."""
+        self.kill()
         files: dict[int, _File] = {}
         for path in list(self._folders):
             folder = self._folders[path]
@@ -183,14 +217,23 @@ class CrashFiles:
 
     def write(self, handle: int, stored: bytes, offset: int) -> None:
         """Write; a failing write leaves a random part behind."""
-        error = self._begin("write")
+        try:
+            error = self._begin("write")
+        except Killed:
+            if handle in self._handles and self.points == self.kill_at:
+                self._put(self._handles[handle], offset, stored[: self._random.randint(0, len(stored))])
+            raise
         file = self._handles[handle]
         if error is not None:
             stored = stored[: self._random.randint(0, len(stored))]
-        _apply(file.seen, offset, stored)
-        file.pending.append((offset, bytes(stored)))
+        self._put(file, offset, stored)
         if error is not None:
             raise error
+
+    @staticmethod
+    def _put(file: _File, offset: int, stored: bytes) -> None:
+        _apply(file.seen, offset, stored)
+        file.pending.append((offset, bytes(stored)))
 
     def fdatasync(self, handle: int) -> None:
         """Make bytes durable; a failing sync leaves them in doubt for ever."""
@@ -215,6 +258,8 @@ class CrashFiles:
 
     def close(self, handle: int) -> None:
         """Close a handle or release a lock."""
+        if self._killed:
+            raise Killed
         if self._locks.pop(handle, None) is None:
             del self._handles[handle]
 

@@ -1,0 +1,247 @@
+"""A small world for crash runs: two workers' logs, the org log and a witness, on files that crash and fail on demand.
+
+Everything follows from one seed: which entries, which errors, where the process is killed, what the power cut leaves.
+At the end the promises are checked: nothing acknowledged is lost, no number of a session is missing without a word about it,
+the witness finds no contradiction, and the auditor's verifier finds nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from lockgate.control.witnessing import Answer, Witnessing
+from lockgate.errors import CorruptLedgerError, LedgerError
+from lockgate.ledger.checkpoint import Checkpoint
+from lockgate.ledger.cosignature import Algorithm, Cosigner
+from lockgate.ledger.entry import decode
+from lockgate.ledger.note import Ed25519Signer, VerificationKey, split_note
+from lockgate.ledger.trust import TrustPolicy
+from lockgate.ledger.witness import Refusal, examine
+from lockgate.storage.ledger_log import LedgerLog
+from lockgate.storage.ledger_reader import entries
+from lockgate.storage.org_log import OrgLog, log_folder
+from lockgate.testing.crash_files import CrashFiles, Killed
+from support.verifying import verify
+
+SEED = bytes(range(32))
+ORG = Ed25519Signer("gate-1/org", SEED)
+KEY = VerificationKey.from_text(ORG.vkey)
+WORKERS = ("gate-1/1", "gate-1/2")
+WITNESS = Cosigner("witness.example/w", Algorithm.ED25519, bytes(32))
+POLICY = TrustPolicy.parse(f"log {ORG.vkey}\nwitness w {WITNESS.key.vkey} http://w\nquorum w\n".encode())
+FAULTS = ("write", "fdatasync", "fsync_dir", "link", "rename", "open_append", "unlink", "mkdir", "any", "writing")
+
+
+@dataclass
+class Clock:
+    """A clock that moves a little at every look, and is stepped."""
+
+    now: datetime = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(microseconds=7)
+        return self.now
+
+
+@dataclass
+class World:
+    """One run."""
+
+    seed: int
+    files: CrashFiles = field(init=False)
+    dice: random.Random = field(init=False)
+    clock: Clock = field(default_factory=Clock)
+    heads: dict[str, Checkpoint] = field(default_factory=dict)
+    promised: dict[tuple[str, int], int] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    lives: int = 0
+
+    def __post_init__(self) -> None:
+        self.files = CrashFiles(self.seed)
+        self.files.mkdir_all("log")
+        self.dice = random.Random(self.seed)
+
+    # --- the parts ---
+
+    def worker(self, origin: str) -> LedgerLog:
+        return LedgerLog.open(
+            log_folder("log", origin), origin=origin, signer=ORG.renamed(origin), files=self.files, text_key=bytes(32),
+            clock=self.clock, entropy=random.Random(self.dice.randrange(1 << 30)).randbytes, segment_bytes=4096,
+        )  # fmt: skip
+
+    def org(self) -> OrgLog:
+        return OrgLog(ledger="log", gateway="gate-1", log=self.worker(ORG.name), files=self.files, key=KEY)
+
+    def ask(self, _: str, body: bytes) -> Answer:
+        """The witness, which has a disk of its own and never forgets."""
+        found = examine(body, {ORG.name: [KEY]}, self.heads)
+        if isinstance(found, Refusal):
+            return Answer(found.status, found.content_type, found.body.encode())
+        submission, head = found
+        self.heads[head.origin] = head
+        return Answer(200, "text/plain", WITNESS.cosign(split_note(submission.note)[0], 1 + head.size).text.encode())
+
+    # --- one life of the process ---
+
+    def live(self, *, kill_at: int = 0, power_cut: bool = False, faults: bool = True) -> None:
+        """Open everything, work, and end in order, by a kill or by a power cut."""
+        self.lives += 1
+        self.files.kill_at = self.files.points + kill_at if kill_at else 0
+        try:
+            self._work(faults=faults)
+        except Killed:
+            pass
+        except CorruptLedgerError:
+            raise
+        except LedgerError:
+            pass  # it could not be opened, or not be closed in writing
+        if power_cut:
+            self.files.crash()
+        else:
+            self.files.kill()
+
+    def _work(self, *, faults: bool) -> None:
+        if faults and self.dice.random() < 0.2:
+            self.files.fail(self.dice.choice(FAULTS), errno.EIO, at=self.dice.randint(1, 60))
+        logs = {origin: self.worker(origin) for origin in WORKERS[: self.dice.choice((1, 2, 2))]}
+        org = self.org()
+        witnessing = Witnessing(POLICY, self.ask, org.consistency)
+        open_sessions = {origin: f"{origin}-{self.lives}" for origin in logs}
+        for _ in range(self.dice.randrange(14)):
+            if faults and self.dice.random() < 0.15:
+                self._trouble()
+            if self.dice.random() < 0.1:
+                self.clock.now += timedelta(seconds=self.dice.choice((-7200, -3, 5, 900, 90_000)))
+            for origin, log in logs.items():
+                self._statements(origin, log, open_sessions[origin])
+            self._anchor(org, witnessing)
+        if self.dice.random() < 0.4:
+            self.files.heal()
+            for log in logs.values():
+                log.close()
+            self._anchor(org, witnessing)
+            org.close()
+
+    def _trouble(self) -> None:
+        """A disk that fails once or twice, is full for a while, or was remounted read-only until it is healed."""
+        kind = self.dice.random()
+        if kind < 0.2:
+            self.files.heal()
+        elif kind < 0.35:
+            self.files.fail("writing", errno.EROFS, times=self.dice.choice((20, 60)))
+        elif kind < 0.5:
+            for operation in ("write", "open_append", "mkdir"):
+                self.files.fail(operation, errno.ENOSPC, times=self.dice.choice((5, 30)))
+        else:
+            number = self.dice.choice((errno.EIO, errno.ENOSPC))
+            self.files.fail(
+                self.dice.choice(FAULTS), number, at=self.dice.randint(1, 6), times=self.dice.choice((1, 2))
+            )
+
+    def _statements(self, origin: str, log: LedgerLog, session: str) -> None:
+        """Some statements of one session: intents, outcomes of earlier ones, one commit, sometimes tiles."""
+        given: dict[int, int] = {}
+        for _ in range(self.dice.randrange(30)):
+            mark = self.dice.randrange(1 << 40)
+            self.numbers[session] += 1
+            text = log.seal_text("db", b"select %d" % self.dice.randrange(50)).name
+            fields = {"kind": "intent", "session": session, "s": self.numbers[session], "request": mark, "text": text,
+                      "database": "db", "padding": "x" * self.dice.randrange(200)}  # fmt: skip
+            given[log.append(fields, keep=self.dice.random() < 0.2)] = mark
+            if self.dice.random() < 0.5:
+                self.numbers[session] += 1
+                log.append({"kind": "outcome", "session": session, "s": self.numbers[session], "intent": max(given), "status": "complete"},
+                           keep=True)  # fmt: skip
+        log.suspended = self.dice.random() < 0.05
+        result = log.commit()
+        for index in result.failed:
+            given.pop(index, None)
+        for index, mark in given.items():
+            now = result.moved.get(index, index)
+            if now < result.durable:
+                self.promised[origin, now] = mark
+        if self.dice.random() < 0.5:
+            try:
+                log.integrate(limit=self.dice.choice((None, 10)))
+            except CorruptLedgerError:
+                raise
+            except LedgerError:
+                pass
+
+    def _anchor(self, org: OrgLog, witnessing: Witnessing) -> None:
+        if self.dice.random() < 0.4:
+            return
+        problems = org.gather()
+        if problems:
+            raise AssertionError(f"the org log found {problems}")
+        try:
+            result = witnessing.round(org.publish())
+            if result.ahead or not set(result.problems.values()) <= {"no-proof"}:
+                raise AssertionError(f"the witness found {result.problems}")
+            if result.satisfied:
+                org.cosigned(result.note)
+        except CorruptLedgerError:
+            raise
+        except LedgerError:
+            pass
+
+    # --- the end ---
+
+    def check(self, folder: Path) -> list[str]:
+        """Everything that is wrong after a last recovery without errors."""
+        for origin in WORKERS:
+            self.worker(origin).close()
+        org = self.org()
+        wrong = [f"org log: {p}" for p in org.gather()]
+        result = Witnessing(POLICY, self.ask, org.consistency).round(org.publish())
+        if not result.satisfied:
+            wrong.append(f"witness: {result.problems}, ahead {result.ahead}")
+        org.close()
+        self.files.kill()
+        self.files.dump(folder)
+        for origin in (*WORKERS, ORG.name):
+            root = log_folder("log", origin)
+            report = verify(folder / root, ORG.renamed(origin).vkey)
+            wrong += [f"{origin}: {kind} {index} {sentence}" for kind, index, sentence in report.findings]
+            wrong += self._read(origin, root)
+        return wrong
+
+    def _read(self, origin: str, root: str) -> list[str]:
+        found = [decode(entry) for _, entry in entries(root, self.files)]
+        wrong = [
+            f"{origin}: entry {index} was acknowledged and is not there"
+            for (log, index), mark in self.promised.items()
+            if log == origin and (index >= len(found) or found[index].get("request") != mark)
+        ]
+        seen: dict[str, list[int]] = defaultdict(list)
+        missing: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for fields in found:
+            if isinstance(fields.get("s"), int):
+                seen[str(fields["session"])].append(int(str(fields["s"])))
+            dropped = fields.get("sessions") if fields.get("event") == "entries-dropped" else None
+            for session, (first, last) in dropped.items() if isinstance(dropped, dict) else ():
+                missing[session].append((first, last))
+        for session, numbers in seen.items():
+            wrong += [
+                f"{origin}: number {gap} of session {session} is missing without a word"
+                for gap in set(range(1, max(numbers))) - set(numbers)
+                if not any(first <= gap <= last for first, last in missing[session])
+            ]
+        return wrong
+
+
+def run(seed: int, folder: Path) -> list[str]:
+    """One run of several lives; what is wrong at its end."""
+    world = World(seed)
+    for _ in range(world.dice.randint(2, 5)):
+        kill_at = world.dice.randint(1, 400) if world.dice.random() < 0.6 else 0
+        world.live(kill_at=kill_at, power_cut=world.dice.random() < 0.5)
+    wrong = world.check(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return wrong
