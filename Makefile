@@ -71,6 +71,7 @@ test: $(STAMP) packages
 	$(PYTEST) -m 'not slow'
 
 test-all: $(STAMP) packages
+	-$(PY) tools/postgres_majors.py
 	$(PYTEST)
 
 DRIVERS_STAMP := $(VENV)/.drivers
@@ -86,8 +87,10 @@ drivers: $(DRIVERS_STAMP)
 ifneq ($(wildcard tests/corpus/run.py),)
 CORPUS ?= ../shared/corpus
 .PHONY: corpus
+CORPUS_MAJORS ?= 15 18
+CORPUS_OPTIONS ?= --matrix
 corpus: $(STAMP) packages
-	$(PY) tests/corpus/run.py $(CORPUS)
+	for major in $(CORPUS_MAJORS); do $(PY) tests/corpus/run.py $(CORPUS) --pg $$major $(CORPUS_OPTIONS) || exit 1; done
 endif
 
 .PHONY: generate

@@ -18,6 +18,7 @@ from corpus.judge import FAILURES, Judge, Verdict
 from corpus.report import print_counts, print_verdicts, working_share, write_json
 from corpus.second import second_cases, second_world
 from corpus.stage import Stage
+from corpus.third import third_benign, third_cases, third_world
 from corpus.twins import World, corpus_world
 
 
@@ -32,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     benign_cases = read_cases(benign)
     if options.pg >= 18:
         world = with_vector(world, benign_cases)
-    second = second_world()
-    with Stage([world, second], major=options.pg, seed=options.seed) as stage:
+    second, third = second_world(), third_world()
+    with Stage([world, second, third], major=options.pg, seed=options.seed) as stage:
         for line in stage.x.unreadable:
             print(f"not readable through the gate, so without learned masks: {line}")
         contradictions = sorted({line for pairs in stage.pairs.values() for line in pairs.contradictions})
@@ -48,9 +49,18 @@ def main(arguments: list[str] | None = None) -> int:
                 attack=True,
                 matrix=options.matrix,
             ),
+            "attacks on a third schema": play(
+                Judge(stage, third, direct=options.direct),
+                chosen(third_cases(), options.only),
+                attack=True,
+                matrix=options.matrix,
+            ),
             "benign": []
             if options.direct
             else play(judge, chosen(benign_cases, options.only), attack=False, matrix=options.matrix),
+            "benign on a third schema": []
+            if options.direct
+            else play(Judge(stage, third), chosen(third_benign(), options.only), attack=False, matrix=options.matrix),
         }
         if any(twin.gate.process is not None and twin.gate.process.poll() is not None for twin in (stage.x, stage.y)):
             print("a gate has ended by itself")
@@ -98,7 +108,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("corpus", type=Path, metavar="CORPUSDIR")
     parser.add_argument(
-        "--pg", type=int, default=15, choices=(15, 18), help="major version of the servers (default: 15)"
+        "--pg", type=int, default=15, choices=(14, 15, 16, 17, 18), help="major version of the servers (default: 15)"
     )
     parser.add_argument("--matrix", action="store_true", help="every case in every form of the protocol")
     parser.add_argument("--only", action="append", default=[], metavar="CASE", help="only this case; may be repeated")

@@ -34,7 +34,7 @@ permit (principal == Agent::"bot", action == Action::"write", resource)
 when { resource == Table::"public.bestellungen" || resource == Table::"public.kunden_kopie" };
 """
 
-_WRAPPERS = {
+WRAPPERS = {
     "upper": "SELECT knr, upper({c}::text) FROM kunden ORDER BY knr LIMIT 3",
     "substr": "SELECT substr({c}::text, 2, 3) FROM kunden WHERE knr = 5",
     "concat": "SELECT {c}::text || 'x', 'y' || {c}::text FROM kunden WHERE knr = 5",
@@ -113,6 +113,7 @@ _WRAPPERS = {
     "size": "SELECT pg_column_size({c}), length({c}::text) FROM kunden WHERE knr < 9",
     "hash": "SELECT hashtext({c}::text), md5({c}::text) FROM kunden WHERE knr < 3",
 }  # fmt: skip
+"""What can be done to a column `{c}`, by name."""
 
 _ORDER = {
     "partition-row-number": "SELECT bnr, row_number() OVER (PARTITION BY empfaenger_email) FROM bestellungen LIMIT 9",
@@ -199,7 +200,7 @@ def second_cases() -> list[Case]:
 
 def _generated() -> Iterator[Case]:
     for column in (m.column for m in _MASKED if m.table == "kunden"):
-        for name, text in _WRAPPERS.items():
+        for name, text in WRAPPERS.items():
             if column in _EVERYTHING or name in _SOME:
                 yield _case(f"{column}/{name}", text.replace("{c}", column))
     for name, text in _ORDER.items():

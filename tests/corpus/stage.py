@@ -20,8 +20,9 @@ from corpus.canaries import Canaries
 from corpus.client import Address, Client
 from corpus.compare import Pairs
 from corpus.twins import Replacement, Values, World, fill, stored_columns
-from lockgate.testing.engines import EmbeddedPostgres, debian_installation, embedded_installation, scratch_directory
+from lockgate.testing.engines import EmbeddedPostgres, scratch_directory
 from support.gate import GateProcess
+from support.servers import installation_of
 
 _DEBIAN_MAJOR = 15
 _PRINCIPALS = """\
@@ -119,7 +120,7 @@ class Stage:
         self._stack.close()
 
     def _twin(self, folder: Path, *, replaced: bool) -> Twin:
-        installation = debian_installation(self.major) if self.major == _DEBIAN_MAJOR else embedded_installation()
+        installation = installation_of(self.major)
         if installation is None:
             raise LookupError(f"PostgreSQL {self.major} is not installed")
         folder.mkdir()
@@ -159,7 +160,7 @@ class Stage:
         for world in self.worlds:
             if world.labels:
                 lines = [f"[{world.name}]", 'default = "none"']
-                lines += [f'"{key}" = "{label}"' for key, label in world.labels.items()]
+                lines += [f"'{key}' = \"{label}\"" for key, label in world.labels.items()]
                 kept = re.sub(rf"(?ms)^\[{world.name}\]\n.*?(?=^\[|\Z)", "", text)
                 text = kept + "\n" + "\n".join(lines) + "\n"
         path.write_text(text, encoding="utf-8")
@@ -169,10 +170,11 @@ class Stage:
         for twin in (self.x, self.y):
             twin.masks[world.name] = {}
         for table, key in world.tables.items():
-            masked = [m for m in world.masked if m.table == table]
-            for column in masked:
+            columns = [m.column for m in world.masked if m.table == table]
+            columns += [column for owner, column in world.made if owner == table]
+            for column in columns:
                 for binary in (False, True):
-                    self._learn_column(world, table, key, column.column, binary=binary)
+                    self._learn_column(world, table, key, column, binary=binary)
         self.canaries[world.name] = (
             Canaries(list(self._value_pairs(world, self.x, self.y)), self._public(world)),
             Canaries(list(self._value_pairs(world, self.y, self.x)), self._public(world)),
@@ -190,9 +192,9 @@ class Stage:
             seen.append(answer.rows)
             if not binary:
                 masks = twin.masks[world.name]
-                for row_key, mask in answer.rows:
-                    masks[table, column, (row_key or b"").decode()] = mask or b""
-        for (_, here), (_, there) in zip(*seen, strict=True):
+                for *row_key, mask in answer.rows:
+                    masks[table, column, b"/".join(part or b"" for part in row_key).decode()] = mask or b""
+        for (*_, here), (*_, there) in zip(*seen, strict=True):
             if here is not None and there is not None:
                 self.pairs[world.name].learn(f"{table}.{column}", here, there)
 
@@ -240,9 +242,10 @@ class Stage:
             columns = [m.column for m in world.masked if m.table == table]
             with Client(replace(twin.direct_address(world), user="postgres", password=twin.server.password)) as client:
                 rows = client.simple(f"SELECT {key}, {', '.join(columns)} FROM {table}").rows
-            for row_key, *cells in rows:
-                for column, cell in zip(columns, cells, strict=True):
-                    mask = twin.masks[world.name].get((table, column, (row_key or b"").decode()))
+            for row in rows:
+                row_key = b"/".join(part or b"" for part in row[: len(row) - len(columns)]).decode()
+                for column, cell in zip(columns, row[len(row) - len(columns) :], strict=True):
+                    mask = twin.masks[world.name].get((table, column, row_key))
                     if cell and mask is not None:
                         found[cell] = mask
         return found

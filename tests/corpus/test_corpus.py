@@ -17,6 +17,7 @@ from corpus.judge import FAILURES, LEAK, Judge, Verdict
 from corpus.report import working_share
 from corpus.second import second_cases, second_world
 from corpus.stage import Stage
+from corpus.third import third_benign, third_cases, third_world
 from corpus.twins import World, corpus_world
 from lockgate.testing.engines import debian_installation
 from lockgate.wire.postgres import backend as be
@@ -33,7 +34,7 @@ def stage() -> Iterator[Stage]:
         pytest.skip("the shared corpus is not beside the repository")
     if debian_installation(15) is None:
         pytest.skip("Debian package postgresql-15 is not installed")
-    with Stage([corpus_world(read_setup(ATTACKS)), second_world()]) as running:
+    with Stage([corpus_world(read_setup(ATTACKS)), second_world(), third_world()]) as running:
         yield running
 
 
@@ -57,6 +58,14 @@ def test_no_attack_of_the_corpus_shows_a_masked_value_or_tells_twins_apart(stage
 def test_no_generated_attack_on_the_second_schema_shows_a_masked_value_or_tells_twins_apart(stage: Stage) -> None:
     judge = Judge(stage, world_of(stage, "second"))
     assert failed([judge.attack(case) for case in second_cases()]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_no_generated_attack_on_the_third_schema_shows_a_masked_value_or_tells_twins_apart(stage: Stage) -> None:
+    judge = Judge(stage, world_of(stage, "third"))
+    assert failed([judge.attack(case) for case in third_cases()]) == []
+    assert failed([judge.benign(case) for case in third_benign()]) == []
 
 
 @pytest.mark.slow
@@ -148,6 +157,6 @@ def test_rows_may_stand_in_another_order_only_where_both_twins_sort_them_by_thei
 
 
 def test_generated_cases_have_names_of_their_own() -> None:
-    names = [case.name for case in second_cases()]
-    assert len(set(names)) == len(names) > 500
+    names = [case.name for case in (*second_cases(), *third_cases(), *third_benign())]
+    assert len(set(names)) == len(names) > 700
     assert all(case.statements for case in second_cases())

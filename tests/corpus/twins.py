@@ -31,7 +31,7 @@ class Masked:
 
     Args:
         table: its table, as written in SQL.
-        column: its name.
+        column: its name, quoted where SQL needs it.
         kind: how its values are replaced, see `Bijection`.
         group: columns of one group share one bijection.
         keys: for documents: paths whose text is replaced; everything else in them stays.
@@ -51,13 +51,14 @@ class World:
     Args:
         name: short word for reports.
         setup: SQL that makes and fills it.
-        tables: table -> its unmasked key, in the order in which they can be filled.
+        tables: table -> the columns of its unmasked key, in the order in which they can be filled.
         masked: the masked columns.
         refresh: materialised views to refresh after filling.
         policies: policies beside the starter policies.
         watched: one query whose answer changes with the data.
         emptied: statements that empty what cases may write to.
         labels: `schema.table.column` -> label, instead of what `init` would propose; every other column is `none`.
+        made: (table, column) of columns that the database computes from masked ones.
     """
 
     name: str
@@ -69,6 +70,7 @@ class World:
     watched: str = ""
     emptied: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    made: tuple[tuple[str, str], ...] = ()
 
     def extended(self, setup: str, tables: Mapping[str, str]) -> World:
         """The world with more in it."""
@@ -300,16 +302,12 @@ def fill(dsn: str, world: World, replacement: Replacement | None) -> tuple[Value
         for table, (columns, old_rows) in kept.items():
             rows = old_rows
             if replacement is not None:
-                rows = [
-                    [replacement.value(table, c.strip('"'), v) for c, v in zip(columns, row, strict=True)]
-                    for row in old_rows
-                ]
+                rows = [[replacement.value(table, c, v) for c, v in zip(columns, row, strict=True)] for row in old_rows]
             lines = "".join("\t".join(map(_escaped, row)) + "\n" for row in rows)
             filled[table] = lines.encode()
             with connection.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()) as copy:
                 copy.write(filled[table])
-            for position, quoted in enumerate(columns):
-                column = quoted.strip('"')
+            for position, column in enumerate(columns):
                 if any((m.table, m.column) == (table, column) for m in world.masked):
                     values[table, column] = [row[position] for row in rows]
         for view in world.refresh:

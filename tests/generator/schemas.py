@@ -90,6 +90,12 @@ class Made:
             watched=self.watched(),
             policies={f"50-{name}.cedar": _POLICY.replace("NAME", name)},
             labels=self.labels,
+            made=tuple(
+                (r.name, c.name)
+                for r in self.relations
+                for c in r.columns
+                if c.name == "made" and r.name in self.tables
+            ),
         )
 
     def watched(self) -> str:

