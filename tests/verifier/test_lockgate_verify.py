@@ -291,9 +291,9 @@ def test_the_program_says_so_in_words_in_json_and_by_its_exit_status(log: Path, 
     flip(log / "tile/0/000")
     bad = run(PROGRAM, log, "--key", key)
     assert bad.returncode == 1
-    assert "BROKEN: 1 findings (tile-changed)" in bad.stdout
+    assert "BROKEN: 1 finding (tile-changed)" in bad.stdout
     report = json.loads(run(PROGRAM, log, "--key", key, "--json").stdout)
-    assert [finding["kind"] for finding in report["findings"]] == ["tile-changed"]
+    assert [finding["kind"] for log_ in report["logs"] for finding in log_["findings"]] == ["tile-changed"]
 
 
 def test_the_program_runs_as_a_zipapp_and_needs_nothing_of_the_package(log: Path, key: Path, tmp_path: Path) -> None:
