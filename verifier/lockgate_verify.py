@@ -799,6 +799,35 @@ class Report:
             self.findings.append((kind, index, sentence))
 
 
+class Heads:
+    """Checkpoints of one log in the order in which an org log took them up: size, place in the org log, root."""
+
+    ROW = struct.Struct(">QQ32s")
+
+    def __init__(self) -> None:
+        self._rows = bytearray()
+        self._last = 0
+        self.shrank: int | None = None
+        self.newest: tuple[int, int, bytes, bytes] = 0, 0, b"", b""
+
+    def add(self, size: int, index: int, root: bytes, note: bytes) -> None:
+        """The next one; one that is smaller than the one before is remembered and left out."""
+        if size < self._last:
+            self.shrank = index
+            return
+        self._last = size
+        self._rows += self.ROW.pack(size, index, root)
+        self.newest = index, size, root, note
+
+    def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
+        """Each as (size, index, root), smallest first."""
+        return self.ROW.iter_unpack(self._rows)
+
+    def covered(self, size: int) -> int:
+        """The size of the newest that stands below a size of the org log."""
+        return max((own for own, index, _ in self if index < size), default=0)
+
+
 # --- what the entries say ----------------------------------------------------------------------------------------------
 
 
@@ -828,7 +857,7 @@ class Story:
         self.erased_names: set[bytes] = set()
         self.erased_keys: set[bytes] = set()
         self.erased_days: list[tuple[str, str, str]] = []
-        self.heads: list[tuple[int, str, int, str, bytes]] = []  # of an org log: index, origin, size, root, note
+        self.heads: dict[str, Heads] = {}  # of an org log: the checkpoints it took up, by origin
         self.minimum = 0
 
     def skip(self, count: int) -> None:
@@ -954,7 +983,11 @@ class Story:
             if not isinstance(size, int) or not all(isinstance(part, str) for part in (origin, root, note)):
                 self._report.find("entry-malformed", "a checkpoint entry needs origin, size, root and note", index)
                 return
-            self.heads.append((index, str(origin), size, str(root), str(note).encode()))
+            if size < 0 or HEX64.fullmatch(str(root)) is None:
+                self._report.find("entry-malformed", "a checkpoint entry needs a size and a root", index)
+                return
+            heads = self.heads.setdefault(str(origin), Heads())
+            heads.add(size, index, bytes.fromhex(str(root)), str(note).encode())
         elif fields.get("event") == "entries-dropped":
             count = fields.get("dropped")
             self._report.dropped += count if isinstance(count, int) else 0
@@ -1036,11 +1069,20 @@ class Check:
         self._tree = Tree()
         self._hashes: list[bytes] = []
         self._absent = 0  # entries at the beginning that are not there
+        self._partial = Tree()  # the tree up to somewhere in the bundle at hand
+        self.taken_up = Heads()  # what an org log says of this log
         self.story = Story(self.report, self._keys, None, options.silence)
 
     def expect(self, size: int, root: bytes, kind: str, source: str) -> None:
         """Somebody saw this root at this size: `kind` is the finding when the log has another."""
         self._wanted.setdefault(size, []).append((root, kind, source))
+
+    @property
+    def origin(self) -> str:
+        """The name of the log by its checkpoint, unverified."""
+        stored = self._folder.read("checkpoint")
+        found = None if stored is None else read_checkpoint(stored, self._keys)
+        return "" if found is None else found.origin
 
     def run(self) -> Report:
         """Check everything."""
@@ -1125,16 +1167,19 @@ class Check:
 
     def root_at(self, size: int) -> bytes:
         """The root over the first `size` entries, where that lies in the bundle at hand."""
-        tree = self._tree.copy()
-        for leaf in self._hashes[: size - self._tree.size]:
-            tree.append(leaf)
-        return tree.root
+        if not self._tree.size <= self._partial.size <= size:
+            self._partial = self._tree.copy()
+        for leaf in self._hashes[self._partial.size - self._tree.size : size - self._tree.size]:
+            self._partial.append(leaf)
+        return self._partial.root
 
     def _walk(self, checkpoint: Checkpoint) -> None:
         """Every entry bundle against its tile, both against the signed root, checkpoints that others saw on the way."""
         report, size = self.report, checkpoint.size
         by_tiles: Tree | None = None  # when the stored hashes differ from the entries
         sizes = sorted(self._wanted, reverse=True)
+        heads = iter(self.taken_up)
+        head = next(heads, None)
         differing: list[int] = []
         complete = True
         for number in range((size + WIDTH - 1) // WIDTH):
@@ -1155,11 +1200,19 @@ class Check:
                 break
             while sizes and sizes[-1] <= base + width:
                 self._compare_root(sizes.pop())
+            while head is not None and head[0] <= base + width:
+                if self.root_at(head[0]) != head[2]:
+                    report.find(
+                        "history-rewritten", f"entry {head[1]} of the org log states another root at {head[0]} entries"
+                    )
+                head = next(heads, None)
             if by_tiles is not None:
                 for leaf in self._hashes if tile is None else tile:
                     by_tiles.append(leaf)
             report.checked += len(entries)
             self._grow(number, width)
+        if head is not None and head[0] > size:
+            report.find("rollback", f"entry {head[1]} of the org log states {head[0]} entries, `checkpoint` has {size}")
         self._conclude(checkpoint, by_tiles, differing, complete=complete)
 
     def _grow(self, number: int, width: int) -> None:
@@ -1413,15 +1466,16 @@ def check_gate(root: Path, options: Options) -> Result:
     for org in orgs:
         result.reports.append(org.run())
         _check_heads(org, options)
-    for check in checks:
-        if check not in orgs:
-            covered = 0
-            for org in orgs:
-                covered = max(covered, _expect_heads(org, check))
-            result.reports.append(check.run())
-            if orgs:
-                check.report.vouched_size, check.report.vouched_at = covered, orgs[0].report.vouched_at
-        if check.recount is not None and check not in orgs:
+    for check in (check for check in checks if check not in orgs):
+        heads = next((org.story.heads[check.origin] for org in orgs if check.origin in org.story.heads), Heads())
+        check.taken_up = heads
+        result.reports.append(check.run())
+        if orgs:
+            check.report.vouched_size, check.report.vouched_at = (
+                heads.covered(orgs[0].report.vouched_size),
+                orgs[0].report.vouched_at,
+            )
+        if check.recount is not None:
             result.populations[check.report.origin] = check.recount.population
     origins = {report.origin for report in result.reports}
     for note in options.seen:
@@ -1434,27 +1488,17 @@ def check_gate(root: Path, options: Options) -> Result:
 
 def _check_heads(org: Check, options: Options) -> None:
     """Checkpoints that the org log took up: the newest of each log must be signed, and say what the entry says."""
-    newest = {origin: (index, size, root, note) for index, origin, size, root, note in org.story.heads}
-    for origin, (index, size, root, note) in newest.items():
+    for origin, heads in org.story.heads.items():
+        index, size, root, note = heads.newest
         head = read_checkpoint(note, options.keys)
         if head is None or head.fault:
             org.report.find("bad-signature", "it holds a checkpoint whose signature is wrong", index)
-        elif (head.origin, head.size, head.root.hex()) != (origin, size, root):
+        elif (head.origin, head.size, head.root) != (origin, size, root):
             org.report.find("entry-malformed", "it says something else than the checkpoint in it", index)
-
-
-def _expect_heads(org: Check, check: Check) -> int:
-    """What the org log says of this log; how many of its entries are under the cosigned part of the org log."""
-    stored = check._folder.read("checkpoint")  # noqa: SLF001
-    own = None if stored is None else read_checkpoint(stored, check._keys)  # noqa: SLF001
-    covered = 0
-    for index, origin, size, root, _ in org.story.heads:
-        if own is None or origin != own.origin or re.fullmatch("[0-9a-f]{64}", root) is None:
-            continue
-        check.expect(size, bytes.fromhex(root), "history-rewritten", f"entry {index} of the org log")
-        if index < org.report.vouched_size:
-            covered = max(covered, size)
-    return covered
+        if heads.shrank is not None:
+            org.report.find(
+                "rollback", f"log {printable(origin)} is shorter here than in an entry before", heads.shrank
+            )
 
 
 def _check_vouched(reports: Sequence[Report], orgs: Sequence[Report], options: Options) -> None:

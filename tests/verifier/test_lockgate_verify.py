@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipapp
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from lockgate.ledger.entry import decode, encode
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.port import RealFiles
+from support.tampering import all_entries, edited, flip, rewrite
 from support.verifying import PROGRAM, verifier, verify
 
 SIGNER = Ed25519Signer("gw/1", bytes(range(32)))
@@ -61,39 +62,6 @@ def log(honest: Path, tmp_path: Path) -> Path:
 
 def kinds(log: Path) -> set[str]:
     return {kind for kind, _, _ in verify(log, SIGNER.vkey).findings}
-
-
-def flip(path: Path, position: int = 40) -> None:
-    stored = bytearray(path.read_bytes())
-    stored[position % len(stored)] ^= 1
-    path.write_bytes(stored)
-
-
-def all_entries(log: Path) -> list[bytes]:
-    stored: list[bytes] = []
-    size = int((log / "checkpoint").read_text().split("\n")[1])
-    for number in range((size + 255) // 256):
-        width = min(256, size - number * 256)
-        stored += tiles.split_bundle((log / tiles.entries_path(number, width)).read_bytes())
-    return stored
-
-
-def rewrite(log: Path, entries: Iterable[bytes], *, sign: bool, old_checkpoints: bool = True) -> None:
-    """Store other entries with tiles that fit, as someone with the files (and the key) could."""
-    growth, step = tiles.Growth.empty().grow(entries)
-    shutil.rmtree(log / "tile")
-    for path, stored in step.writes:
-        (log / path).parent.mkdir(parents=True, exist_ok=True)
-        (log / path).write_bytes(stored)
-    if sign:
-        checkpoint = sign_checkpoint(Checkpoint("gw/1", growth.tree.size, growth.tree.root), SIGNER)
-        (log / "checkpoint").write_bytes(checkpoint)
-    if not old_checkpoints:
-        shutil.rmtree(log / "checkpoints", ignore_errors=True)
-
-
-def edited(entry: bytes, **fields: object) -> bytes:
-    return encode({**decode(entry), **fields})
 
 
 def test_an_honest_log_is_verified(log: Path) -> None:
@@ -158,7 +126,7 @@ def test_a_missing_text_unless_its_erasure_is_an_entry(log: Path) -> None:
     entries = all_entries(log)
     last = decode(entries[-1])
     entries[-1] = encode({**last, "kind": "erasure", "database": "shop", "day": "2026-11-22", "reason": "request 7"})
-    rewrite(log, entries, sign=True, old_checkpoints=False)
+    rewrite(log, entries, SIGNER, old_checkpoints=False)
     report = verify(log, SIGNER.vkey)
     assert report.findings == []
     assert report.texts_erased == COUNT // 2
@@ -166,20 +134,20 @@ def test_a_missing_text_unless_its_erasure_is_an_entry(log: Path) -> None:
 
 def test_a_dropped_record_with_tiles_rewritten_to_fit(log: Path) -> None:
     entries = all_entries(log)
-    rewrite(log, entries[:100] + entries[101:], sign=False)
+    rewrite(log, entries[:100] + entries[101:], None)
     assert {"entry-missing", "counter-gap"} <= kinds(log)
 
 
 def test_a_dropped_record_signed_again(log: Path) -> None:
     entries = all_entries(log)
-    rewrite(log, entries[:100] + entries[101:], sign=True, old_checkpoints=False)
+    rewrite(log, entries[:100] + entries[101:], SIGNER, old_checkpoints=False)
     assert "counter-gap" in kinds(log)
 
 
 def test_a_replaced_record_with_tiles_rewritten_to_fit(log: Path) -> None:
     entries = all_entries(log)
     entries[101] = edited(entries[101], request=99_999)
-    rewrite(log, entries, sign=False)
+    rewrite(log, entries, None)
     assert kinds(log) >= {"root-mismatch", "checkpoint-fork"}
 
 
@@ -200,22 +168,22 @@ def test_a_dropped_tail_with_the_older_checkpoint_put_back(log: Path) -> None:
 def test_swapped_records(log: Path) -> None:
     entries = all_entries(log)
     entries[7], entries[9] = entries[9], entries[7]
-    rewrite(log, entries, sign=False)
+    rewrite(log, entries, None)
     assert {"root-mismatch", "counter-gap", "time-backwards"} <= kinds(log)
-    rewrite(log, entries, sign=True, old_checkpoints=False)
+    rewrite(log, entries, SIGNER, old_checkpoints=False)
     assert {"counter-gap", "time-backwards"} <= kinds(log)
 
 
 def test_a_second_history_signed_with_the_same_key(log: Path) -> None:
     entries = all_entries(log)
     entries[11] = edited(entries[11], request=99_999)
-    rewrite(log, entries, sign=True)
+    rewrite(log, entries, SIGNER)
     assert "checkpoint-fork" in kinds(log)
 
 
 def test_a_reused_epoch(log: Path) -> None:
     entries = [edited(entry, epoch=1) for entry in all_entries(log)]
-    rewrite(log, entries, sign=True, old_checkpoints=False)
+    rewrite(log, entries, SIGNER, old_checkpoints=False)
     assert "epoch-reused" in kinds(log)
 
 
@@ -238,17 +206,17 @@ def test_a_reused_epoch(log: Path) -> None:
 def test_a_history_that_contradicts_itself(log: Path, index: int, fields: dict[str, object], kind: str) -> None:
     entries = all_entries(log)
     entries[index] = edited(entries[index], **fields)
-    rewrite(log, entries, sign=True, old_checkpoints=False)
+    rewrite(log, entries, SIGNER, old_checkpoints=False)
     assert kind in kinds(log)
 
 
 def test_an_intent_without_outcome_from_before_a_later_start(log: Path) -> None:
     entries = all_entries(log)
     entries[2] = edited(entries[2], kind="heartbeat")
-    rewrite(log, entries, sign=True, old_checkpoints=False)
+    rewrite(log, entries, SIGNER, old_checkpoints=False)
     assert kinds(log) == {"boot-mismatch"}, "the next start has only ended: its first statement is yet to come"
     entries[-1] = edited(entries[-1], kind="heartbeat")
-    rewrite(log, entries, sign=True, old_checkpoints=False)
+    rewrite(log, entries, SIGNER, old_checkpoints=False)
     assert kinds(log) == {"boot-mismatch", "outcome-missing"}
 
 
@@ -260,7 +228,7 @@ def test_an_intent_without_outcome_from_before_a_later_start(log: Path) -> None:
 def test_entries_that_are_no_entries(log: Path, entry: bytes) -> None:
     entries = all_entries(log)
     entries[3] = entry
-    rewrite(log, entries, sign=True, old_checkpoints=False)
+    rewrite(log, entries, SIGNER, old_checkpoints=False)
     assert "entry-malformed" in kinds(log)
 
 
