@@ -9,6 +9,7 @@ Source: PostgreSQL documentation, 55.2; architecture section 3; docs/follow-one-
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lockgate.errors import ClientProtocolError
@@ -103,6 +104,11 @@ class Conversation(ExtendedProtocol):
         if opened is None:
             self.to_client.append(self._ready())
             return
+        for verdict in judged:
+            if not (yield from self.confirmed(verdict)):
+                yield from self.refuse(replace(verdict, sqlstate="0A000", rule="drift", sentence=texts.DRIFT), text)
+                self.to_client.append(self._ready())
+                return
         runs = self.start(judged, text, approval=approval)
         if not (yield from self.recorded(runs)):
             self.to_client.append(self._ready())

@@ -234,6 +234,10 @@ class ExtendedProtocol(Translating):
                     rule="cursor-changed",
                 )
                 return False
+        if not (yield from self.confirmed(run)):
+            self._finish(run, "not-run", "0A000", "")
+            self.send_error("0A000", f"lockgate: {texts.DRIFT}", rule="drift")
+            return False
         if message.max_rows > 0 and run.plan is not PASS and not portal.limited_ok:
             verdict = self.limited_verdict(run) if run.parsed.kind is not Kind.FETCH else None
             if verdict is not None and (verdict.sqlstate or verdict.plan.order is not Order.KEEP):

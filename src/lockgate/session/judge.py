@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lockgate.errors import RefusedStatementError
+from lockgate.masking.copy_formats import copy_shape
 from lockgate.masking.plan import make_plan
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance, Decision, Effect, Request
 from lockgate.model.identity import Identity
-from lockgate.model.plan import PASS, Plan
+from lockgate.model.plan import PASS, Order, Plan
 from lockgate.model.statement import Access, Action, Analysis, Kind, Parsed
 from lockgate.policy.engine import Engine
 
@@ -136,7 +137,7 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
             _refuse_for_masked(parsed, analysis, ask)
         made = plan if plan is not None else make_plan(
             analysis, catalog=ask.catalog, clearance=ask.clearance, row_limited=ask.row_limited,
-            explain=parsed.kind is Kind.EXPLAIN, cursor=parsed.kind in (Kind.DECLARE, Kind.COPY_OUT), unsafe_order=ask.unsafe_order,
+            explain=parsed.kind is Kind.EXPLAIN, cursor=parsed.kind is Kind.DECLARE, unsafe_order=ask.unsafe_order,
         )  # fmt: skip
         made = _without_result(parsed, made)
     except RefusedStatementError as refused:
@@ -146,7 +147,10 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
 
 
 def _without_result(parsed: Parsed, plan: Plan) -> Plan:
-    """EXPLAIN, DECLARE and PREPARE analyse an inner statement whose columns are not their own result."""
+    """EXPLAIN, DECLARE and PREPARE analyse an inner statement whose columns are not their own result; COPY's are its data."""
+    if parsed.kind is Kind.COPY_OUT and (plan.masks or plan.order is not Order.KEEP):
+        copy_shape(dict(parsed.options), [column.name for column in plan.columns])
+        return plan
     if parsed.kind in (Kind.EXPLAIN, Kind.DECLARE, Kind.PREPARE, Kind.CREATE_TABLE_AS, Kind.COPY_OUT, Kind.COPY_IN):
         return Plan(touches_labelled=plan.touches_labelled, lookups=plan.lookups)
     return plan
@@ -256,14 +260,15 @@ def _refuse_code(parsed: Parsed) -> None:
 
 
 def _refuse_copies(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
+    if parsed.kind is Kind.COPY_OUT:
+        return
     touched = sorted(ask.catalog.column_name(ref) for ref in analysis.reads & ask.clearance.masked)
     if touched:
-        what = "COPY" if parsed.kind is not Kind.CREATE_TABLE_AS else "CREATE TABLE AS"
         raise RefusedStatementError(
-            "copy-labelled", f"{what} would carry `{touched[0]}`, which is masked for you",
-            hint="Select the columns instead, or leave the masked ones out of the list.",
+            "copy-labelled", f"this would copy `{touched[0]}`, which is masked for you, to where its label does not follow",
+            hint="Leave the masked columns out.",
         )  # fmt: skip
-    if parsed.kind is not Kind.COPY_OUT and analysis.opaque:
+    if analysis.opaque:
         raise RefusedStatementError(
             "opaque", f"`{analysis.opaque[0].what}` cannot be seen into: {analysis.opaque[0].why}"
         )

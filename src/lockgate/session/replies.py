@@ -10,7 +10,7 @@ Source: PostgreSQL documentation, 55.2 (message flow); architecture section 1, p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from lockgate.errors import BackendProtocolError, RefusedStatementError
 from lockgate.masking.errors_text import redact_report
@@ -36,6 +36,7 @@ class Replies:
         body_bytes_max: largest message that is not a row.
         masked: the principal lacks some `unmask`: notices, notifications and errors are guarded.
         make_masker: called with a run and its row description; sets `run.masker` and `run.sorter`.
+        make_copier: called with a run and the number of columns of its COPY data; sets `run.copier`.
         finish: called with a run, status, SQLSTATE and command tag when its answer ends.
         parameter_changed: called with a reported setting, returns the value the client is shown.
     """
@@ -46,6 +47,7 @@ class Replies:
         body_bytes_max: int,
         masked: bool,
         make_masker: Callable[[Run, be.RowDescription], None],
+        make_copier: Callable[[Run, int], None],
         finish: Callable[[Run, str, str, str], None],
         parameter_changed: Callable[[str, str], str],
     ) -> None:
@@ -59,6 +61,7 @@ class Replies:
         self.lost = False
         self.skipping = False
         self._make_masker = make_masker
+        self._make_copier = make_copier
         self._finish = finish
         self._parameter_changed = parameter_changed
         self._out: list[bytes] = []
@@ -246,7 +249,11 @@ class Replies:
         kinds = {"1": "parse", "2": "bind", "3": "close", "t": "describe-statement", "c": "query execute"}
         if head.kind not in kinds[letter].split():
             raise BackendProtocolError(f"message `{letter}` answers nothing that was asked")
-        self._show(frame, head)
+        run = head.run
+        if letter == "c" and run is not None and run.copier is not None:
+            self._copied(run, run.copier.finish())
+        if letter != "c" or run is None or not run.failed:
+            self._show(frame, head)
         if letter in "123":
             self.owed.popleft()
             if letter != "3" and not head.silent:
@@ -265,7 +272,10 @@ class Replies:
             self._row(frame, run)
         elif letter in "GH":
             self.copy_in = letter == "G"
-            self._show(frame, head)
+            if letter == "H" and run is not None and (run.plan.masks or run.plan.order is not Order.KEEP):
+                self._make_copier(run, len(from_backend(frame, be.CopyOutResponse).column_formats))
+            if run is None or not run.failed:
+                self._show(frame, head)
         elif letter == "I" and run is None:
             self._show(frame, head)
         elif run is None:
@@ -283,6 +293,8 @@ class Replies:
 
     def _description(self, letter: str, frame: Frame, head: Expect, run: Run | None) -> None:
         if head.kind == "describe-statement":
+            if head.silent:
+                head.rows.append(frame.body)
             self._show(frame, head)
             self.owed.popleft()
             return
@@ -332,9 +344,12 @@ class Replies:
         if run.failed:
             return
         if frame.tag == ord("d"):
-            if run.plan.masks:
+            if run.copier is not None:
+                self._copied(run, run.copier.feed(frame.body))
+            elif run.plan.masks or run.plan.order is not Order.KEEP:
                 raise BackendProtocolError("COPY data for a masked statement")
-            self._out.append(message(frame.tag, frame.body))
+            else:
+                self._out.append(message(frame.tag, frame.body))
             return
         if (run.masker is None and run.plan.masks) or (run.sorter is None and run.plan.order is not Order.KEEP):
             run.failed = "the shape of the result is not known, so it cannot be masked"
@@ -351,6 +366,18 @@ class Replies:
         run.rows += 1
         run.row_bytes += len(body) + 5
 
+    def _copied(self, run: Run, pieces: Iterable[tuple[bool, bytes]]) -> None:
+        """COPY data that may be shown now, row by row as the server sends it."""
+        if run.failed:
+            return
+        try:
+            for is_row, data in pieces:
+                self._out.append(message(ord("d"), data))
+                run.rows += is_row
+                run.row_bytes += len(data) + 5
+        except RefusedStatementError as error:
+            run.failed = error.sentence
+
     def _completed(self, letter: str, frame: Frame, head: Expect, run: Run) -> None:
         tag = from_backend(frame, be.CommandComplete).tag if letter == "C" else ""
         if run.failed:
@@ -358,7 +385,7 @@ class Replies:
             self._finish(run, "error", "0A000", "")
             self._after_own_error(head)
             return
-        if run.sorter is not None:
+        if run.sorter is not None and run.copier is None:
             self._out.extend(message(ord("D"), body) for body in run.sorter.finish())
         self._show(frame, head)
         if letter != "s":

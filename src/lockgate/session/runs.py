@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lockgate.masking.copying import CopyMasker
 from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
 from lockgate.model.plan import Order, Plan
@@ -35,6 +36,7 @@ class Run:
     started_us: int
     masker: RowMasker | None = None
     sorter: RowSorter | None = None
+    copier: CopyMasker | None = None
     rows: int = 0
     row_bytes: int = 0
     failed: str = ""

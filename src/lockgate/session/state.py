@@ -8,9 +8,11 @@ Source: architecture section 3, steps 3, 4 and 8.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lockgate.masking.copy_formats import CopyCodec, copy_shape
+from lockgate.masking.copying import CopyMasker
 from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
 from lockgate.model.decision import Clearance
@@ -27,6 +29,8 @@ from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.session.wishes import BackendOpened, Drain, Failed, OpenBackend, Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
+from lockgate.wire.postgres.frames import Frame
+from lockgate.wire.postgres.typed import from_backend
 
 Steps = Generator[Wish, Any, None]
 
@@ -61,6 +65,7 @@ class SessionState:
         self._clearance_known: Clearance
         self.clearance: Clearance = self._clearance()
         self.replies = Replies(body_bytes_max=body_bytes_max, masked=not self.clearance.complete, make_masker=self._make_masker,
+                               make_copier=self._make_copier,
                                finish=self._finish, parameter_changed=self._parameter_changed)  # fmt: skip
         self.to_backend: list[bytes] = []
         self.to_client: list[bytes] = []
@@ -227,6 +232,17 @@ class SessionState:
         if run.plan.order is not Order.KEEP:
             run.sorter = RowSorter(run.plan, buffer_bytes_max=self.around.order_buffer_bytes_max, formats=formats,
                                    type_oids=[f.type_oid for f in described.fields])  # fmt: skip
+
+    def _make_copier(self, run: Run, columns: int) -> None:
+        """What masks the data of a COPY; its columns were confirmed on this link just before."""
+        described = from_backend(Frame(ord("T"), run.analysis.row_description), be.RowDescription)
+        if len(described.fields) != columns:
+            run.failed = "the data have other columns than were analysed; run the statement again"
+            return
+        shape = copy_shape(dict(run.parsed.options), [f.name for f in described.fields])
+        fields = tuple(f._replace(format=int(shape.binary)) for f in described.fields)
+        self._make_masker(run, replace(described, fields=fields))
+        run.copier = CopyMasker(CopyCodec(shape, columns), run.masker, run.sorter)
 
     def _finish(self, run: Run, status: str, sqlstate: str, tag: str) -> None:
         run.closed = True

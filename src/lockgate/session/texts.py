@@ -16,6 +16,7 @@ ABORTED = "current transaction is aborted, commands ignored until end of transac
 SPOILER = "lockgate_refused_a_statement_of_this_transaction"
 """A text that no server accepts: it fails the backend's transaction when the client tries to commit a refused one."""
 OWN_NAME = "lockgate_context"
+OWN_COPY = "lockgate_copy"
 OWN_PREFIX = "lockgate_"
 """Names of statements and portals that only the gate may use on a session's link."""
 CONTEXT_QUERY = "SELECT pg_catalog.current_setting('search_path')"
@@ -37,6 +38,9 @@ HOLD_ENDS = {
     "expired": ("42501", "nobody approved the request in time"),
     "cancelled": ("57014", "canceling statement due to user request while it was held"),
 }
+
+
+DRIFT = "the catalog changed between analysis and execution; run the statement again"
 
 
 def held(request: str, expires: datetime) -> str:

@@ -14,13 +14,16 @@ from typing import Any
 
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.lookups import Opener
-from lockgate.model.plan import Lookup
+from lockgate.model.plan import Lookup, Order
 from lockgate.model.statement import Kind, Parsed
+from lockgate.session import texts
 from lockgate.session.judge import Verdict
 from lockgate.session.judging import Judging
+from lockgate.session.runs import Expect, Run
 from lockgate.session.state import Steps
-from lockgate.session.wishes import Wish
+from lockgate.session.wishes import Drain, Wish
 from lockgate.sql.literals import Change, replaced
+from lockgate.sql.utility import analysis_text
 from lockgate.wire.postgres import frontend as fe
 
 TRANSLATED = frozenset({Kind.SELECT, Kind.DECLARE, Kind.COPY_OUT})
@@ -90,6 +93,26 @@ class Translating(Judging):
             yield from self._cannot(verdicts[0], refused, text)
             return None
         return replace(message, parameters=tuple(values))
+
+    def confirmed(self, statement: Verdict | Run) -> Generator[Wish, Any, bool]:
+        """Whether this link sees the columns of a masked COPY as they were analysed; its data carry no names and types of their own."""
+        parsed, plan, analysis = statement.parsed, statement.plan, statement.analysis
+        if parsed.kind is not Kind.COPY_OUT or not (plan.masks or plan.order is not Order.KEEP):
+            return True
+        yield from self.flush_pipeline()
+        text = analysis_text(parsed, self.around.catalog) or ""
+        asked = Expect("describe-statement", silent=True)
+        own = texts.OWN_COPY
+        parse = fe.Parse(own, text, analysis.parameter_types).encode()
+        self.to_backend.append(parse + fe.Describe("S", own).encode() + fe.Close("S", own).encode())
+        self.replies.expect(Expect("parse", silent=True), asked, Expect("close", silent=True))
+        if self.pipeline_open:
+            self.to_backend.append(fe.Flush().encode())
+        else:
+            self.to_backend.append(fe.Sync().encode())
+            self.replies.expect(Expect("sync", silent=True))
+        yield Drain()
+        return asked.rows == [analysis.row_description]
 
     def _cannot(self, verdict: Verdict, refused: RefusedStatementError, text: str) -> Steps:
         stopped = replace(

@@ -8,6 +8,8 @@ Source: PostgreSQL 18 grammar (libpg_query); masking.md 1.1.
 
 from __future__ import annotations
 
+import json
+
 import postgast
 from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as pb
@@ -89,6 +91,16 @@ def _constant(node: pb.Node) -> str | None:
         integer, number, flag, text = node.integer.ival, node.float.fval, node.boolean.boolval, node.string.sval
     texts = {"string": str(text), "integer": str(integer), "float": str(number), "boolean": "true" if flag else "false"}
     return texts.get(kind or "")
+
+
+def _listed(node: pb.Node) -> str | None:
+    """As `_constant`; names in a list as JSON, a star as `*`."""
+    kind = node.WhichOneof("node")
+    if kind == "a_star":
+        return "*"
+    if kind == "list":
+        return json.dumps([item.string.sval for item in node.list.items])
+    return _constant(node)
 
 
 def _is_on(value: str | None) -> bool:
@@ -312,7 +324,7 @@ class _Reader:
         result = []
         for element in elements:  # type: ignore[attr-defined]
             option = element.def_elem
-            value = _constant(option.arg) if option.HasField("arg") else ""
+            value = _listed(option.arg) if option.HasField("arg") else ""
             result.append((option.defname.lower(), "true" if value is None else value))
         return tuple(result)
 
