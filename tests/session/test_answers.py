@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lockgate.errors import BackendProtocolError
+from lockgate.model.catalog import ColumnRef
 from lockgate.model.plan import Order
 from lockgate.model.statement import Analysis, Kind
+from lockgate.testing.script import Message
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.typed import from_backend
@@ -270,11 +272,71 @@ def test_what_goes_around_the_mask_is_refused_for_masked_principals(text: str, k
         assert play.forwarded() == []
 
 
-def test_a_copy_out_of_a_masked_column_is_refused() -> None:
+COPYING = "COPY people(email) TO STDOUT"
+
+
+def confirmed(column: tuple[str, ColumnRef]) -> tuple[Message, ...]:
+    """What a link says when it is asked for the columns of a COPY."""
+    return (be.ParseComplete(), be.ParameterDescription(()), described(column), be.CloseComplete(), ready())
+
+
+def test_copy_data_is_masked_once_the_link_has_confirmed_its_columns() -> None:
     with script() as play:
-        copying = knows(play, EMAILS).client(fe.Query("COPY people(email) TO STDOUT"))
-        assert error_of(copying).sqlstate == "0A000"
+        knows(play, EMAILS).client(fe.Query(COPYING))
+        assert tags(play.forwarded()) == "PDCS"
+        assert play.backend(*confirmed(("email", EMAIL))) == []
+        assert tags(play.forwarded()) == "Q"
+        shown = play.backend(
+            be.CopyOutResponse(0, (0,)), be.CopyData(RAW[:4]), be.CopyData(RAW[4:] + b"\n\\N\n"), be.CopyDone(), done("COPY 2"), ready()
+        )  # fmt: skip
+        assert tags(shown) == "HddcCZ"
+        assert shown[2].body == b"\\N\n"
+        assert shown[1].body.startswith(b"u_")
+        assert RAW not in b"".join(f.body for f in shown)
+        (outcome,) = play.recorder.of_kind("outcome")
+        assert outcome["rows"] == 2
+        assert [r["cells"] for r in outcome["receipt"]] == [1]  # type: ignore[attr-defined]
+
+
+def test_copy_of_other_columns_than_were_analysed_is_not_sent() -> None:
+    with script() as play:
+        knows(play, EMAILS).client(fe.Query(COPYING))
+        play.forwarded()
+        shown = play.backend(*confirmed(("email", CITY)))
+        assert "rule=drift" in error_of(shown).fields["D"]
         assert play.forwarded() == []
+        assert not play.recorder.of_kind("intent")
+
+
+def test_copy_by_the_extended_protocol_is_confirmed_before_it_runs() -> None:
+    with script() as play:
+        knows(play, EMAILS).client(fe.Parse("", COPYING), fe.Bind("", ""), fe.Execute(""), fe.Sync())
+        assert tags(play.forwarded()) == "PBH"
+        play.backend(be.ParseComplete(), be.BindComplete())
+        assert tags(play.forwarded()) == "PDCH"
+        shown = play.backend(*confirmed(("email", CITY))[:-1])
+        assert "rule=drift" in error_of(shown).fields["D"]
+        assert tags(play.forwarded()) == "PS"
+        play.backend(failure("42601"), ready())
+
+
+def test_copy_data_of_another_form_ends_the_link() -> None:
+    talk = script()
+    knows(talk, EMAILS).client(fe.Query(COPYING))
+    talk.backend(*confirmed(("email", EMAIL)))
+    with pytest.raises(BackendProtocolError):
+        talk.backend(be.CopyOutResponse(0, (0,)), be.CopyData(RAW + b"\tmore\n"))
+
+
+def test_copy_data_with_more_columns_is_withheld() -> None:
+    with script() as play:
+        knows(play, EMAILS).client(fe.Query(COPYING))
+        play.backend(*confirmed(("email", EMAIL)))
+        assert tags(play.forwarded()) == "PDCSQ"
+        shown = play.backend(
+            be.CopyOutResponse(0, (0, 0)), be.CopyData(RAW + b"\tx\n"), be.CopyDone(), done("COPY 1"), ready()
+        )
+        assert tags(shown) == "EZ"
 
 
 def test_the_backend_may_not_say_what_was_not_asked() -> None:
