@@ -149,6 +149,27 @@ def labels_of(catalog: CatalogFile, name: str) -> Labels:
     return label
 
 
+def make_database(
+    settings: Settings, database: DatabaseSettings, documents: Callable[[], Documents], key_ring: KeyRing | None = None
+) -> Database:
+    """A database with its roles, its limits, and whatever the documents say at each moment."""
+    password = database.session_password.reveal() if database.session_password else ""
+    clear_password = database.clear_password.reveal() if database.clear_password else password
+    analysis_password = database.analysis_password.reveal() if database.analysis_password else ""
+    masked = target(database, database.session_role, password)
+    clear = target(database, database.clear_role or database.session_role, clear_password)
+    limits, analysis = settings.limits, settings.analysis
+    name = database.name
+    return Database(
+        name=name, environment=database.environment,
+        roles=Roles(masked, clear, target(database, database.analysis_role, analysis_password), database.unsafe_superuser),
+        engine=lambda: documents().engine, labels=lambda: labels_of(documents().catalog, name),
+        default_label=lambda: documents().catalog.section(name).default, key_ring=key_ring or KeyRing(key_bytes(settings.files.keys / "pseudonym.key")), epoch=settings.masking.epoch,
+        bounded_rows=limits.bounded_rows, order_buffer_bytes_max=limits.order_buffer_bytes_max, links_max=analysis.links_max,
+        wait_seconds=analysis.wait_seconds, lock_seconds=analysis.lock_seconds, statement_seconds=analysis.statement_seconds,
+    )  # fmt: skip
+
+
 class Application:
     """A running gate."""
 
@@ -159,7 +180,9 @@ class Application:
         self.clock = RealClock()
         self._token_key = key_bytes(settings.files.keys / "token.key")
         key_ring = KeyRing(key_bytes(settings.files.keys / "pseudonym.key"))
-        self.databases = {d.name: self._database(d, key_ring) for d in settings.databases}
+        self.databases = {
+            d.name: make_database(settings, d, lambda: self.documents, key_ring) for d in settings.databases
+        }
         self.ledger = open_ledger(settings, files)
         self.committer = Committer(self.ledger)
         self.holds = Holds(
@@ -185,23 +208,6 @@ class Application:
         self._witnesses = org.Watched.of(settings)
         if self._witnesses is not None:
             self.metrics.gauges["witness_age_seconds"] = lambda: self._witnesses.age if self._witnesses else 0.0
-
-    def _database(self, database: DatabaseSettings, key_ring: KeyRing) -> Database:
-        password = database.session_password.reveal() if database.session_password else ""
-        clear_password = database.clear_password.reveal() if database.clear_password else password
-        analysis_password = database.analysis_password.reveal() if database.analysis_password else ""
-        masked = target(database, database.session_role, password)
-        clear = target(database, database.clear_role or database.session_role, clear_password)
-        limits, analysis = self.settings.limits, self.settings.analysis
-        name = database.name
-        return Database(
-            name=name, environment=database.environment,
-            roles=Roles(masked, clear, target(database, database.analysis_role, analysis_password), database.unsafe_superuser),
-            engine=lambda: self.documents.engine, labels=lambda: labels_of(self.documents.catalog, name),
-            default_label=lambda: self.documents.catalog.section(name).default, key_ring=key_ring, epoch=self.settings.masking.epoch,
-            bounded_rows=limits.bounded_rows, order_buffer_bytes_max=limits.order_buffer_bytes_max, links_max=analysis.links_max,
-            wait_seconds=analysis.wait_seconds, lock_seconds=analysis.lock_seconds, statement_seconds=analysis.statement_seconds,
-        )  # fmt: skip
 
     def _tls(self) -> ssl.SSLContext | None:
         gateway = self.settings.gateway

@@ -167,6 +167,12 @@ class Database:
             self._catalog, self._fingerprint = catalog, raw.fingerprint
             return catalog
 
+    async def search_path(self) -> str:
+        """Where names resolve in a session that has not changed it."""
+        async with self._connection() as client:
+            rows = await client.query("SELECT pg_catalog.current_setting('search_path')")
+        return (rows[0][0] or b"").decode()
+
     async def watch(self, seconds: float) -> None:
         """Poll the catalogue's fingerprint for ever, so that DDL past the gate is seen."""
         while True:
