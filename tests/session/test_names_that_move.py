@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -267,10 +268,9 @@ def test_a_batch_judged_before_the_session_touched_its_names_is_judged_anew() ->
         asked(play, text, of(Kind.TRANSACTION), write(), answers=answers, status="I")
         asked(play, "SET search_path = other", of(Kind.SET), answers=(done("SET"),), status="I")
         for first in ("BEGIN", "SET search_path = public"):
-            knows(play, of(Kind.SET if first.startswith("SET") else Kind.TRANSACTION)).client(fe.Query(first))
-            play.forwarded()
-            status = "I" if first == "BEGIN" else "T"
-            play.backend(*context(b"other")[:-1], ready(status))
+            if first != "BEGIN":
+                knows(play, of(Kind.SET))
+            play.client(fe.Query(first))
             assert tags(play.forwarded()) == "Q"
             play.backend(done(first.split(maxsplit=1)[0]), ready("T"))
         play.client(fe.Query(text))
@@ -278,6 +278,23 @@ def test_a_batch_judged_before_the_session_touched_its_names_is_judged_anew() ->
         shown = play.backend(*context(b"public")[:-1], ready("T"))
         assert play.forwarded() == []
         assert "rule=batch-changes-names" in error_of(shown).fields["D"]
+
+
+def test_set_config_moves_names_as_set_does() -> None:
+    calls = replace(of(Kind.SELECT), functions=("pg_catalog.set_config",))
+    with script() as play:
+        asked(play, "SELECT set_config('search_path', 'other', false)", calls, answers=(done("SELECT 1"),), status="I")
+        knows(play, CITIES).client(fe.Query(READ_CITY))
+        assert tags(play.forwarded()) == "PBECCS"
+        play.backend(*context(b"other"))
+        assert tags(play.forwarded()) == "Q"
+        play.backend(*ROWS, ready("I"))
+        text = f"SELECT set_config('search_path', 'public', false); {READ_CITY}"
+        knows(play, calls, CITIES).client(fe.Query(text))
+        play.forwarded()
+        shown = play.backend(*context(b"other"))
+        assert "rule=batch-changes-names" in error_of(shown).fields["D"]
+        assert play.forwarded() == []
 
 
 @pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT", "ROLLBACK TO x"])

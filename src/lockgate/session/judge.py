@@ -31,6 +31,7 @@ SETTINGS_FOR_MASKED = frozenset({
     "default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable", "transaction_isolation",
     "transaction_read_only", "transaction_deferrable", "transaction", "session characteristics", "xmloption", "geqo", "xmlbinary",
     "tcp_keepalives_idle", "tcp_keepalives_interval", "constraints", "lc_monetary", "lc_numeric", "lc_time", "lc_messages",
+    "synchronize_seqscans", "quote_all_identifiers", "row_security", "default_tablespace", "default_table_access_method", "check_function_bodies",
 })  # fmt: skip
 """Settings a masked principal may change: none of them shows data or steers the planner to an order of masked values."""
 

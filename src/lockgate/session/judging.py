@@ -40,6 +40,17 @@ NAMES_UNKNOWN = Failed(
 UNSEEN = replace(EXECUTES_ANYTHING, accesses=(*EXECUTES_ANYTHING.accesses, Access(Action.DEFINE, 0, "")))
 """What is asked for a statement about objects that only the session's open transaction can see."""
 
+EVERYTHING = replace(
+    UNSEEN,
+    accesses=(
+        *UNSEEN.accesses, Access(Action.EXECUTE, 0, ""), Access(Action.EXPORT, 0, ""), Access(Action.ADMINISTER, 0, ""),
+    ),
+)  # fmt: skip
+"""What is asked for a statement that could not be analysed: it may do anything."""
+
+NEEDS_NO_NAMES = frozenset({Kind.TRANSACTION, Kind.SET, Kind.SHOW, Kind.EMPTY})
+"""Kinds that mean the same under every search_path; SET TRANSACTION must come before any query, the gate's own included."""
+
 NAME_RESOLUTION = frozenset(
     {Kind.SET, Kind.DISCARD, Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION}
 )
@@ -97,7 +108,7 @@ class Judging(Settling):
         if any(s.kind is Kind.FETCH or s.name.startswith(texts.OWN_PREFIX) for s in statements):
             yield from self.flush_pipeline()
             self.learn_names()
-        knows_names = yield from self.settle_context()
+        knows_names = all(s.kind in NEEDS_NO_NAMES for s in statements) or (yield from self.settle_context())
         if self.catalog_stale:
             yield FreshCatalog()
             self.catalog_stale = False
@@ -112,10 +123,16 @@ class Judging(Settling):
         if problem is None:
             answer = yield from self._analyse(statements, text, types)
             if isinstance(answer, tuple):
+                answer = self._unless_called(statements, answer)
+            if isinstance(answer, tuple):
                 verdicts = yield from self._verdicts(statements, answer)
                 if all(v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts):
                     self.cache.put(self._key(text, types), Judged(verdicts), 4 * len(text) + 4096)
                 return verdicts
+            blind = yield from self._verdicts(statements, tuple(replace(EVERYTHING, kind=p.kind) for p in statements))
+            if self.clearance.complete and all(v.effect == "permit" for v in blind):
+                # Who may do everything and see everything goes on; what is wrong with the statement, the server says itself.
+                return blind
             problem = self._by_name(answer, statements)
         yield from self.flush_pipeline()
         self.evidence.unreadable(text=text, sqlstate=problem.sqlstate, rule=problem.reason)
@@ -191,6 +208,19 @@ class Judging(Settling):
         if self.clearance.complete:
             return None
         return self._changes_meaning(statements)
+
+    def _unless_called(
+        self, statements: tuple[Parsed, ...], analyses: tuple[Analysis, ...]
+    ) -> tuple[Analysis, ...] | Failed:
+        """As `_changes_meaning`, for the function that does what SET does."""
+        if self.clearance.complete:
+            return analyses
+        for i, analysis in enumerate(analyses[:-1]):
+            later = statements[i + 1 :]
+            if texts.SET_CONFIG in analysis.functions and any(s.kind in texts.NEEDS_NAMES for s in later):
+                return Failed("0A000", "an earlier statement of this batch changes what a later one means", "Send the statements one by one.",
+                              reason="batch-changes-names")  # fmt: skip
+        return analyses
 
     def _changes_meaning(self, statements: tuple[Parsed, ...]) -> Failed | None:
         for i, parsed in enumerate(statements[:-1]):

@@ -161,7 +161,8 @@ class Settling(SessionState):
     def _note_effects(self, run: Run) -> None:
         parsed = run.parsed
         harmless = parsed.name in SETTINGS_FOR_MASKED and parsed.name != "search_path"
-        if parsed.kind is Kind.DISCARD or (parsed.kind is Kind.SET and not harmless):
+        moves = parsed.kind is Kind.DISCARD or texts.SET_CONFIG in run.analysis.functions
+        if moves or (parsed.kind is Kind.SET and not harmless):
             self.names_touched = True
         if parsed.kind in texts.CHANGES_CATALOG:
             self.catalog_stale = True

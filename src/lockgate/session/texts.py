@@ -19,7 +19,11 @@ OWN_NAME = "lockgate_context"
 OWN_COPY = "lockgate_copy"
 OWN_PREFIX = "lockgate_"
 """Names of statements and portals that only the gate may use on a session's link."""
-CONTEXT_QUERY = "SELECT pg_catalog.current_setting('search_path')"
+CONTEXT_QUERY = "SHOW search_path"
+"""SHOW takes no snapshot, so asking does not fix what a REPEATABLE READ transaction will see."""
+
+SET_CONFIG = "pg_catalog.set_config"
+"""The function that does what SET does."""
 
 ENDS_TRANSACTION = frozenset({"commit", "rollback", "rollback-to", "prepare-transaction"})
 
