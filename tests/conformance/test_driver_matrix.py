@@ -83,3 +83,10 @@ def test_what_the_gate_made_of_a_cursors_text_stays_hidden(
     gate = place[2]
     with gate.connect("ann", "matrix") as client, pytest.raises(psycopg.errors.FeatureNotSupported, match="pg_cursors"):
         client.execute(text.encode())
+
+
+@pytest.mark.parametrize("value", ["current_user::text", "(SELECT email FROM people LIMIT 1)"])
+def test_a_search_path_that_is_no_constant_is_refused(value: str, place: tuple[Target, Target, GateProcess]) -> None:
+    gate = place[2]
+    with gate.connect("ann", "matrix") as client, pytest.raises(psycopg.errors.FeatureNotSupported, match="set_config"):
+        client.execute(f"SELECT set_config('search_path', {value}, false)".encode())
