@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lockgate.app import org
 from lockgate.app.children import keep
+from lockgate.app.completeness import Completeness
 from lockgate.app.evidence import key_bytes, open_ledger, text_of
 from lockgate.config.build import load_settings
 from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
@@ -205,6 +206,16 @@ class Application:
             "ledger_commits": lambda: self.committer.commits, "held_requests": lambda: len(self.holds.listing()),
         }  # fmt: skip
         self.metrics.gauges.update(gauges)
+        self.completeness = Completeness(
+            settings,
+            {name: database.roles.analysis for name, database in self.databases.items()},
+            self.committer.append,
+        )
+        self.metrics.gauges |= {
+            "bypassing_logins": lambda: self.completeness.logins,
+            "bypassing_statements": lambda: self.completeness.statements,
+            "bypass_blind_databases": lambda: self.completeness.blind,
+        }
         self._witnesses = org.Watched.of(settings)
         if self._witnesses is not None:
             self.metrics.gauges["witness_age_seconds"] = lambda: self._witnesses.age if self._witnesses else 0.0
@@ -323,6 +334,9 @@ class Application:
         except OSError as error:
             self.close()
             raise ConfigError(f"--listen: {address} cannot be listened on: {error.strerror}") from error
+        asks = self.settings.analysis.completeness_seconds
+        if asks:
+            await self.completeness.look()  # before any other login, so that all of them are counted on both sides
         await self._meet_databases()
         control = await serve_control(self.settings.gateway.control_socket, self.operate)
         metrics = None
@@ -335,6 +349,8 @@ class Application:
             asyncio.ensure_future(d.watch(self.settings.analysis.catalog_seconds)) for d in self.databases.values()
         ]
         watchers.append(asyncio.ensure_future(self._watch()))
+        if asks:
+            watchers.append(asyncio.ensure_future(self.completeness.run(asks)))
         if self.settings.index.folder is not None or self.settings.index.server is not None:
             watchers.append(asyncio.ensure_future(keep("index", self.settings.path)))
         sys.stdout.write(json.dumps(ready) + "\n")
@@ -347,6 +363,8 @@ class Application:
                 watcher.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)
             await listener.close()
+            if asks:
+                await self.completeness.finish()
             for closing in (control, metrics):
                 if closing is not None:
                     closing.close()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lockgate.app import evidence, search
-from lockgate.cli import log_anchor, log_erase, log_search
+from lockgate.cli import log_anchor, log_completeness, log_erase, log_search
 from lockgate.cli.common import add_config, say, say_json, settings_of
 
 EPILOG = """examples:
@@ -36,6 +36,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show.add_argument("--text", action="store_true", help="decrypt and print the statement's text as well")
     show.set_defaults(handler=run_show)
     log_erase.add_to(steps)
+    log_completeness.add_to(steps)
     log_anchor.add_to(steps)
     verify = steps.add_parser("verify", help="verify signatures, tree, entries, counters with the standalone verifier")
     add_config(verify)

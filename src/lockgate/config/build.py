@@ -181,6 +181,7 @@ def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]], index_pas
             lock_seconds=_typed(analysis["lock_seconds"], float),
             statement_seconds=_typed(analysis["statement_seconds"], float),
             catalog_seconds=_typed(analysis["catalog_seconds"], float),
+            completeness_seconds=_typed(analysis["completeness_seconds"], float),
         ),
         masking=MaskingSettings(epoch=_typed(draft.sections["masking"]["epoch"], int)),
         ledger=LedgerSettings(

@@ -183,6 +183,15 @@ ANALYSIS = (
         highest=3600,
         unit="seconds",
     ),
+    Key(
+        "completeness_seconds",
+        Form.SECONDS,
+        "How often the database's own counts of logins and statements are compared with the gate's; 0 = never.",
+        default=10.0,
+        lowest=0,
+        highest=3600,
+        unit="seconds",
+    ),
 )
 
 MASKING = (

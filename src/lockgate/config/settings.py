@@ -59,6 +59,7 @@ class AnalysisSettings:
     lock_seconds: float
     statement_seconds: float
     catalog_seconds: float
+    completeness_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

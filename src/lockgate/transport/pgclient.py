@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lockgate.errors import BackendProtocolError, LockgateError
+from lockgate.transport.logins import OWN_LOGINS
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import startup
@@ -167,6 +168,8 @@ async def open_backend(target: Target, parameters: Mapping[str, str]) -> Opened:
         BackendProtocolError: it speaks something else, or TLS is not as demanded.
         OSError, asyncio.TimeoutError: it cannot be reached.
     """
+    place = target.host, target.port, target.dbname
+    authenticated = False
     async with asyncio.timeout(target.connect_seconds):
         reader, writer = await _connect(target)
         try:
@@ -175,6 +178,7 @@ async def open_backend(target: Target, parameters: Mapping[str, str]) -> Opened:
                 startup.startup_message([("user", target.user), ("database", target.dbname), *parameters.items()])
             )
             await _authenticate(target, reader, writer, frames)
+            authenticated = True
             opened = Opened(reader, writer, frames, {}, 0, b"")
             while True:
                 frame = await read_frame(reader, frames)
@@ -185,12 +189,14 @@ async def open_backend(target: Target, parameters: Mapping[str, str]) -> Opened:
                     key = from_backend(frame, be.BackendKeyData)
                     opened.process_id, opened.cancel_key = key.pid, key.key
                 elif frame.tag == ord("Z"):
+                    OWN_LOGINS.completed[place] += 1
                     return opened
                 elif frame.tag == ord("E"):
                     raise ServerRejectedError(from_backend(frame, be.Report).fields)
                 elif frame.tag != ord("N"):
                     raise BackendProtocolError("unexpected message while logging in to the database")
         except BaseException:
+            OWN_LOGINS.uncertain[place] += authenticated
             writer.close()
             raise
 

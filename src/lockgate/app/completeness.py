@@ -1,0 +1,149 @@
+"""Completeness, composed: each database is asked at intervals, the number is published, recorded, and shouted when it grows.
+
+For: a running gate, and `lockgate log completeness`.
+Not for: what the number means (`control.completeness`) and how a database is asked (`transport.database_counts`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+
+from lockgate.app.evidence import ledger_folder
+from lockgate.config.settings import DatabaseSettings, Settings
+from lockgate.control.completeness import Reconciliation, Totals
+from lockgate.errors import LockgateError
+from lockgate.ledger.entry import decode, time_text
+from lockgate.storage.ledger_reader import checkpoint, entries
+from lockgate.storage.port import RealFiles
+from lockgate.transport.clock import utc_now
+from lockgate.transport.database_counts import read_counts
+from lockgate.transport.pgclient import Target
+
+RECORDED_SECONDS = 3600.0
+FINISH_SECONDS = 3.0
+EVENT = "completeness"
+
+
+def state_path(settings: Settings) -> Path:
+    """Where the counts of an earlier process are kept; a shortcut, not evidence."""
+    return settings.files.ledger / "completeness.json"
+
+
+class Completeness:
+    """The comparisons of all databases of a gate."""
+
+    def __init__(
+        self, settings: Settings, targets: Mapping[str, Target], record: Callable[[Mapping[str, object]], object]
+    ) -> None:
+        self._settings = settings
+        self._targets = targets
+        self._record = record
+        stored = _stored(state_path(settings))
+        self._found = {
+            d.name: Reconciliation(own_roles=_roles(d), totals=stored.get(d.name)) for d in settings.databases
+        }
+        self._roles = {d.name: _roles(d) for d in settings.databases}
+        self._recorded: dict[str, float] = {}
+        self._blind: set[str] = set()
+
+    @property
+    def logins(self) -> int:
+        """Logins that did not come through the gate."""
+        return sum(one.totals.bypassing for one in self._found.values())
+
+    @property
+    def statements(self) -> int:
+        """Statements of roles that are not the gate's."""
+        return sum(one.totals.statements_bypassing for one in self._found.values())
+
+    @property
+    def blind(self) -> int:
+        """Databases that do not count."""
+        return sum(one.is_blind for one in self._found.values())
+
+    async def run(self, seconds: float) -> None:
+        """Ask for ever."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.look()
+
+    async def look(self) -> None:
+        """Ask every database once; one that cannot be reached is asked again the next time."""
+        for name, target in self._targets.items():
+            try:
+                counted = await read_counts(target, own_roles=self._roles[name])
+            except (LockgateError, OSError, TimeoutError):
+                continue
+            found = self._found[name]
+            grown = found.take(counted, time_text(utc_now()))
+            if grown:
+                self._alarm("bypass", name, found.fields())
+            if found.is_blind and name not in self._blind:
+                self._alarm("bypass-blind", name, found.fields())
+            self._blind = {n for n, one in self._found.items() if one.is_blind}
+            if grown or time.monotonic() - self._recorded.get(name, float("-inf")) > RECORDED_SECONDS:
+                self._write(name)
+        self._store(clean=False)
+
+    async def finish(self) -> None:
+        """The last reading of this process, recorded; a database that does not answer is not waited for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                await self.look()
+        for name in self._targets:
+            self._write(name)
+        self._store(clean=True)
+
+    def _write(self, name: str) -> None:
+        self._record({"kind": "review", "event": EVENT, "database": name, **self._found[name].fields()})
+        self._recorded[name] = time.monotonic()
+
+    def _alarm(self, event: str, name: str, found: Mapping[str, object]) -> None:
+        facts = {k: found[k] for k in ("logins_bypassing", "statements_bypassing", "roles") if k in found}
+        sys.stderr.write(json.dumps({"event": event, "database": name, **facts}) + "\n")
+        sys.stderr.flush()
+
+    def _store(self, *, clean: bool) -> None:
+        path = state_path(self._settings)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({name: one.state(clean=clean) for name, one in self._found.items()}))
+        temporary.replace(path)
+
+
+def _roles(database: DatabaseSettings) -> frozenset[str]:
+    return frozenset(filter(None, (database.session_role, database.clear_role, database.analysis_role)))
+
+
+def _stored(path: Path) -> dict[str, Totals]:
+    """What an earlier process kept; nothing when that cannot be read."""
+    try:
+        kept = json.loads(path.read_text())
+        names = {one.name for one in fields(Totals)}
+        return {name: Totals(**{k: v for k, v in one.items() if k in names}) for name, one in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def newest(settings: Settings) -> list[dict[str, object]]:
+    """The newest `completeness` entry of each database, from the record itself."""
+    files, root = RealFiles(), str(ledger_folder(settings))
+    wanted = {database.name for database in settings.databases}
+    state = checkpoint(root, files)
+    size, back = 0 if state is None else state.size, 4096
+    while True:
+        found: dict[str, dict[str, object]] = {}
+        for _, entry in entries(root, files, max(0, size - back)):
+            if b'"event":"completeness"' in entry:
+                said = dict(decode(entry))
+                if said["kind"] == "review":
+                    found[str(said["database"])] = said
+        if found.keys() >= wanted or back >= size:
+            return [found[name] for name in sorted(found)]
+        back *= 4

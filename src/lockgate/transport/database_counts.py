@@ -1,0 +1,86 @@
+"""What a database says of itself: how many logins and statements it counted, and who is there.
+
+For: readings for `control.completeness`, each over a login of its own that the database must count.
+Not for: judging them. What the analysis role may not see is left out.
+Source: PostgreSQL documentation 27.2.17 (pg_stat_database), 27.2.3 (pg_stat_activity), F.32 (pg_stat_statements).
+"""
+
+from __future__ import annotations
+
+from lockgate.control.completeness import Counted
+from lockgate.transport.logins import OWN_LOGINS
+from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
+
+_SESSIONS = (
+    "SELECT d.sessions, coalesce(d.stats_reset::text, '') || ' ' || pg_catalog.pg_postmaster_start_time()::text"
+    " FROM pg_catalog.pg_stat_database d WHERE d.datname = pg_catalog.current_database()"
+)
+_PRESENT = (
+    "SELECT a.usename, count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datname = pg_catalog.current_database()"
+    " AND a.usename IS NOT NULL AND coalesce(a.backend_type, 'client backend') = 'client backend' GROUP BY 1"
+)
+_STATEMENTS_SCHEMA = (
+    "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace"
+    " WHERE e.extname = 'pg_stat_statements'"
+)
+_CALLS = (
+    "SELECT coalesce(r.rolname, s.userid::text), sum(s.calls)::bigint FROM {schema}.pg_stat_statements s"
+    " LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.userid"
+    " JOIN pg_catalog.pg_database d ON d.oid = s.dbid AND d.datname = pg_catalog.current_database()"
+    " WHERE s.toplevel GROUP BY 1"
+)
+
+
+async def read_counts(target: Target, *, own_roles: frozenset[str]) -> Counted:
+    """One reading over a fresh login.
+
+    Raises:
+        LockgateError, OSError, TimeoutError: the database cannot be reached.
+    """
+    client = await PgClient.open(target, {"application_name": "lockgate completeness", "statement_timeout": "5000"})
+    try:
+        exact = await _flushed(client)
+        sessions, since = await _sessions(client)
+        present = {_text(row[0]): int(row[1] or b"0") for row in await client.query(_PRESENT)}
+        calls = await _calls(client)
+    finally:
+        client.close()
+    place = target.host, target.port, target.dbname
+    return Counted(
+        sessions, since, own=OWN_LOGINS.completed[place], uncertain=OWN_LOGINS.uncertain[place], calls=calls,
+        present={role: count for role, count in present.items() if role not in own_roles}, exact=exact,
+    )  # fmt: skip
+
+
+async def _flushed(client: PgClient) -> bool:
+    """Whether the server was told to count what it knows of this link at once; it can be from PostgreSQL 15 on."""
+    try:
+        await client.query("SELECT pg_catalog.pg_stat_force_next_flush()")
+    except ServerRejectedError:
+        return False
+    return True
+
+
+async def _sessions(client: PgClient) -> tuple[int | None, str]:
+    """Logins counted so far; None before PostgreSQL 14, which does not count them."""
+    try:
+        row = (await client.query(_SESSIONS))[0]
+    except ServerRejectedError:
+        return None, ""
+    return int(row[0] or b"0"), _text(row[1])
+
+
+async def _calls(client: PgClient) -> dict[str, int] | None:
+    """Executions by role; None when the extension is not there, not loaded, or not to be read."""
+    try:
+        schema = await client.query(_STATEMENTS_SCHEMA)
+        if not schema:
+            return None
+        rows = await client.query(_CALLS.format(schema=_text(schema[0][0])))
+    except ServerRejectedError:
+        return None
+    return {_text(row[0]): int(row[1] or b"0") for row in rows}
+
+
+def _text(cell: bytes | None) -> str:
+    return (cell or b"").decode("utf-8", "replace")

@@ -1,0 +1,103 @@
+"""The number of logins past the gate is never too large, and every one is in it sooner or later."""
+
+from __future__ import annotations
+
+import random
+
+from lockgate.control.completeness import BLIND_AFTER, Counted, Reconciliation, Totals
+
+OWN = frozenset({"gate_masked", "gate_clear", "gate_analysis"})
+NOW = "2026-11-22T10:00:00.000000Z"
+
+
+def reading(sessions: int | None, own: int, **more: object) -> Counted:
+    return Counted(sessions, "then", own, **more)  # type: ignore[arg-type]
+
+
+def after(*readings: Counted, totals: Totals | None = None) -> Reconciliation:
+    found = Reconciliation(own_roles=OWN, totals=totals)
+    for counted in readings:
+        found.take(counted, NOW)
+    return found
+
+
+def test_nothing_went_past_when_both_count_the_same_however_late_the_database_is() -> None:
+    found = after(reading(100, 1), reading(100, 6), reading(103, 9), reading(110, 12), reading(111, 12))
+    assert (found.totals.logins, found.totals.own, found.totals.bypassing) == (11, 12, 0)
+
+
+def test_a_login_past_the_gate_is_counted_once_and_stays_counted() -> None:
+    found = after(reading(100, 1), reading(102, 2), reading(103, 2))
+    assert found.totals.bypassing == 1
+    assert not found.take(reading(103, 3), NOW), "the database is late with the gate's own: the number does not shrink"
+    assert found.totals.bypassing == 1
+    assert found.take(reading(106, 4), NOW)
+    assert found.totals.bypassing == 2
+
+
+def test_the_first_readings_own_login_is_in_the_start_where_the_server_can_be_told_to_count_it() -> None:
+    assert after(reading(100, 1, exact=True), reading(103, 2, exact=True)).totals.bypassing == 2
+    assert after(reading(100, 1), reading(103, 2)).totals.bypassing == 1, (
+        "else one login may be missing from the number"
+    )
+
+
+def test_an_attempt_whose_end_only_the_database_knows_is_not_held_against_anybody() -> None:
+    found = after(reading(10, 1), reading(12, 1, uncertain=1))
+    assert found.totals.bypassing == 0
+
+
+def test_what_happened_while_the_gate_was_down_counts_and_after_a_kill_is_not_attributed() -> None:
+    first = after(reading(100, 1), reading(105, 5))
+    ended = Totals(**first.state(clean=True))  # type: ignore[arg-type]
+    assert after(reading(109, 1), totals=ended).totals.bypassing == 3
+    killed = Totals(**first.state(clean=False))  # type: ignore[arg-type]
+    found = after(reading(109, 1), reading(111, 2), totals=killed)
+    assert (found.totals.unattributed, found.totals.bypassing) == (3, 1)
+
+
+def test_statistics_that_begin_anew_are_counted_and_do_not_make_up_logins() -> None:
+    found = after(reading(100, 1), Counted(2, "later", 4), Counted(9, "later", 5))
+    assert (found.totals.resets, found.totals.logins, found.totals.bypassing) == (1, 9, 4)
+    assert after(reading(100, 1), reading(3, 4)).totals.resets == 1
+
+
+def test_a_database_that_does_not_count_is_called_blind_until_it_does() -> None:
+    found = after(*(reading(5, n) for n in range(1, BLIND_AFTER + 2)))
+    assert found.is_blind
+    found.take(reading(6, 9), NOW)
+    assert not found.is_blind
+    assert not after(*(reading(None, n) for n in range(9))).is_blind, "an old server does not count at all"
+
+
+def test_statements_of_other_roles_are_counted_from_the_first_reading_on() -> None:
+    before = {"gate_masked": 50, "eve": 900}
+    found = after(reading(1, 1, calls=before), reading(1, 2, calls={**before, "gate_masked": 70}))
+    assert (found.totals.statements, found.totals.statements_bypassing) == (20, 0)
+    assert found.take(reading(1, 3, calls={"gate_masked": 70, "eve": 905, "bob": 2}), NOW)
+    assert (found.totals.statements, found.totals.statements_bypassing) == (27, 7)
+    found.take(reading(1, 4, calls={"eve": 3}), NOW)
+    assert found.totals.statements_bypassing == 10, "counts that began anew are added, not subtracted"
+    assert "statements" not in after(reading(1, 1)).fields()
+
+
+def test_roles_past_the_gate_are_named_and_the_gates_own_are_not() -> None:
+    found = after(reading(1, 1, present={"eve": 2, "gate_clear": 1}))
+    assert found.fields()["roles"] == ["eve"]
+
+
+def test_over_many_random_histories_the_number_is_never_too_large_and_exact_when_all_is_counted() -> None:
+    for seed in range(200):
+        dice = random.Random(seed)
+        actual = past = own = counted = 0
+        found = after(reading(0, 0))
+        for _ in range(30):
+            own += dice.randrange(4)
+            new = dice.randrange(2)
+            past += new
+            actual = own + past
+            counted = dice.randint(counted, actual)
+            found.take(reading(counted, own), NOW)
+            assert found.totals.bypassing <= past, seed
+        found.take(reading(actual, own), NOW)
+        assert found.totals.bypassing == past, seed

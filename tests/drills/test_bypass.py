@@ -1,0 +1,111 @@
+"""Logins and statements past the gate, on real PostgreSQL: published, recorded, shouted; and none that was not there."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lockgate.testing.engines import EmbeddedPostgres, debian_installation, embedded_installation, scratch_directory
+from support.gate import GateProcess
+from support.servers import DEBIAN_MAJOR, create_database
+from support.verifying import verify
+
+SETUP = "CREATE EXTENSION pg_stat_statements; CREATE TABLE marks(id int); CREATE ROLE eve LOGIN PASSWORD 'eve'; GRANT ALL ON marks TO eve"
+
+
+def until(true: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+@pytest.fixture(params=["embedded", pytest.param("debian", marks=pytest.mark.slow)])
+def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
+    """A server of its own, since its counts are looked at, with pg_stat_statements loaded."""
+    installation = embedded_installation() if request.param == "embedded" else debian_installation(DEBIAN_MAJOR)
+    if installation is None:
+        pytest.skip(f"Debian package postgresql-{DEBIAN_MAJOR} is not installed")
+    with scratch_directory("lockgate-bypass-") as scratch:
+        settings = {"shared_preload_libraries": "pg_stat_statements"}
+        with EmbeddedPostgres(scratch / "pg", installation=installation, settings=settings) as running:
+            yield running
+
+
+@pytest.fixture
+def gate(server: EmbeddedPostgres, tmp_path: Path) -> Iterator[GateProcess]:
+    databases = {"shop": (create_database(server, "shop", SETUP), "development")}
+    watched = GateProcess(tmp_path / "gate", databases, settings={"analysis": "completeness_seconds = 0.3"}).init()
+    yield watched.start()
+    watched.stop()
+
+
+def published(gate: GateProcess, name: str) -> float:
+    with urllib.request.urlopen(f"http://{gate.metrics}/metrics") as answer:
+        text = answer.read().decode()
+    return float(
+        next(line.split()[-1] for line in text.splitlines() if line.split(" ")[0].split("{")[0] == f"lockgate_{name}")
+    )
+
+
+def said(gate: GateProcess) -> tuple[int, dict[str, object]]:
+    done = gate.run("log", "completeness", "--config", str(gate.config), "--json", check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def alarms(gate: GateProcess) -> list[dict[str, object]]:
+    lines = (gate.folder / "stderr.txt").read_text().splitlines()
+    return [fact for line in lines if line.startswith("{") and (fact := json.loads(line)).get("event") == "bypass"]
+
+
+def test_what_goes_past_the_gate_is_a_number_and_what_goes_through_it_is_none(
+    server: EmbeddedPostgres, gate: GateProcess
+) -> None:
+    for number in range(5):
+        with gate.connect("ann", "shop") as client:
+            client.execute("INSERT INTO marks VALUES (%s)", (number,))
+    time.sleep(2)
+    assert (published(gate, "bypassing_logins"), published(gate, "bypassing_statements"), alarms(gate)) == (0, 0, [])
+    with psycopg.connect(server.dsn("shop", user="eve", password="eve"), autocommit=True) as direct:
+        for _ in range(3):
+            direct.execute("SELECT count(*) FROM marks")
+        until(lambda: "eve" in str(alarms(gate)))
+    for _ in range(2):
+        psycopg.connect(server.dsn("shop", user="eve", password="eve")).close()
+    until(lambda: published(gate, "bypassing_logins") == 3 and published(gate, "bypassing_statements") >= 3)
+    with gate.connect("ann", "shop") as client:
+        client.execute("SELECT 1")
+    time.sleep(1)
+    assert published(gate, "bypassing_logins") == 3
+    assert published(gate, "bypass_blind_databases") == 0
+    status, entry = said(gate)
+    assert (status, entry["logins_bypassing"], entry["roles"]) == (1, 3, ["eve"])
+    text = gate.run("log", "completeness", "--config", str(gate.config), check=False).stdout
+    assert "3 of " in text
+    assert "roles seen past the gate: eve" in text
+    gate.stop()
+    for _ in range(4):
+        psycopg.connect(server.dsn("shop", user="eve", password="eve")).close()
+    gate.start()
+    until(lambda: published(gate, "bypassing_logins") == 7)
+    gate.stop()
+    assert said(gate)[1]["logins_bypassing"] == 7, "also what went past while the gate was down"
+    assert verify(gate.log_folder, (gate.folder / "keys/log.pub").read_text()).findings == []
+
+
+def test_a_gate_that_was_killed_blames_nobody_for_what_it_forgot(server: EmbeddedPostgres, gate: GateProcess) -> None:
+    for _ in range(5):
+        with gate.connect("ann", "shop") as client:
+            client.execute("SELECT 1")
+    gate.kill()
+    gate.start()
+    time.sleep(2)
+    assert published(gate, "bypassing_logins") == 0
+    psycopg.connect(server.dsn("shop", user="eve", password="eve")).close()
+    until(lambda: published(gate, "bypassing_logins") >= 1)
