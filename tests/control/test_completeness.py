@@ -63,10 +63,9 @@ def test_statistics_that_begin_anew_are_counted_and_do_not_make_up_logins() -> N
 
 
 def test_a_database_that_does_not_count_is_called_blind_until_it_does() -> None:
-    found = after(*(reading(5, n) for n in range(1, BLIND_AFTER + 2)))
-    assert found.is_blind
-    found.take(reading(6, 9), NOW)
-    assert not found.is_blind
+    unmoved = [reading(5, n) for n in range(1, BLIND_AFTER + 2)]
+    assert after(*unmoved).is_blind
+    assert not after(*unmoved, reading(6, 9)).is_blind
     assert not after(*(reading(None, n) for n in range(9))).is_blind, "an old server does not count at all"
 
 
