@@ -6,23 +6,25 @@ WHO: dict[str, object] = {
     "session": "gw-1-7", "principal": "robo", "principal_kind": "Agent", "on_behalf_of": "ann", "binding": "claimed", "run": "run-7",
     "purpose": "training", "token": "t-9", "client": "10.0.0.9", "database": "shop", "environment": "production",
 }  # fmt: skip
-READ: dict[str, object] = {
-    **WHO, "kind": "intent", "statement": "select", "shape": "SELECT email FROM customers WHERE id = ?", "tables": ["public.customers"],
-    "columns": [{"name": "public.customers.email", "label": "person.email", "disposition": "masked"}], "decision": "permit",
-    "rules": ["everyone-reads"], "policy": "ab" * 32, "text": "cd" * 32,
-}  # fmt: skip
-AWKWARD = 'SELECT "a|b=c\\d]" FROM "x\ny" -- <14>1 - evil CEF:0|a|b|\r\nsecond line \x00\x1b[31m ünï \u2028'
 
 
 def _at(second: int, fields: dict[str, object]) -> dict[str, object]:
     return {**fields, "v": 1, "epoch": 3, "n": second, "time": f"2026-11-22T10:00:{second:02}.000250Z"}
 
 
+READ: dict[str, object] = _at(3, {
+    **WHO, "kind": "intent", "statement": "select", "shape": "SELECT email FROM customers WHERE id = ?", "tables": ["public.customers"],
+    "columns": [{"name": "public.customers.email", "label": "person.email", "disposition": "masked"}], "decision": "permit",
+    "rules": ["everyone-reads"], "policy": "ab" * 32, "text": "cd" * 32,
+})  # fmt: skip
+AWKWARD = 'SELECT "a|b=c\\d]" FROM "x\ny" -- <14>1 - evil CEF:0|a|b|\r\nsecond line \x00\x1b[31m ünï \u2028'
+
+
 ENTRIES: list[tuple[int, dict[str, object], dict[str, object] | None]] = [
     (0, _at(0, {"kind": "boot", "origin": "gw/1", "build": "0.1.0", "keys": ["gw/1+00"], "previous": {"size": 0, "root": ""}}), None),
     (1, _at(1, {**WHO, "kind": "session", "event": "opened"}), None),
     (2, _at(2, {"kind": "session", "event": "refused", "client": "local", "database": "shop", "reason": "token expired", "sqlstate": "28P01"}), None),
-    (3, _at(3, READ), None),
+    (3, READ, None),
     (4, _at(4, {"kind": "outcome", "intent": 3, "status": "complete", "rows": 5, "bytes": 120, "duration_us": 900,
                 "receipt": [{"column": "email", "label": "person.email", "rule": "ff1", "mode": "position", "cells": 5}]}), READ),
     (5, _at(5, {**READ, "kind": "deny", "statement": "drop", "shape": "DROP TABLE customers", "decision": "deny", "rule": "no-drops",

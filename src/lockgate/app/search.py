@@ -39,6 +39,9 @@ ANSWER_SECONDS = 60.0
 PIECES = 16
 """Batches stored between two looks at the socket while there is a long backlog."""
 
+FILES_AT_ONCE = 24
+"""Parquet files written between two looks at the socket."""
+
 
 def logs_of(settings: Settings) -> Logs:
     """Every log of this gate."""
@@ -123,6 +126,8 @@ class IndexProcess:
         self._indexer = Indexer(
             open_engine(settings), logs_of(settings), days=settings.index.days, processes=os.cpu_count() or 1
         )
+        folders = [Path(e.url.removeprefix("parquet:")) for e in settings.exports if e.url.startswith("parquet:")]
+        self._hours = [self._indexer.hours(folder) for folder in folders]
         self._stop = asyncio.Event()
 
     async def run(self, *, rebuild: bool = False, once: bool = False) -> None:
@@ -140,6 +145,9 @@ class IndexProcess:
                 self._indexer.rebuild()
             if once:
                 self._indexer.catch_up()
+                for hours in self._hours:
+                    while self._indexer.export_hours(hours, FILES_AT_ONCE):
+                        continue
                 _say({"event": "indexed", **self._indexer.facts()})
                 return
             server = await serve_control(self._settings.index.socket, self.operate)
@@ -158,6 +166,8 @@ class IndexProcess:
                 pause = 0.0 if left > BATCH else FOLLOW_SECONDS
                 if not left:
                     self._indexer.rest()
+                    written = [self._indexer.export_hours(hours, FILES_AT_ONCE) for hours in self._hours]
+                    pause = 0.0 if FILES_AT_ONCE in written else pause
             except (LockgateError, OSError) as error:
                 pause = min(RETRY_SECONDS_MAX, 2 * (pause or FOLLOW_SECONDS))
                 _say({"event": "index-waits", "problem": str(error), "again_in_seconds": pause})

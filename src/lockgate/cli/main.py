@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from lockgate import __version__
-from lockgate.cli import catalog, demo, explain, index, init, log, policy, request, serve, token, witness
+from lockgate.cli import catalog, demo, explain, export, index, init, log, policy, request, serve, token, witness
 from lockgate.errors import ConfigError, LockgateError
 
 EPILOG = """examples:
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"lockgate {__version__} (plain Python core)")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (init, serve, token, request, explain, log, index, policy, catalog, witness, demo):
+    for module in (init, serve, token, request, explain, log, index, export, policy, catalog, witness, demo):
         module.add_to(commands)
     return top
 

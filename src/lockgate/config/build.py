@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from lockgate.config.load import Draft, Problems, Value, Values, is_loopback, read
 from lockgate.config.secret import Secret, resolve
@@ -17,6 +18,7 @@ from lockgate.config.settings import (
     Address,
     AnalysisSettings,
     DatabaseSettings,
+    ExportSettings,
     FileSettings,
     GatewaySettings,
     IndexSettings,
@@ -62,11 +64,13 @@ def settings_from(text: str, *, path: Path, environment: Mapping[str, str]) -> S
     _check_gateway(draft.sections["gateway"], problems)
     index_password = _check_index(draft.sections["index"], problems, folder, environment)
     secrets = [_check_database(draft, i, problems, folder, environment) for i in range(len(draft.databases))]
+    export_secrets = [_check_export(draft, i, problems, folder, environment) for i in range(len(draft.exports))]
     if not draft.databases:
         problems.add((), "no database is configured; add a `[[database]]`")
     if problems.found:
         raise ConfigError(problems.sentences())
-    return _build(path.absolute(), draft, secrets, index_password)
+    exports = tuple(_export(v, s, folder) for v, s in zip(draft.exports, export_secrets, strict=True))
+    return _build(path.absolute(), draft, secrets, index_password, exports)
 
 
 def _check_gateway(values: Values, problems: Problems) -> None:
@@ -124,6 +128,53 @@ def _index(values: Values, password: Secret | None, folder: Path) -> IndexSettin
     )
 
 
+_EXPORT_URL = re.compile(
+    r"(file|parquet):.+|syslog\+(udp|tcp|tls)://[^@/?#]+:[0-9]{1,5}|(https?|otlp\+https?)://[^@/?#]+(/[^#]*)?"
+)
+
+
+def _check_export(
+    draft: Draft, index: int, problems: Problems, folder: Path, environment: Mapping[str, str]
+) -> Secret | None:
+    values, at = draft.exports[index], ("export", index)
+    url, name, reference = values.get("url"), values.get("name"), values.get("secret")
+    if name is not None and any(other.get("name") == name for other in draft.exports[:index]):
+        problems.add((*at, "name"), f"the export name `{name}` is used twice; choose another")
+    if isinstance(url, str):
+        webhook = url.startswith(("http:", "https:"))
+        if not _EXPORT_URL.fullmatch(url):
+            problems.add((*at, "url"), "`url` is no receiver; docs/reference/exports.md lists the forms")
+        elif url.startswith(("http:", "otlp+http:")) and not is_loopback(
+            urlsplit(url.removeprefix("otlp+")).hostname or ""
+        ):
+            problems.add((*at, "url"), "`url` would send events in clear to another machine; use TLS")
+        elif url.startswith("parquet:") and draft.sections["index"].get("url") is None:
+            problems.add((*at, "url"), "`url`: Parquet files are written by the search index; set `url` in `[index]`")
+        elif webhook and reference is None and "secret" in values:
+            problems.add(at, "a webhook needs a `secret` to sign with")
+    if not isinstance(reference, str):
+        return None
+    found = resolve(reference, folder=folder, environment=environment)
+    if isinstance(found, Secret):
+        return found
+    problems.add((*at, "secret"), f"`secret`: {found}")
+    return None
+
+
+def _export(values: Values, secret: Secret | None, folder: Path) -> ExportSettings:
+    url = _typed(values["url"], str)
+    scheme, _, rest = url.partition(":")
+    return ExportSettings(
+        name=_typed(values["name"], str),
+        url=f"{scheme}:{(folder / rest).absolute()}" if scheme in ("file", "parquet") else url,
+        form=_typed(values["form"], str),
+        secret=secret,
+        only=_typed(values["only"], str),
+        from_start=_typed(values["from_start"], bool),
+        sample=_typed(values["sample"], float),
+    )
+
+
 def _check_database(
     draft: Draft, index: int, problems: Problems, folder: Path, environment: Mapping[str, str]
 ) -> dict[str, Secret]:
@@ -160,7 +211,13 @@ def _check_database(
     return secrets
 
 
-def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]], index_password: Secret | None) -> Settings:
+def _build(
+    path: Path,
+    draft: Draft,
+    secrets: list[dict[str, Secret]],
+    index_password: Secret | None,
+    exports: tuple[ExportSettings, ...],
+) -> Settings:
     gateway, limits, analysis = (draft.sections[name] for name in ("gateway", "limits", "analysis"))
     files, ledger = draft.sections["files"], draft.sections["ledger"]
     return Settings(
@@ -194,6 +251,7 @@ def _build(path: Path, draft: Draft, secrets: list[dict[str, Secret]], index_pas
         index=_index(draft.sections["index"], index_password, path.parent),
         files=FileSettings(**{name: _typed(value, Path) for name, value in files.items()}),
         databases=tuple(_database(v, s) for v, s in zip(draft.databases, secrets, strict=True)),
+        exports=exports,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 from lockgate.config.lines import Path, line_of, locate, parse
-from lockgate.config.schema import DATABASE, SECTIONS, Form, Key
+from lockgate.config.schema import REPEATED, SECTIONS, Form, Key
 from lockgate.config.settings import Address
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -44,10 +44,11 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Checked values per section, and one mapping per `[[database]]`; keys with problems are absent."""
+    """Checked values per section, and one mapping per `[[database]]` and `[[export]]`; keys with problems are absent."""
 
     sections: Mapping[str, Values]
     databases: Sequence[Values]
+    exports: Sequence[Values]
 
 
 def read(text: str, *, file: str, folder: FilePath) -> tuple[Draft | None, Problems]:
@@ -63,16 +64,19 @@ def read(text: str, *, file: str, folder: FilePath) -> tuple[Draft | None, Probl
         place, _, sentence = parsed.removeprefix(f"{file}:").partition(": ")
         return None, Problems(file, {}, [(int(place), sentence)])
     problems = Problems(file, locate(text))
+    known = [*SECTIONS, *REPEATED]
     for key in parsed:
-        if key not in SECTIONS and key != "database":
-            problems.add((key,), f"unknown section `{key}`{suggestion(key, [*SECTIONS, 'database'])}")
+        if key not in known:
+            problems.add((key,), f"unknown section `{key}`{suggestion(key, known)}")
     sections = {name: _section(parsed.get(name, {}), (name,), SECTIONS[name], problems, folder) for name in SECTIONS}
-    given = parsed.get("database", [])
-    if not isinstance(given, list):
-        problems.add(("database",), "`database` must be an array of tables; write `[[database]]`")
-        given = []
-    databases = [_section(d, ("database", i), DATABASE, problems, folder) for i, d in enumerate(given)]
-    return Draft(sections, databases), problems
+    repeated: dict[str, list[Values]] = {}
+    for name, keys in REPEATED.items():
+        given = parsed.get(name, [])
+        if not isinstance(given, list):
+            problems.add((name,), f"`{name}` must be an array of tables; write `[[{name}]]`")
+            given = []
+        repeated[name] = [_section(table, (name, i), keys, problems, folder) for i, table in enumerate(given)]
+    return Draft(sections, repeated["database"], repeated["export"]), problems
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -290,8 +290,22 @@ DATABASE = (
     ),
 )
 
+EXPORT = (
+    Key("name", Form.NAME, "Name of the receiver; its position in the logs is kept under it.", required=True),
+    Key("url", Form.TEXT, "`file:<path>`, `syslog+udp://`, `syslog+tcp://` or `syslog+tls://host:port`, `https://...` for a webhook, `otlp+https://host:4318`, "
+        "`parquet:<folder>` for a file per hour.", required=True),
+    Key("form", Form.CHOICE, "What a syslog message carries.", default="ocsf", choices=("ocsf", "cef")),
+    Key("secret", Form.SECRET, "Signing secret of a webhook, as `file:<path>` or `env:<NAME>`."),
+    Key("only", Form.CHOICE, "Which entries: all, statements that ended or were denied, or denials.", default="all",
+        choices=("all", "statements", "denials")),
+    Key("from_start", Form.BOOLEAN, "A new receiver gets everything that is in the logs, not only what comes from now on.", default=False),
+    Key("sample", Form.SECONDS, "OTLP: share of sessions whose statements are sent as spans too.", default=0.0, lowest=0, highest=1),
+)  # fmt: skip
+
 SECTIONS: dict[str, tuple[Key, ...]] = {
     "gateway": GATEWAY, "limits": LIMITS, "analysis": ANALYSIS, "masking": MASKING, "ledger": LEDGER, "index": INDEX,
     "files": FILES,
 }  # fmt: skip
-"""Tables of the file; `[[database]]` repeats and is declared by `DATABASE`."""
+"""Tables of the file that occur once."""
+REPEATED: dict[str, tuple[Key, ...]] = {"database": DATABASE, "export": EXPORT}
+"""Tables that occur any number of times: `[[database]]`."""

@@ -123,6 +123,19 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """One `[[export]]`: a receiver of events; paths in `url` are absolute."""
+
+    name: str
+    url: str
+    form: str
+    secret: Secret | None
+    only: str
+    from_start: bool
+    sample: float
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything `lockgate.toml` says; `path` is the file itself."""
 
@@ -135,6 +148,7 @@ class Settings:
     index: IndexSettings
     files: FileSettings
     databases: tuple[DatabaseSettings, ...]
+    exports: tuple[ExportSettings, ...]
 
     def database(self, name: str) -> DatabaseSettings | None:
         """The database of that configured name."""

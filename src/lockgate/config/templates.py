@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lockgate.config.lines import text_value
-from lockgate.config.schema import DATABASE, SECTIONS, Form, Key
+from lockgate.config.schema import DATABASE, REPEATED, SECTIONS, Form, Key
 from lockgate.model.identity import Principal
 
 _WORDS = {
@@ -123,7 +123,10 @@ def render_principals(principals: Sequence[Principal]) -> str:
 
 def render_reference() -> str:
     """The tables of `docs/reference/configuration.md`, from the same declarations that check the file."""
-    sections = {**{f"[{name}]": keys for name, keys in SECTIONS.items()}, "[[database]]": DATABASE}
+    sections = {
+        **{f"[{name}]": keys for name, keys in SECTIONS.items()},
+        **{f"[[{name}]]": keys for name, keys in REPEATED.items()},
+    }
     parts: list[str] = []
     for title, keys in sections.items():
         parts += [f"### `{title}`", "", "| key | value | default | what it does |", "| --- | --- | --- | --- |"]

@@ -7,6 +7,7 @@ Source: RFC 5424, RFC 6587; Standard Webhooks (identity, time and signature in h
 
 from __future__ import annotations
 
+import base64
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -73,11 +74,15 @@ class Webhook:
         """
         try:
             library: Any = importlib.import_module("standardwebhooks")
-            self._signer: Any = library.Webhook(secret)
         except ImportError as error:
             raise ConfigError("webhooks need the extra `webhooks`: pip install 'lockgate[webhooks]'") from error
-        except (ValueError, RuntimeError) as error:
-            raise ConfigError("the secret of a webhook is `whsec_` and base64") from error
+        try:
+            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if not 24 <= len(key) <= 64:
+            raise ConfigError("the secret of a webhook is `whsec_` and 24 to 64 bytes in base64")
+        self._signer: Any = library.Webhook(key)
         self._post, self._now = post, now
 
     def send(self, facts: Sequence[Fact]) -> None:

@@ -101,7 +101,9 @@ class HttpPost:
         """The status of the answer, whose text nobody reads."""
         if self._tls:
             context = self._context or ssl.create_default_context()
-            link: http.client.HTTPConnection = http.client.HTTPSConnection(self._host, self._port, timeout=SECONDS, context=context)
+            link: http.client.HTTPConnection = http.client.HTTPSConnection(
+                self._host, self._port, timeout=SECONDS, context=context
+            )
         else:
             link = http.client.HTTPConnection(self._host, self._port, timeout=SECONDS)
         try:

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 from threading import Lock
 from typing import cast
 
@@ -25,6 +26,7 @@ from lockgate.ledger.tiles import WIDTH
 from lockgate.storage.index import native, schema
 from lockgate.storage.index.columns import Batch, Columns, read
 from lockgate.storage.index.engines import Engine
+from lockgate.storage.index.hours import Hours
 from lockgate.storage.index.logs import Logs, sealed_entries
 from lockgate.storage.index.questions import Asker
 from lockgate.storage.port import RealFiles
@@ -216,6 +218,15 @@ class Indexer:
             "SELECT count() AS entries, toString(min(`time`)) AS oldest, toString(max(`time`)) AS newest FROM entries"
         )[0]
         return {**row, "positions": dict(self._positions), "days": self._days}
+
+    def export_hours(self, hours: Hours, limit: int) -> int:
+        """Write Parquet files of sealed hours; returns how many."""
+        with self._lock:
+            return hours.write(limit)
+
+    def hours(self, folder: Path) -> Hours:
+        """Files of sealed hours in a folder, from this index."""
+        return Hours(self._engine, folder)
 
     def rebuild(self) -> None:
         """Throw everything away; the next `catch_up` begins at the beginning."""
