@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -146,6 +147,12 @@ class Place:
             if answer.errors:
                 wrong.append(f"{text[:120]}: {answer.errors[0].message[:120]}")
         return wrong
+
+    def wait_for(self, text: str, seconds: float = 10.0) -> None:
+        """Wait until the gate has noticed a definition made past it."""
+        deadline = time.monotonic() + seconds
+        while self.ask(text).errors and time.monotonic() < deadline:
+            time.sleep(0.2)
 
     def rows(self, text: str, who: str = "bot") -> list[list[bytes | None]]:
         """The rows of an answer that must not fail."""

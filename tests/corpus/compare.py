@@ -6,9 +6,10 @@ Not for: looking for values. A cell may differ only by a pair of masks that was 
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from corpus.client import Answer
 from lockgate.wire.postgres import backend as be
@@ -89,7 +90,51 @@ def difference(here: Sequence[Answer], there: Sequence[Answer], pairs: Pairs) ->
 
 
 def _shown(frames: Iterable[Frame]) -> list[Frame]:
-    return [frame for frame in frames if frame.tag not in _SILENT]
+    return list(_rows_of_copies(frame for frame in frames if frame.tag not in _SILENT))
+
+
+def _rows_of_copies(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """COPY data as rows, whatever their format, so that they are compared as the rows of a query are."""
+    copied: list[bytes] | None = None
+    columns, binary = 0, False
+    for frame in frames:
+        if frame.tag == tags.COPY_DATA and copied is not None:
+            copied.append(frame.body)
+            continue
+        yield from _rows_of_copy(copied or [], columns, binary=binary)
+        copied = None
+        if frame.tag == tags.COPY_OUT_RESPONSE:
+            copied, columns, binary = [], int.from_bytes(frame.body[1:3], "big"), frame.body[0] == 1
+        yield frame
+    yield from _rows_of_copy(copied or [], columns, binary=binary)
+
+
+def _rows_of_copy(copied: list[bytes], columns: int, *, binary: bool) -> Iterator[Frame]:
+    data = b"".join(copied)
+    for cells in _binary_rows(data) if binary else _text_rows(data, columns):
+        yield Frame(tags.DATA_ROW, be.encode_row(cells)[5:])
+
+
+def _text_rows(data: bytes, columns: int) -> Iterator[list[bytes | None]]:
+    for line in data.splitlines():
+        cells = line.split(b"\t")
+        if len(cells) != columns:
+            (row,) = list(csv.reader([line.decode("utf-8", "surrogateescape")])) or [[]]
+            cells = [cell.encode("utf-8", "surrogateescape") for cell in row]
+        yield [None if cell == b"\\N" else cell for cell in cells]
+
+
+def _binary_rows(data: bytes) -> Iterator[list[bytes | None]]:
+    at = 19 + int.from_bytes(data[15:19], "big")
+    while (count := int.from_bytes(data[at : at + 2], "big", signed=True)) >= 0 and at < len(data):
+        at += 2
+        cells: list[bytes | None] = []
+        for _ in range(count):
+            size = int.from_bytes(data[at : at + 4], "big", signed=True)
+            at += 4
+            cells.append(None if size < 0 else data[at : at + size])
+            at += max(size, 0)
+        yield cells
 
 
 def _answers(here: list[Frame], there: list[Frame], pairs: Pairs) -> str | None:

@@ -169,22 +169,25 @@ class Stage:
         """Read each table once in text and once in binary through both gates, by its unmasked key."""
         for twin in (self.x, self.y):
             twin.masks[world.name] = {}
-        for table, key in world.tables.items():
-            columns = [m.column for m in world.masked if m.table == table]
-            columns += [column for owner, column in world.made if owner == table]
-            for column in columns:
-                for binary in (False, True):
-                    self._learn_column(world, table, key, column, binary=binary)
+        with Client(self.x.gate_address(world)) as here, Client(self.y.gate_address(world)) as there:
+            clients = ((self.x, here), (self.y, there))
+            for table, key in world.tables.items():
+                columns = [m.column for m in world.masked if m.table == table]
+                columns += [column for owner, column in world.made if owner == table]
+                for column in columns:
+                    for binary in (False, True):
+                        self._learn_column(world, table, key, column, clients, binary=binary)
         self.canaries[world.name] = (
             Canaries(list(self._value_pairs(world, self.x, self.y)), self._public(world)),
             Canaries(list(self._value_pairs(world, self.y, self.x)), self._public(world)),
         )
 
-    def _learn_column(self, world: World, table: str, key: str, column: str, *, binary: bool) -> None:
+    def _learn_column(
+        self, world: World, table: str, key: str, column: str, clients: Sequence[tuple[Twin, Client]], *, binary: bool
+    ) -> None:
         seen: list[list[list[bytes | None]]] = []
-        for twin in (self.x, self.y):
-            with Client(twin.gate_address(world)) as client:
-                answer = client.extended(f"SELECT {key}, {column} FROM {table} ORDER BY {key}", binary=binary)
+        for twin, client in clients:
+            answer = client.extended(f"SELECT {key}, {column} FROM {table} ORDER BY {key}", binary=binary)
             if answer.errors or answer.ended:
                 reason = answer.errors[0].message if answer.errors else "the connection ended"
                 twin.unreadable.append(f"{world.name}: {table}.{column}: {reason}")
@@ -194,9 +197,9 @@ class Stage:
                 masks = twin.masks[world.name]
                 for *row_key, mask in answer.rows:
                     masks[table, column, b"/".join(part or b"" for part in row_key).decode()] = mask or b""
-        for (*_, here), (*_, there) in zip(*seen, strict=True):
-            if here is not None and there is not None:
-                self.pairs[world.name].learn(f"{table}.{column}", here, there)
+        for (*_, one), (*_, other) in zip(*seen, strict=True):
+            if one is not None and other is not None:
+                self.pairs[world.name].learn(f"{table}.{column}", one, other)
 
     @staticmethod
     def _value_pairs(world: World, here: Twin, there: Twin) -> Iterator[tuple[str, str, str]]:

@@ -156,6 +156,35 @@ def test_rows_may_stand_in_another_order_only_where_both_twins_sort_them_by_thei
     assert difference([rows(b"u_bbbb", b"u_aaaa")], [rows(b"u_dddd", b"u_cccc")], pairs) is not None
 
 
+def copied(header: bytes, *data: bytes) -> Answer:
+    return Answer([Frame(tags.COPY_OUT_RESPONSE, header), *(Frame(tags.COPY_DATA, part) for part in data)])
+
+
+def test_copied_rows_are_compared_as_rows_in_every_format() -> None:
+    pairs = Pairs()
+    pairs.learn("c", b"u_aaaa", b"u_dddd")
+    pairs.learn("c", b"u_bbbb", b"u_cccc")
+    head = b"\0\0\2" + bytes(4)
+    assert (
+        difference([copied(head, b"u_aaaa\t1\nu_bbbb\t2\n")], [copied(head, b"u_cccc\t2\n", b"u_dddd\t1\n")], pairs)
+        is None
+    )
+    assert difference([copied(head, b"u_aaaa,1\nu_bbbb,\n")], [copied(head, b"u_cccc,\nu_dddd,1\n")], pairs) is None
+    assert (
+        difference([copied(head, b"u_bbbb\t1\nu_aaaa\t2\n")], [copied(head, b"u_dddd\t2\nu_cccc\t1\n")], pairs)
+        is not None
+    )
+    binary = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+    rows = [b"\0\1\0\0\0\6" + value for value in (b"u_aaaa", b"u_bbbb", b"u_cccc", b"u_dddd")]
+    ends = b"\xff\xff"
+    sent = (
+        copied(b"\1\0\1\0\1", binary, rows[0], rows[1], ends),
+        copied(b"\1\0\1\0\1", binary + rows[2] + rows[3] + ends),
+    )
+    assert difference([sent[0]], [sent[1]], pairs) is None
+    assert difference([sent[0]], [copied(b"\1\0\1\0\1", binary + rows[3] + ends)], pairs) is not None
+
+
 def test_generated_cases_have_names_of_their_own() -> None:
     names = [case.name for case in (*second_cases(), *third_cases(), *third_benign())]
     assert len(set(names)) == len(names) > 700
