@@ -76,7 +76,7 @@ def test_both_cosignatures_of_every_witness_come_back_in_one_note() -> None:
     witnessing = asking(one, two, quorum="all")
     for size in (3, 3, 17, 40):
         result = witnessing.round(note(size))
-        assert (result.satisfied, result.problems, result.ahead) == (True, {}, 0)
+        assert (result.satisfied, result.problems, result.known) == (True, {}, 0)
         assert len(split_note(result.note)[1]) == 5
         assert policy(one, two, quorum="all").check(result.note).checkpoint.size == size
     assert one.asked == 4, "its size is remembered, so each round is one request"
@@ -106,7 +106,7 @@ def test_a_rolled_back_log_is_told_how_far_the_witness_is_and_gets_no_cosignatur
     for _ in range(2):
         result = witnessing.round(note(12))
         assert not result.satisfied
-        assert (result.ahead, result.problems) == (20, {"http://w0": "ahead"})
+        assert (result.known, result.problems) == (20, {"http://w0": "ahead"})
     assert witness.heads[LOG.name].size == 20
 
 
@@ -114,8 +114,9 @@ def test_a_rewritten_log_gets_no_cosignature() -> None:
     witness = FakeWitness("w1")
     asking(witness).round(note(20))
     other = [leaf_hash(leaf) for leaf in LEAVES]
-    assert asking(witness).round(note(20, other)).problems == {"http://w0": "fork"}
-    assert asking(witness).round(note(30, other)).problems == {"http://w0": "inconsistent"}
+    for size, word in ((20, "fork"), (30, "inconsistent")):
+        result = asking(witness).round(note(size, other))
+        assert (result.problems, result.known) == ({"http://w0": word}, 20)
 
 
 def test_age_runs_from_the_quorum_and_refusal_is_a_choice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from lockgate.ledger.checkpoint import Checkpoint
 from lockgate.ledger.entry import decode
-from lockgate.ledger.note import split_note
+from lockgate.ledger.note import VerificationKey, split_note
 from lockgate.ledger.trust import TrustPolicy
 from lockgate.storage.ledger_reader import entries
 from lockgate.storage.port import RealFiles
@@ -25,7 +26,7 @@ from support.witness import WitnessProcess
 @pytest.fixture
 def gate(pg18: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path) -> Iterator[GateProcess]:
     settings = {
-        "ledger": 'witness_policy = "trust.policy"\nwitness_seconds = 0.2\nwitness_alarm_seconds = 1\nwitness_refuse_seconds = 3'
+        "ledger": 'witness_policy = "trust.policy"\nwitness_seconds = 0.2\nwitness_alarm_seconds = 1\nwitness_refuse_seconds = 8'
     }
     drilled = GateProcess(
         tmp_path / "gate",
@@ -100,3 +101,34 @@ def test_a_statement_comes_under_a_witnessed_root_and_the_gate_refuses_when_nobo
         if (e := decode(raw)).get("event") == "entries-dropped"
     ]
     assert dropped, "the log itself says which numbers are missing, and why"
+
+
+def test_an_old_image_of_the_disk_is_not_signed_over(
+    gate: GateProcess, witness: WitnessProcess, tmp_path: Path
+) -> None:
+    log, image = gate.folder / "log", tmp_path / "image"
+    policy = TrustPolicy.parse((gate.folder / "trust.policy").read_bytes())
+
+    def life(origin: str, mark: int) -> None:
+        gate.start()
+        with gate.connect("ann", "shop") as client:
+            client.execute(f"INSERT INTO marks VALUES ({mark})")
+        gate.stop()
+        folder = log / origin.replace("/", "-")
+        until(lambda: [decode(e)["kind"] for _, e in entries(str(folder), RealFiles())][-1] == "close")
+        until(lambda: policy.check((folder / "witnessed").read_bytes()).checkpoint.origin == origin)
+
+    life("gate/org", 1)
+    shutil.copytree(log, image)
+    life("gate/org", 2)
+    shutil.rmtree(log)
+    shutil.copytree(image, log)
+    old = (log / "gate-1" / "checkpoint").read_bytes()
+    life("gate/org~2", 3)
+    assert (log / "gate-1" / "checkpoint").read_bytes() == old
+    assert "gate/org~2" in [said.get("origin") for said in witness.said]
+    boot = decode(next(entry for _, entry in entries(str(log / "gate-1~2"), RealFiles())))
+    assert boot["because"] == {**dict(boot["because"]), "reason": "rolled-back", "log": "gate/org"}  # type: ignore[call-overload]
+    for name in ("1", "1~2", "org", "org~2"):
+        key = VerificationKey.from_text((gate.folder / "keys" / "org.pub").read_text()).renamed(f"gate/{name}")
+        assert verify(log / f"gate-{name}", key.vkey).findings == []

@@ -17,14 +17,15 @@ from pathlib import Path
 
 from lockgate.control.witnessing import Answer, Witnessing
 from lockgate.errors import CorruptLedgerError, LedgerError
-from lockgate.ledger.checkpoint import Checkpoint
+from lockgate.ledger.checkpoint import Checkpoint, successor
 from lockgate.ledger.cosignature import Algorithm, Cosigner
 from lockgate.ledger.entry import decode
 from lockgate.ledger.note import Ed25519Signer, VerificationKey, split_note
 from lockgate.ledger.trust import TrustPolicy
 from lockgate.ledger.witness import Refusal, examine
+from lockgate.storage.gate_logs import GateLogs
 from lockgate.storage.ledger_log import LedgerLog
-from lockgate.storage.ledger_reader import entries
+from lockgate.storage.ledger_reader import checkpoint, entries
 from lockgate.storage.org_log import OrgLog, log_folder
 from lockgate.testing.crash_files import CrashFiles, Killed
 from support.verifying import verify
@@ -32,9 +33,12 @@ from support.verifying import verify
 SEED = bytes(range(32))
 ORG = Ed25519Signer("gate-1/org", SEED)
 KEY = VerificationKey.from_text(ORG.vkey)
-WORKERS = ("gate-1/1", "gate-1/2")
+WORKERS = ("1", "2")
 WITNESS = Cosigner("witness.example/w", Algorithm.ED25519, bytes(32))
 POLICY = TrustPolicy.parse(f"log {ORG.vkey}\nwitness w {WITNESS.key.vkey} http://w\nquorum w\n".encode())
+ORG_NAME = "org"
+LEFT_OPEN = frozenset({"outcome-missing"})
+"""What may be found at the end of a log that was left when it could not be signed any more."""
 FAULTS = ("write", "fdatasync", "fsync_dir", "link", "rename", "open_append", "unlink", "mkdir", "any", "writing")
 
 
@@ -61,6 +65,9 @@ class World:
     promised: dict[tuple[str, int], int] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     lives: int = 0
+    witness_away: bool = False
+    was_set_back: bool = False
+    number: int = 1
 
     def __post_init__(self) -> None:
         self.files = CrashFiles(self.seed)
@@ -69,17 +76,24 @@ class World:
 
     # --- the parts ---
 
-    def worker(self, origin: str) -> LedgerLog:
-        return LedgerLog.open(
-            log_folder("log", origin), origin=origin, signer=ORG.renamed(origin), files=self.files, text_key=bytes(32),
-            clock=self.clock, entropy=random.Random(self.dice.randrange(1 << 30)).randbytes, segment_bytes=4096,
+    @property
+    def logs(self) -> GateLogs:
+        return GateLogs(
+            ledger="log", gateway="gate-1", files=self.files, signer=ORG.renamed("gate-1/1"), text_key=bytes(32), clock=self.clock,
+            entropy=random.Random(self.dice.randrange(1 << 30)).randbytes, segment_bytes=4096,
         )  # fmt: skip
 
+    def worker(self, name: str) -> LedgerLog:
+        return self.logs.open_worker(name, {})[0]
+
     def org(self) -> OrgLog:
-        return OrgLog(ledger="log", gateway="gate-1", log=self.worker(ORG.name), files=self.files, key=KEY)
+        logs = self.logs
+        return logs.open_org(lambda note: Witnessing(POLICY, self.ask, logs.org_consistency).round(note).known)
 
     def ask(self, _: str, body: bytes) -> Answer:
         """The witness, which has a disk of its own and never forgets."""
+        if self.witness_away:
+            return Answer(0)
         found = examine(body, {ORG.name: [KEY]}, self.heads)
         if isinstance(found, Refusal):
             return Answer(found.status, found.content_type, found.body.encode())
@@ -109,8 +123,12 @@ class World:
     def _work(self, *, faults: bool) -> None:
         if faults and self.dice.random() < 0.2:
             self.files.fail(self.dice.choice(FAULTS), errno.EIO, at=self.dice.randint(1, 60))
-        logs = {origin: self.worker(origin) for origin in WORKERS[: self.dice.choice((1, 2, 2))]}
+        self.logs.check_org(lambda note: Witnessing(POLICY, self.ask, self.logs.org_consistency).round(note).known)
+        opened = [self.worker(name) for name in WORKERS[: self.dice.choice((1, 2, 2))]]
         org = self.org()
+        if len({origin.partition("~")[2] for origin in [org.origin, *(log.origin for log in opened)]}) > 1:
+            raise LedgerError("other logs are current since one of them was opened; the gate starts again")
+        logs = {log.origin: log for log in opened}
         witnessing = Witnessing(POLICY, self.ask, org.consistency)
         open_sessions = {origin: f"{origin}-{self.lives}" for origin in logs}
         for _ in range(self.dice.randrange(14)):
@@ -177,13 +195,24 @@ class World:
     def _anchor(self, org: OrgLog, witnessing: Witnessing) -> None:
         if self.dice.random() < 0.4:
             return
+        self.witness_away = self.dice.random() < 0.1
         problems = org.gather()
         if problems:
             raise AssertionError(f"the org log found {problems}")
         try:
             result = witnessing.round(org.publish())
-            if result.ahead or not set(result.problems.values()) <= {"no-proof"}:
+        except CorruptLedgerError:
+            raise
+        except LedgerError:
+            return
+        if result.known:
+            if not self.was_set_back:
                 raise AssertionError(f"the witness found {result.problems}")
+            self.logs.succeed(self.logs.number, origin=org.origin, size=org.size, known=result.known)
+            raise LedgerError("other logs are current; the gate starts again")
+        if not set(result.problems.values()) <= {"no-proof", "unreachable"}:
+            raise AssertionError(f"the witness found {result.problems}")
+        try:
             if result.satisfied:
                 org.cosigned(result.note)
         except CorruptLedgerError:
@@ -191,29 +220,73 @@ class World:
         except LedgerError:
             pass
 
+    # --- a disk that is set back ---
+
+    def set_back(self, image: CrashFiles) -> None:
+        """Put an old image of the whole disk back; what was promised since is lost, and somebody must notice if somebody can."""
+        self.was_set_back = True
+        before = self.logs.number
+        org = self.logs.origin(ORG_NAME)
+        self.files = image.image()
+        self.number = self.logs.number
+        if self.number == before:
+            head = checkpoint(self.logs.folder(ORG_NAME), self.files)
+            known = self.heads.get(org)
+            if known is not None and head is not None and known.size > head.size:
+                self.number = before + 1
+        for origin in {origin for origin, _ in self.promised}:
+            size = len(self._entries(log_folder("log", origin)))
+            self.promised = {k: v for k, v in self.promised.items() if k[0] != origin or k[1] < size}
+
+    def _entries(self, root: str) -> list[dict[str, object]]:
+        try:
+            return [dict(decode(entry)) for _, entry in entries(root, self.files)]
+        except FileNotFoundError:
+            return []
+
     # --- the end ---
+
+    def _recover_all(self) -> list[str]:
+        """Open everything without errors, as a gate does that starts again until it may sign."""
+        while True:
+            number = self.logs.number
+            self.logs.check_org(lambda note: Witnessing(POLICY, self.ask, self.logs.org_consistency).round(note).known)
+            for name in WORKERS:
+                self.worker(name).close()
+            org = self.org()
+            wrong = [f"org log: {p}" for p in org.gather()]
+            result = Witnessing(POLICY, self.ask, org.consistency).round(org.publish())
+            if result.known and self.was_set_back:
+                self.logs.succeed(number, origin=org.origin, size=org.size, known=result.known)
+                org.abandon()
+            elif self.logs.number == number:
+                org.close()
+                return wrong if result.satisfied else [*wrong, f"witness: {result.problems}"]
+            else:
+                org.close()
 
     def check(self, folder: Path) -> list[str]:
         """Everything that is wrong after a last recovery without errors."""
-        for origin in WORKERS:
-            self.worker(origin).close()
-        org = self.org()
-        wrong = [f"org log: {p}" for p in org.gather()]
-        result = Witnessing(POLICY, self.ask, org.consistency).round(org.publish())
-        if not result.satisfied:
-            wrong.append(f"witness: {result.problems}, ahead {result.ahead}")
-        org.close()
+        self.witness_away = False
+        wrong = self._recover_all()
+        if self.logs.number < self.number:
+            wrong.append(f"the disk was set back, and the logs have number {self.logs.number}, not {self.number}")
         self.files.kill()
         self.files.dump(folder)
-        for origin in (*WORKERS, ORG.name):
-            root = log_folder("log", origin)
-            report = verify(folder / root, ORG.renamed(origin).vkey)
-            wrong += [f"{origin}: {kind} {index} {sentence}" for kind, index, sentence in report.findings]
-            wrong += self._read(origin, root)
+        for number in range(1, self.logs.number + 1):
+            for name in (*WORKERS, ORG_NAME):
+                origin = successor(f"gate-1/{name}", number)
+                root = log_folder("log", origin)
+                if not self.files.list(root):
+                    continue
+                report = verify(folder / root, ORG.renamed(origin).vkey)
+                findings = [f for f in report.findings if number == self.logs.number or f[0] not in LEFT_OPEN]
+                wrong += [f"{origin}: {kind} {index} {sentence}" for kind, index, sentence in findings]
+                wrong += self._read(origin, root)
         return wrong
 
     def _read(self, origin: str, root: str) -> list[str]:
-        found = [decode(entry) for _, entry in entries(root, self.files)]
+        found = self._entries(root)
         wrong = [
             f"{origin}: entry {index} was acknowledged and is not there"
             for (log, index), mark in self.promised.items()
@@ -239,9 +312,13 @@ class World:
 def run(seed: int, folder: Path) -> list[str]:
     """One run of several lives; what is wrong at its end."""
     world = World(seed)
+    images = [world.files.image()]
     for _ in range(world.dice.randint(2, 5)):
         kill_at = world.dice.randint(1, 400) if world.dice.random() < 0.6 else 0
         world.live(kill_at=kill_at, power_cut=world.dice.random() < 0.5)
+        if world.dice.random() < 0.15:
+            world.set_back(world.dice.choice(images))
+        images.append(world.files.image())
     wrong = world.check(folder)
     shutil.rmtree(folder, ignore_errors=True)
     return wrong

@@ -65,5 +65,9 @@ class WitnessProcess:
     @property
     def said(self) -> list[dict[str, object]]:
         """What it wrote for its operator."""
-        text = (self.folder.parent / f"{self.folder.name}.stderr").read_text()
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.errors.splitlines() if line.startswith("{")]
+
+    @property
+    def errors(self) -> str:
+        """Its standard error."""
+        return (self.folder.parent / f"{self.folder.name}.stderr").read_text()

@@ -20,7 +20,7 @@ from pathlib import Path
 from lockgate.app import org
 from lockgate.app.children import keep
 from lockgate.app.completeness import Completeness
-from lockgate.app.evidence import key_bytes, open_ledger, text_of
+from lockgate.app.evidence import current_log_number, key_bytes, open_ledger, text_of
 from lockgate.config.build import load_settings
 from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
 from lockgate.config.principals_file import parse_principals
@@ -46,6 +46,7 @@ from lockgate.transport.pgclient import Target
 
 DRAIN_SECONDS = 7.0
 RELOAD_SECONDS = 1.0
+ROLLED_BACK = "the disk was set back: others know more of this gate's log than is here; start again, and it goes on in a successor"
 
 
 @dataclass
@@ -184,7 +185,8 @@ class Application:
         self.databases = {
             d.name: make_database(settings, d, lambda: self.documents, key_ring) for d in settings.databases
         }
-        self.ledger = open_ledger(settings, files)
+        self.ledger, self._log_number = open_ledger(settings, files)
+        self._rolled_back = False
         self.committer = Committer(self.ledger)
         self.holds = Holds(
             hold_seconds=settings.limits.hold_seconds,
@@ -392,10 +394,22 @@ class Application:
             self.ledger.notice_erasures()
             if self._witnesses is not None:
                 self.ledger.suspended = self._witnesses.look()
+            self._end_if_rolled_back()
             for link in tuple(self.gate.sessions.values()):
                 link.enforce_limits(
                     loop.time(), idle_seconds=limits.idle_seconds, statement_seconds=limits.statement_seconds
                 )
+
+    def _end_if_rolled_back(self) -> None:
+        """Stop signing this log when the gate's logs were given another number: a witness knows more of them than is here."""
+        try:
+            number = current_log_number(self.settings)
+        except LedgerError:
+            return
+        if not self._rolled_back and self._log_number != number:
+            self._rolled_back = self.ledger.suspended = True
+            sys.stderr.write(json.dumps({"event": "rolled-back", "problem": ROLLED_BACK}) + "\n")
+            self._stop.set()
 
     async def _drain(self, server: asyncio.Server) -> None:
         """No new sessions; idle ones end now, busy ones get a little time."""
@@ -422,6 +436,9 @@ class Application:
         for database in self.databases.values():
             database.close()
         self.committer.stop()
+        if self._rolled_back:
+            self.ledger.abandon()
+            raise LedgerError(ROLLED_BACK)
         try:
             self.ledger.close()
         except LockgateError as error:

@@ -114,7 +114,7 @@ def _recorded(settings: Settings, entries: Sequence[Mapping[str, object]]) -> No
             pass  # what a killed gate left behind; opening its log says whether one runs
         else:
             return
-    log = open_ledger(settings)
+    log, _ = open_ledger(settings)
     try:
         for entry in entries:
             log.append(entry)

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from lockgate.config.settings import Settings
 from lockgate.errors import ConfigError
+from lockgate.ledger.checkpoint import successor
 from lockgate.ledger.note import Ed25519Signer
+from lockgate.storage.gate_logs import GateLogs, current_number
 from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import open_text
+from lockgate.storage.org_log import log_folder
 from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
 from lockgate.transport.clock import utc_now
 
@@ -56,21 +59,37 @@ def key_bytes(path: Path) -> bytes:
     return value
 
 
-def ledger_folder(settings: Settings) -> Path:
-    """Folder of this worker's log: `<gateway>-<worker>` below the ledger folder."""
-    return settings.files.ledger / f"{settings.gateway.name}-{WORKER}"
+def gate_logs(settings: Settings, files: Files | None = None) -> GateLogs:
+    """The logs of this gate.
 
-
-def open_ledger(settings: Settings, files: Files | None = None) -> LedgerLog:
-    """Open the worker's log, recovering it first."""
-    signer = Ed25519Signer.from_skey(text_of(settings.files.keys / "log.key").strip())
-    folder = ledger_folder(settings)
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Raises:
+        ConfigError: a key is missing.
+    """
+    keys = settings.files.keys
+    settings.files.ledger.mkdir(mode=0o700, parents=True, exist_ok=True)
     real = UnsyncedFiles() if settings.ledger.unsafe_skip_sync else RealFiles()
-    return LedgerLog.open(
-        str(folder), origin=signer.name, signer=signer, files=files or real, text_key=key_bytes(settings.files.keys / "text.key"),
-        person_key=key_bytes(settings.files.keys / "person.key"), clock=utc_now, entropy=os.urandom, facts={"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()},
+    return GateLogs(
+        ledger=str(settings.files.ledger), gateway=settings.gateway.name, files=files or real,
+        signer=Ed25519Signer.from_skey(text_of(keys / "log.key").strip()), text_key=key_bytes(keys / "text.key"),
+        person_key=key_bytes(keys / "person.key"), clock=utc_now, entropy=os.urandom,
     )  # fmt: skip
+
+
+def current_log_number(settings: Settings) -> int:
+    """The number of the gate's current logs; more than 1 after a disk was set back."""
+    return current_number(str(settings.files.ledger), settings.gateway.name, RealFiles())
+
+
+def ledger_folder(settings: Settings) -> Path:
+    """Folder of this worker's current log: `<gateway>-<worker>` below the ledger folder, or its successor's."""
+    number = current_log_number(settings)
+    return Path(log_folder(str(settings.files.ledger), successor(f"{settings.gateway.name}/{WORKER}", number)))
+
+
+def open_ledger(settings: Settings, files: Files | None = None) -> tuple[LedgerLog, int]:
+    """Open the worker's log, recovering it first, and the number of the gate's current logs."""
+    facts = {"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()}
+    return gate_logs(settings, files).open_worker(WORKER, facts)
 
 
 def log_text(settings: Settings, entry: Mapping[str, object], index: int) -> bytes:

@@ -18,21 +18,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockgate.app.evidence import key_bytes, text_of
+from lockgate.app.evidence import gate_logs
 from lockgate.config.settings import Settings
 from lockgate.control.witnessing import Answer, Witnessing, WitnessWatch
 from lockgate.errors import ConfigError, LedgerError, LockgateError
-from lockgate.ledger.note import Ed25519Signer, VerificationKey
+from lockgate.ledger.checkpoint import successor
 from lockgate.ledger.trust import TrustPolicy
-from lockgate.storage.ledger_log import LedgerLog
+from lockgate.storage.gate_logs import GateLogs, current_number
 from lockgate.storage.org_log import ORG, WITNESSED, OrgLog, log_folder
-from lockgate.storage.port import RealFiles, UnsyncedFiles
-from lockgate.transport.clock import utc_now
+from lockgate.storage.port import RealFiles
 from lockgate.transport.witness_http import submit
 
 ASK_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10.0
 OPEN_AGAIN_SECONDS = 0.5
+START_SECONDS = 15.0
 
 
 def org_origin(settings: Settings) -> str:
@@ -57,29 +57,6 @@ def trust_policy(settings: Settings) -> TrustPolicy | None:
         raise ConfigError(f"{path}:1: {error}") from None
 
 
-def org_signer(settings: Settings) -> Ed25519Signer:
-    """The gate's log key under the name of its org log."""
-    return Ed25519Signer.from_skey(text_of(settings.files.keys / "log.key").strip()).renamed(org_origin(settings))
-
-
-def open_org_log(settings: Settings) -> OrgLog:
-    """Open the org log.
-
-    Raises:
-        LedgerError: another process has it, or it cannot be read.
-    """
-    signer = org_signer(settings)
-    ledger = settings.files.ledger
-    ledger.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files = UnsyncedFiles() if settings.ledger.unsafe_skip_sync else RealFiles()
-    log = LedgerLog.open(
-        log_folder(str(ledger), signer.name), origin=signer.name, signer=signer, files=files,
-        text_key=key_bytes(settings.files.keys / "text.key"), clock=utc_now, entropy=os.urandom, segment_bytes=1 << 20,
-    )  # fmt: skip
-    key = VerificationKey.from_text(signer.vkey)
-    return OrgLog(ledger=str(ledger), gateway=settings.gateway.name, log=log, files=files, key=key)
-
-
 def _policy_files(settings: Settings) -> dict[str, str]:
     """Hash of every policy file by its name."""
     found = {}
@@ -91,13 +68,22 @@ def _policy_files(settings: Settings) -> dict[str, str]:
     return found
 
 
+class RolledBackError(LedgerError):
+    """The org log must not be signed any more; its successor is to be opened."""
+
+    def __init__(self) -> None:
+        super().__init__("the logs were rolled back, and go on in their successors")
+
+
 @dataclass
 class Anchor:
     """The work of the process, round by round."""
 
     settings: Settings
+    logs: GateLogs
     org: OrgLog
     witnessing: Witnessing | None
+    number: int
     _last: bytes = b""
     _beat: float = 0.0
 
@@ -110,17 +96,29 @@ class Anchor:
             LedgerError: the log cannot be opened.
         """
         policy = trust_policy(settings)
-        org = open_org_log(settings)
-        return cls(settings, org, None if policy is None else Witnessing(policy, _ask, org.consistency))
+        logs = gate_logs(settings)
+
+        def known(note: bytes) -> int:
+            return 0 if policy is None else Witnessing(policy, _ask, logs.org_consistency).round(note).known
+
+        org = logs.open_org(known)
+        witnessing = None if policy is None else Witnessing(policy, _ask, org.consistency)
+        return cls(settings, logs, org, witnessing, logs.number)
 
     def round(self) -> bool:
-        """Take up what is new, publish, ask the witnesses; true when nothing is missing."""
+        """Take up what is new, publish, ask the witnesses; true when nothing is missing.
+
+        Raises:
+            RolledBackError: a witness knows another history of the org log, or other logs are current now.
+        """
+        if self.logs.number != self.number:
+            raise RolledBackError
         for problem in self.org.gather():
             _say("log-problem", origin=problem.origin, kind=problem.kind, sentence=problem.sentence)
         policies = _policy_files(self.settings)
         digest = hashlib.sha256(json.dumps(policies, sort_keys=True).encode()).hexdigest()
         self.org.note_fact("policy", digest, {"event": "files", "files": policies})
-        vkey = org_signer(self.settings).vkey
+        vkey = self.logs.signer.renamed(self.org.origin).vkey
         self.org.note_fact("key", hashlib.sha256(vkey.encode()).hexdigest(), {"event": "signing", "key": vkey})
         if time.monotonic() - self._beat > HEARTBEAT_SECONDS:
             self.org.beat()
@@ -131,8 +129,10 @@ class Anchor:
         result = self.witnessing.round(note)
         for url, refused in result.problems.items():
             _say("witness-problem", witness=url, problem=refused)
-        if result.ahead:
-            _say("rollback", origin=org_origin(self.settings), ahead=result.ahead)
+        if result.known:
+            _say("rolled-back", origin=self.org.origin, entries=self.org.size, known=result.known)
+            self.logs.succeed(self.number, origin=self.org.origin, size=self.org.size, known=result.known)
+            raise RolledBackError
         if result.satisfied:
             self.org.cosigned(result.note)
             self._last = result.note
@@ -140,14 +140,20 @@ class Anchor:
 
     def run(self, stopped: Callable[[float], bool]) -> None:
         """Work until `stopped`, which waits that long, says so; then once more, so that the end of every log is taken up."""
-        while not stopped(self.settings.ledger.witness_seconds):
+        try:
+            while not stopped(self.settings.ledger.witness_seconds):
+                self._guarded()
             self._guarded()
-        self._guarded()
+        except RolledBackError:
+            self.org.abandon()
+            raise
         self.org.close()
 
     def _guarded(self) -> None:
         try:
             self.round()
+        except RolledBackError:
+            raise
         except LedgerError as error:
             _say("org-log-problem", problem=str(error))
 
@@ -173,8 +179,12 @@ def anchor(settings: Settings, *, once: bool) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    work.run(stop.wait)
-    return 0
+    while True:
+        try:
+            work.run(stop.wait)
+            return 0
+        except RolledBackError:
+            work = Anchor.open(settings)
 
 
 def start(settings: Settings) -> int:
@@ -185,19 +195,37 @@ def start(settings: Settings) -> int:
     Raises:
         ConfigError: the policy cannot be used.
     """
-    trust_policy(settings)
+    asks = trust_policy(settings) is not None
     ended, alive = os.pipe()
+    ready, known = os.pipe()
     process = os.fork()
     if process:
         os.close(ended)
+        os.close(known)
+        if asks:  # no worker signs before the witnesses had a chance to say that the disk was set back
+            select.select([ready], [], [], START_SECONDS)
+        os.close(ready)
         return process
     status = 1
     try:
         os.close(alive)
+        os.close(ready)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        _look_before_signing(settings)
+        os.close(known)
         status = _child(settings, ended)
     finally:
         os._exit(status)
+
+
+def _look_before_signing(settings: Settings) -> None:
+    """Ask the witnesses how much they know of the org log as it lies on the disk."""
+    try:
+        policy, logs = trust_policy(settings), gate_logs(settings)
+        if policy is not None:
+            logs.check_org(lambda note: Witnessing(policy, _ask, logs.org_consistency).round(note).known)
+    except LockgateError as error:
+        _say("org-log-problem", problem=str(error))
 
 
 def is_running(process: int) -> bool:
@@ -220,6 +248,8 @@ def _child(settings: Settings, ended: int) -> int:
         try:
             Anchor.open(settings).run(stopped)
             return 0
+        except RolledBackError:
+            continue
         except LockgateError as error:
             # Such as the process of a gate that was killed, which is about to end.
             if str(error) != last:
@@ -233,7 +263,7 @@ class Watched:
     """What the data path knows of the witnesses: how old the last quorum is."""
 
     def __init__(self, settings: Settings, watch: WitnessWatch) -> None:
-        self._path = Path(log_folder(str(settings.files.ledger), org_origin(settings))) / WITNESSED
+        self._settings = settings
         self._stamp: tuple[int, int] = (0, 0)
         self._alarmed = False
         self.watch = watch
@@ -256,10 +286,13 @@ class Watched:
     def look(self) -> bool:
         """Read the witnessed checkpoint when it is new, alarm when it is old; true when statements must be refused."""
         try:
-            facts = self._path.stat()
+            number = current_number(str(self._settings.files.ledger), self._settings.gateway.name, RealFiles())
+            origin = successor(org_origin(self._settings), number)
+            path = Path(log_folder(str(self._settings.files.ledger), origin)) / WITNESSED
+            facts = path.stat()
             if (facts.st_mtime_ns, facts.st_ino) != self._stamp:
                 self._stamp = (facts.st_mtime_ns, facts.st_ino)
-                self.watch.see(self._path.read_bytes())
+                self.watch.see(path.read_bytes())
         except OSError:
             pass
         now = time.time()

@@ -37,14 +37,14 @@ class Round:
     Args:
         note: the checkpoint with every cosignature.
         satisfied: the quorum has cosigned it.
-        problems: what went wrong, by URL: `unreachable`, `fork`, `inconsistent`, `refused-<status>`, `no-cosignature`.
-        ahead: the largest size that a witness cosigned earlier, when that is more than the log has.
+        problems: what went wrong, by URL: `unreachable`, `ahead`, `fork`, `inconsistent`, `refused-<status>`, `no-cosignature`.
+        known: how many entries a witness remembers of a history that this log does not extend; 0 when each one's is extended.
     """
 
     note: bytes
     satisfied: bool = False
     problems: dict[str, str] = field(default_factory=dict)
-    ahead: int = 0
+    known: int = 0
 
 
 class Witnessing:
@@ -78,7 +78,7 @@ class Witnessing:
         for _ in range(2):  # the second time with the size that the witness said
             old = self._sizes.get(url, 0)
             if old > checkpoint.size:
-                result.ahead = max(result.ahead, old)
+                result.known = max(result.known, old)
                 result.problems[url] = "ahead"
                 self._sizes.pop(url)  # ask anew next time
                 return []
@@ -95,6 +95,8 @@ class Witnessing:
         if answer.status != 200:
             words = {0: "unreachable", 409: "fork", 422: "inconsistent"}
             result.problems[url] = words.get(answer.status, f"refused-{answer.status}")
+            if answer.status in {409, 422}:
+                result.known = max(result.known, self._sizes.pop(url, 0))
             return []
         keys = [witness.key for witness in self._policy.witnesses.values() if witness.url == url]
         found = cosignatures(answer.body, checkpoint.text, keys)

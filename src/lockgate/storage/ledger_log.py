@@ -19,6 +19,7 @@ from lockgate import __version__
 from lockgate.errors import CorruptLedgerError, LedgerError
 from lockgate.ledger import wal
 from lockgate.ledger.blob import NO_CLASS, SealedText
+from lockgate.ledger.checkpoint import Checkpoint
 from lockgate.ledger.entry import SCHEMA_VERSION, encode, time_text
 from lockgate.ledger.note import Signer, VerificationKey, key_id
 from lockgate.storage import wal_segments
@@ -104,6 +105,7 @@ class LedgerLog:
         segment_bytes: int = SEGMENT_BYTES,
         kept_bytes_max: int = 16 << 20,
         person_key: bytes = b"",
+        floor: Checkpoint | None = None,
     ) -> LedgerLog:
         """Open or begin the log in `root`, recover it, and write its `boot` entry.
 
@@ -113,6 +115,7 @@ class LedgerLog:
             segment_bytes: length of a preallocated segment.
             kept_bytes_max: bound of entries that wait with `keep` while nothing can be written.
             person_key: key of the blind index; without it no values are indexed.
+            floor: what somebody else remembers of this log; with fewer entries it is `rolled-back`, and nothing is signed.
 
         Raises:
             LedgerError: another process has it open, or it cannot be read or written.
@@ -133,7 +136,7 @@ class LedgerLog:
             log = cls(root=root, files=files, tiles=store, keys=keys, lock=lock)
             log._clock = clock
             log._kept_bytes_max = kept_bytes_max
-            log._recover(trusted, segment_bytes)
+            log._recover(trusted, segment_bytes, floor)
             log._begin_epoch(origin, signer, facts or {})
         except OSError as error:
             if lock is not None:
@@ -148,13 +151,17 @@ class LedgerLog:
             raise
         return log
 
-    def _recover(self, trusted: Iterable[VerificationKey], segment_bytes: int) -> None:
+    def _recover(self, trusted: Iterable[VerificationKey], segment_bytes: int, floor: Checkpoint | None) -> None:
         """Integrate whatever is durable, and find where the last epoch ended."""
         stored = self._tiles.load(trusted)
         found = wal_segments.segments(self._files, self._root)
         tail = wal_segments.read_tail(self._files, [path for _, _, path in found], self._tiles.size)
         if not stored and not tail.entries and self._files.list(f"{self._root}/tile/entries"):
             raise CorruptLedgerError("rollback", "the log has tiles but neither checkpoint nor write-ahead log")
+        if floor is not None and self._tiles.size + len(tail.entries) < floor.size:
+            raise CorruptLedgerError(
+                "rolled-back", f"the log has fewer than the {floor.size} entries that are known of it"
+            )
         if tail.entries:
             self._tiles.grow(tail.entries, tail.blobs)
         history = read_history(self._files, self._root, self._tiles.size)
@@ -187,6 +194,11 @@ class LedgerLog:
     def root(self) -> str:
         """The log's folder."""
         return self._root
+
+    @property
+    def origin(self) -> str:
+        """The log's origin."""
+        return self._tiles.origin
 
     @property
     def size(self) -> int:
@@ -380,6 +392,11 @@ class LedgerLog:
                 raise LedgerError("the ledger could not be closed in writing")
             self.integrate()
         finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the folder without another word."""
+        if not self._closed:
             self._closed = True
             self._writer.close()
             with suppress(OSError):

@@ -19,10 +19,10 @@ from lockgate.ledger import tiles
 from lockgate.ledger.checkpoint import Checkpoint, first_origin
 from lockgate.ledger.entry import decode
 from lockgate.ledger.note import VerificationKey, open_note, split_note
-from lockgate.ledger.tree import HashReader, consistency_proof, verify_consistency
+from lockgate.ledger.tree import consistency_proof, verify_consistency
 from lockgate.storage.durable import replace
 from lockgate.storage.ledger_log import LedgerLog
-from lockgate.storage.ledger_reader import entries
+from lockgate.storage.ledger_reader import checkpoint, entries
 from lockgate.storage.port import Files
 from lockgate.storage.tile_store import read_tile
 
@@ -61,6 +61,41 @@ def log_folder(ledger: str, origin: str) -> str:
     return f"{ledger}/{origin.replace('/', '-')}"
 
 
+def read_heads(root: str, files: Files) -> tuple[dict[str, str], dict[str, Checkpoint]]:
+    """What an org log last noted of policies and keys, and last took up of each log, by origin; from its shortcut on."""
+    start, facts, heads = 0, {}, {}
+    with suppress(FileNotFoundError, msgspec.DecodeError, ValueError):
+        stored = msgspec.json.decode(files.read(f"{root}/{_RECORDED}"), type=_Recorded)
+        head = checkpoint(root, files)
+        if head is not None and 0 <= stored.size <= head.size:
+            start, facts = stored.size, dict(stored.facts)
+            heads = {o: Checkpoint(o, h.size, bytes.fromhex(h.root)) for o, h in stored.heads.items()}
+    for _, entry in entries(root, files, start):
+        fields = decode(entry)
+        if fields["kind"] == "checkpoint":
+            taken = Checkpoint.parse(split_note(str(fields["note"]).encode())[0])
+            heads[taken.origin] = taken
+        elif fields["kind"] in {"policy", "key"} and isinstance(fields.get("digest"), str):
+            facts[str(fields["kind"])] = str(fields["digest"])
+    return facts, heads
+
+
+def tile_consistency(root: str, files: Files, old: int, new: int) -> list[bytes]:
+    """The proof that a stored log of `new` entries extends that of `old`.
+
+    Raises:
+        LedgerError: the tiles cannot be read.
+    """
+
+    def read(level: int, number: int, width: int) -> list[bytes]:
+        return read_tile(files, root, level, number, width)
+
+    try:
+        return consistency_proof(old, new, tiles.tile_reader(new, read))
+    except OSError as error:
+        raise LedgerError("a tile of the log is missing") from error
+
+
 class OrgLog:
     """Takes up the workers' checkpoints; the only user of its log."""
 
@@ -78,26 +113,8 @@ class OrgLog:
         self._log = log
         self._files = files
         self._key = key
-        self._heads: dict[str, Checkpoint] = {}
-        self._facts: dict[str, str] = {}
         self._said: set[tuple[str, str, int]] = set()
-        self._recover()
-
-    def _recover(self) -> None:
-        start = 0
-        with suppress(FileNotFoundError, msgspec.DecodeError, ValueError):
-            stored = msgspec.json.decode(self._files.read(f"{self._log.root}/{_RECORDED}"), type=_Recorded)
-            if 0 <= stored.size <= self._log.size:
-                start = stored.size
-                self._heads = {o: Checkpoint(o, h.size, bytes.fromhex(h.root)) for o, h in stored.heads.items()}
-                self._facts = stored.facts
-        for _, entry in entries(self._log.root, self._files, start):
-            fields = decode(entry)
-            if fields["kind"] == "checkpoint":
-                head = Checkpoint.parse(split_note(str(fields["note"]).encode())[0])
-                self._heads[head.origin] = head
-            elif fields["kind"] in {"policy", "key"} and isinstance(fields.get("digest"), str):
-                self._facts[str(fields["kind"])] = str(fields["digest"])
+        self._facts, self._heads = read_heads(log.root, files)
 
     def last(self, origin: str) -> Checkpoint | None:
         """What was last taken up of a log."""
@@ -143,20 +160,15 @@ class OrgLog:
         if head.size == before.size:
             return Problem(head.origin, "checkpoint-fork", f"two checkpoints of {head.size} entries differ")
         try:
-            proof = consistency_proof(before.size, head.size, self._reader(folder, head.size))
-        except FileNotFoundError:
-            return Problem(head.origin, "tile-missing", "the tiles of the checkpoint are not there")
+            proof = tile_consistency(folder, self._files, before.size, head.size)
         except CorruptLedgerError as error:
             return Problem(head.origin, error.kind, str(error))
+        except LedgerError:
+            return Problem(head.origin, "tile-missing", "the tiles of the checkpoint are not there")
         extends = verify_consistency(
             old_size=before.size, new_size=head.size, old_root=before.root, new_root=head.root, proof=proof
         )
         return None if extends else Problem(head.origin, "checkpoint-fork", "the log does not extend what was taken up")
-
-    def _reader(self, folder: str, size: int) -> HashReader:
-        return tiles.tile_reader(
-            size, lambda level, number, width: read_tile(self._files, folder, level, number, width)
-        )
 
     def _say(self, problem: Problem, size: int) -> list[Problem]:
         """A problem that was not said before, after writing it down."""
@@ -208,10 +220,7 @@ class OrgLog:
         Raises:
             LedgerError: the tiles cannot be read.
         """
-        try:
-            return consistency_proof(old, new, self._reader(self._log.root, new))
-        except OSError as error:
-            raise LedgerError("a tile of the org log is missing") from error
+        return tile_consistency(self._log.root, self._files, old, new)
 
     def cosigned(self, note: bytes) -> None:
         """Keep the checkpoint with the cosignatures it has got: as `witnessed`, and as `checkpoint` while it is the newest.
@@ -227,6 +236,20 @@ class OrgLog:
         except OSError as error:
             raise LedgerError(f"the cosigned checkpoint cannot be written: error {error.errno}") from error
 
+    @property
+    def origin(self) -> str:
+        """The log's origin."""
+        return self._log.origin
+
+    @property
+    def size(self) -> int:
+        """How many of its entries are under its checkpoint."""
+        return self._log.integrated
+
     def close(self) -> None:
         """Close the log."""
         self._log.close()
+
+    def abandon(self) -> None:
+        """Let go of the log without another word: it must not be signed any more."""
+        self._log.abandon()

@@ -63,7 +63,7 @@ class TileStore:
         self._files = files
         self._folders = folders
         self._root = root
-        self._origin = origin
+        self.origin = origin
         self._signer = signer
         self._growth = tiles.Growth.empty()
         self._unarchived: tuple[Checkpoint, bytes] | None = None
@@ -95,7 +95,7 @@ class TileStore:
             checkpoint = open_checkpoint(note, [own, *trusted])
         except LedgerError as error:
             raise CorruptLedgerError("bad-signature", str(error)) from None
-        if checkpoint.origin != self._origin:
+        if checkpoint.origin != self.origin:
             raise CorruptLedgerError("checkpoint-fork", "the checkpoint is of another log")
         sizes = [int(n) for n in self._files.list(f"{self._root}/checkpoints") if n.isdecimal() and len(n) < 20]
         if max(sizes, default=0) > checkpoint.size:
@@ -148,7 +148,7 @@ class TileStore:
         for path, stored in step.writes:
             batch.put(path, stored, kind="entry-changed" if path.startswith("tile/entries/") else "tile-changed")
         batch.sync()
-        checkpoint = Checkpoint(self._origin, growth.tree.size, growth.tree.root)
+        checkpoint = Checkpoint(self.origin, growth.tree.size, growth.tree.root)
         note = sign_checkpoint(checkpoint, self._signer)
         replace(self._files, self._root, "checkpoint", note)
         self._growth = growth

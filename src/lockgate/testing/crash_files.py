@@ -139,6 +139,20 @@ class CrashFiles:
         other.kill()
         return other
 
+    def graft(self, image: CrashFiles, path: str) -> None:
+        """Put a file, or everything below a folder, back as an image has it."""
+
+        def inside(name: str) -> bool:
+            return name == path or name.startswith(f"{path}/")
+
+        old_folders: dict[str, _Folder] = vars(copy.deepcopy(image))["_folders"]
+        for folder, mine in self._folders.items():
+            theirs = old_folders.get(folder, _Folder())
+            for names, old in ((mine.seen, theirs.seen), (mine.durable, theirs.durable)):
+                kept = {name: file for name, file in names.items() if not inside(name)}
+                names.clear()
+                names.update(kept | {name: file for name, file in old.items() if inside(name)})
+
     def crash(self) -> None:
         """Lose power: handles and locks are gone, and of what was not synced anything may be left."""
         self.kill()
