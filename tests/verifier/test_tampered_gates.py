@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import time
@@ -110,8 +109,7 @@ def evidence(produced: Path, tmp_path: Path) -> Evidence:
 
     def signer(of: Path) -> Ed25519Signer:
         own = Ed25519Signer.from_skey((gate / "keys/log.key").read_text().strip())
-        seed = base64.b64decode(own.skey.rsplit("+", 1)[1])[1:]
-        return Ed25519Signer(stated(of).origin, seed)
+        return own.renamed(stated(of).origin)
 
     return Evidence(log, gate / "trust.policy", gate / "keys/log.pub", produced / "earlier", signer)
 
