@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from lockgate.errors import RefusedStatementError
-from lockgate.model.statement import Access, Action, Analysis, Kind, Opaque, Parsed, WriteFact
+from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session import texts
-from lockgate.session.judge import SETTINGS_FOR_MASKED, WRITES, Ask, Verdict, is_bounded, judge
+from lockgate.session.judge import SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
 from lockgate.session.runs import Portal, Run
 from lockgate.session.settling import Settling
 from lockgate.session.state import Judged
+from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNSEEN, unreadable
 from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
 from lockgate.sql.functions import FIRST_USER_OID, refused_by_name
 from lockgate.sql.parse import reads_alike, split_and_parse
@@ -27,26 +28,9 @@ SYSTEM = frozenset({"pg_catalog", "information_schema"})
 READ_BYTES_MAX = 1 << 20
 """Longest text that is read and analysed: the server's tree of a text is many times as long, and a session's memory is bounded."""
 
-EXECUTES_ANYTHING = Analysis(
-    kind=Kind.EXECUTE,
-    accesses=(Access(Action.READ, 0, ""), Access(Action.WRITE, 0, "")),
-    opaque=(Opaque("EXECUTE", "it runs a statement by name"),),
-    writes=(WriteFact(Kind.UPDATE, 0, bounded=False, selective=False),),
-)
 NAMES_UNKNOWN = Failed(
     "57P03", "the session cannot say where its names resolve, so nothing can be judged", reason="names-unknown"
 )
-
-UNSEEN = replace(EXECUTES_ANYTHING, accesses=(*EXECUTES_ANYTHING.accesses, Access(Action.DEFINE, 0, "")))
-"""What is asked for a statement about objects that only the session's open transaction can see."""
-
-EVERYTHING = replace(
-    UNSEEN,
-    accesses=(
-        *UNSEEN.accesses, Access(Action.EXECUTE, 0, ""), Access(Action.EXPORT, 0, ""), Access(Action.ADMINISTER, 0, ""),
-    ),
-)  # fmt: skip
-"""What is asked for a statement that could not be analysed: it may do anything."""
 
 NEEDS_NO_NAMES = frozenset({Kind.TRANSACTION, Kind.SET, Kind.SHOW, Kind.EMPTY})
 """Kinds that mean the same under every search_path; SET TRANSACTION must come before any query, the gate's own included."""
@@ -83,6 +67,8 @@ class Judging(Settling):
                     sqlstate="0A000",
                     sentence="the gate's grammar does not know this statement, so it cannot be judged",
                 )
+        if not problem.report and self.sees_everything():
+            return (unreadable(text),)
         yield from self.flush_pipeline()
         self.evidence.unreadable(text=text, sqlstate=problem.sqlstate, rule=problem.reason)
         self.send_failure(problem)
@@ -129,10 +115,11 @@ class Judging(Settling):
                 if all(v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts):
                     self.cache.put(self._key(text, types), Judged(verdicts), 4 * len(text) + 4096)
                 return verdicts
-            blind = yield from self._verdicts(statements, tuple(replace(EVERYTHING, kind=p.kind) for p in statements))
-            if self.clearance.complete and all(v.effect == "permit" for v in blind):
+            if self.sees_everything():
                 # Who may do everything and see everything goes on; what is wrong with the statement, the server says itself.
-                return blind
+                return (
+                    yield from self._verdicts(statements, tuple(replace(EVERYTHING, kind=p.kind) for p in statements))
+                )
             problem = self._by_name(answer, statements)
         yield from self.flush_pipeline()
         self.evidence.unreadable(text=text, sqlstate=problem.sqlstate, rule=problem.reason)
@@ -254,11 +241,7 @@ class Judging(Settling):
             estimated = None
             if analysis.writes and not is_bounded(analysis, None, 0) and parsed.parameters == 0 and not analysis.opaque:
                 estimated = yield Estimate(parsed.text)
-            ask = Ask(
-                self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, now, self.client_address,
-                self.around.unsafe_order, in_transaction=self.replies.status != "I", estimated_rows=estimated,
-                bounded_rows=self.around.bounded_rows,
-            )  # fmt: skip
+            ask = self.ask(now=now, estimated_rows=estimated)
             if declared is not None:
                 # What its cursor will show is what its query would show in pieces; a refusal of that is a refusal of the FETCH.
                 inner = judge(replace(statements[declared], kind=Kind.SELECT), analysis, replace(ask, row_limited=True))
@@ -271,12 +254,7 @@ class Judging(Settling):
 
     def limited_verdict(self, run: Run) -> Verdict:
         """The verdict for a portal that is read in pieces: the choice of rows becomes visible."""
-        ask = Ask(
-            self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, self.clock.now(),
-            self.client_address, self.around.unsafe_order, in_transaction=self.replies.status != "I", row_limited=True,
-            bounded_rows=self.around.bounded_rows,
-        )  # fmt: skip
-        return judge(run.parsed, run.analysis, ask)
+        return judge(run.parsed, run.analysis, self.ask(row_limited=True))
 
     def _cacheable(self, verdict: Verdict) -> bool:
         """Whether a verdict may be used again for the same key without asking the server.

@@ -39,6 +39,7 @@ class Replies:
         make_copier: called with a run and the number of columns of its COPY data; sets `run.copier`.
         finish: called with a run, status, SQLSTATE and command tag when its answer ends.
         parameter_changed: called with a reported setting, returns the value the client is shown.
+        sees_everything: whether the principal may do and see anything, so that drift is no danger.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Replies:
         make_copier: Callable[[Run, int], None],
         finish: Callable[[Run, str, str, str], None],
         parameter_changed: Callable[[str, str], str],
+        sees_everything: Callable[[], bool],
     ) -> None:
         self.reader = BackendReader(body_bytes_max=body_bytes_max)
         self.masked = masked
@@ -64,6 +66,7 @@ class Replies:
         self._make_copier = make_copier
         self._finish = finish
         self._parameter_changed = parameter_changed
+        self._sees_everything = sees_everything
         self._out: list[bytes] = []
         self._swallow_to_sync = False
         self._agreed: dict[bytes, bytes] = {}
@@ -233,6 +236,9 @@ class Replies:
         if head is None or head.kind not in ("sync", "query"):
             raise BackendProtocolError("ReadyForQuery without a question")
         self.owed.popleft()
+        for run in head.runs:
+            if run.whole and not run.closed:
+                self._finish(run, "complete", "00000", "")
         self.skipping = False
         self.status = status
         self._swallow_to_sync = False
@@ -314,14 +320,10 @@ class Replies:
         if plain and analysed and self._agreed.get(analysed) == frame.body:
             return
         described = from_backend(frame, be.RowDescription)
-        if not analysed and run.parsed.kind in ANALYSED_ROWS:
-            run.failed = "the result was not expected; run the statement again"
-            return
-        if analysed and _identity(from_backend(Frame(ord("T"), analysed), be.RowDescription)) != _identity(described):
-            run.failed = "the catalog changed between analysis and execution; run the statement again"
-            return
-        if plan.columns and len(plan.columns) != len(described.fields):
-            run.failed = "the result has other columns than were analysed; run the statement again"
+        drift = _drift(run, described)
+        if drift:
+            if not plain or self.masked or not self._sees_everything():
+                run.failed = drift
             return
         if plain:
             if len(self._agreed) >= AGREED_MAX:
@@ -388,6 +390,8 @@ class Replies:
         if run.sorter is not None and run.copier is None:
             self._out.extend(message(ord("D"), body) for body in run.sorter.finish())
         self._show(frame, head)
+        if run.whole and head.kind == "query":
+            return
         if letter != "s":
             self._finish(run, "complete", "00000", tag)
         if run.plan.touches_labelled:
@@ -418,3 +422,15 @@ class Replies:
 def _identity(described: be.RowDescription) -> Sequence[tuple[str, int, int, int, int]]:
     """What must agree between analysis and execution: names, origins and types, not formats."""
     return [(f.name, f.table_oid, f.attnum, f.type_oid, f.type_mod) for f in described.fields]
+
+
+def _drift(run: Run, described: be.RowDescription) -> str:
+    """How the result differs from what was analysed; empty when it does not."""
+    plan, analysed = run.plan, run.analysis.row_description
+    if not analysed and run.parsed.kind in ANALYSED_ROWS:
+        return "the result was not expected; run the statement again"
+    if analysed and _identity(from_backend(Frame(ord("T"), analysed), be.RowDescription)) != _identity(described):
+        return "the catalog changed between analysis and execution; run the statement again"
+    if plan.columns and len(plan.columns) != len(described.fields):
+        return "the result has other columns than were analysed; run the statement again"
+    return ""

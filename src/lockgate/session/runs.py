@@ -27,6 +27,7 @@ class Run:
         started_us: monotonic microseconds.
         inner: of a DECLARE: what its cursor will show.
         source: of a FETCH: the cursor it was judged by.
+        whole: a text that could not be read: everything that is answered until ReadyForQuery is its answer.
     """
 
     parsed: Parsed
@@ -43,6 +44,7 @@ class Run:
     closed: bool = False
     inner: Run | None = None
     source: Portal | None = None
+    whole: bool = False
 
     @property
     def streams_rows(self) -> bool:

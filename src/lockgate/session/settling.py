@@ -16,9 +16,10 @@ from lockgate.grants.requests import binding
 from lockgate.model.decision import Effect
 from lockgate.model.statement import Kind
 from lockgate.session import texts
-from lockgate.session.judge import SETTINGS_FOR_MASKED, Ask, Verdict, judge
+from lockgate.session.judge import SETTINGS_FOR_MASKED, Verdict, judge
 from lockgate.session.runs import Expect, Run
 from lockgate.session.state import SessionState, Steps
+from lockgate.session.unseen import UNREADABLE
 from lockgate.session.wishes import Durable, FreshCatalog, Hold, HoldEnded, Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import Frame
@@ -122,7 +123,9 @@ class Settling(SessionState):
                 parameters=parameters, request=approval[0], approver=approval[1],
             )  # fmt: skip
             self.counters.count("decisions", effect=verdict.effect)
-            runs.append(Run(verdict.parsed, verdict.analysis, verdict.plan, index, self.clock.ticks_us()))
+            run = Run(verdict.parsed, verdict.analysis, verdict.plan, index, self.clock.ticks_us())
+            run.whole = verdict.parsed.shape == UNREADABLE
+            runs.append(run)
         return runs
 
     def recorded(self, runs: Sequence[Run]) -> Generator[Wish, Any, bool]:
@@ -181,9 +184,7 @@ class Settling(SessionState):
     def _inner_run(self, run: Run) -> Run:
         """What a cursor will show when it is read."""
         parsed = replace(run.parsed, kind=Kind.SELECT)
-        ask = Ask(self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, self.clock.now(),
-                  self.client_address, self.around.unsafe_order, row_limited=True)  # fmt: skip
-        verdict = judge(parsed, run.analysis, ask)
+        verdict = judge(parsed, run.analysis, self.ask(row_limited=True))
         return Run(parsed, run.analysis, verdict.plan, run.intent, run.started_us)
 
     def refuse_name(self, name: str) -> Generator[Wish, Any, bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from lockgate.masking.copy_formats import CopyCodec, copy_shape
@@ -22,10 +23,11 @@ from lockgate.model.statement import Kind
 from lockgate.session import texts
 from lockgate.session.cache import BoundedCache
 from lockgate.session.evidence import Evidence
-from lockgate.session.judge import Verdict
+from lockgate.session.judge import Ask, Verdict, judge
 from lockgate.session.ports import Clock, Counters, Holds, Recorder, Surroundings
 from lockgate.session.replies import Replies
 from lockgate.session.runs import Expect, Portal, Prepared, Run
+from lockgate.session.unseen import EVERYTHING, unreadable
 from lockgate.session.wishes import BackendOpened, Drain, Failed, OpenBackend, Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
@@ -66,7 +68,8 @@ class SessionState:
         self.clearance: Clearance = self._clearance()
         self.replies = Replies(body_bytes_max=body_bytes_max, masked=not self.clearance.complete, make_masker=self._make_masker,
                                make_copier=self._make_copier,
-                               finish=self._finish, parameter_changed=self._parameter_changed)  # fmt: skip
+                               finish=self._finish, parameter_changed=self._parameter_changed,
+                               sees_everything=self.sees_everything)  # fmt: skip
         self.to_backend: list[bytes] = []
         self.to_client: list[bytes] = []
         self.backend_open = False
@@ -215,6 +218,19 @@ class SessionState:
             self._clearance_known = self.around.clearance(self.identity, context, now)
             self._clearance_key = key
         return self._clearance_known
+
+    def ask(self, *, now: datetime | None = None, estimated_rows: int | None = None, row_limited: bool = False) -> Ask:
+        """Everything that a verdict depends on, at this moment."""
+        return Ask(
+            self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, now or self.clock.now(),
+            self.client_address, self.around.unsafe_order, in_transaction=self.replies.status != "I", estimated_rows=estimated_rows,
+            bounded_rows=self.around.bounded_rows, row_limited=row_limited,
+        )  # fmt: skip
+
+    def sees_everything(self) -> bool:
+        """Whether the chain may do anything at all here and sees no mask: for it alone the server's word is enough."""
+        self.clearance = self._clearance()
+        return self.clearance.complete and judge(unreadable(""), EVERYTHING, self.ask()).effect == "permit"
 
     def pipeline_has_effects(self) -> bool:
         """True when earlier statements of this pipeline may have written in the implicit transaction they share."""

@@ -1,0 +1,221 @@
+"""PostgreSQL's own regression suite, directly and through the gate: `make regress`.
+
+The source package of Debian's PostgreSQL 15 has the suite, its development package the program that runs it; only one small library is
+compiled. Both runs give results files; a test counts as the same when its file is the same. What the suite itself expects is not asked:
+a server that is newer than the source may differ from it, and does so in both runs.
+
+The suite runs as a principal who may do everything, over a superuser role (`unsafe_superuser`). The differences are kept in
+`differences/`; docs/compatibility.md explains each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+
+from lockgate.testing.engines import EmbeddedPostgres, debian_installation, scratch_directory
+from support.gate import GateProcess
+
+DEBIAN = Path("/usr/lib/postgresql/15")
+PROGRAM = DEBIAN / "lib/pgxs/src/test/regress/pg_regress"
+SETTINGS = {
+    "lc_messages": "C", "lc_monetary": "C", "lc_numeric": "C", "lc_time": "C", "bytea_output": "hex", "timezone_abbreviations": "Default",
+}  # fmt: skip
+"""What pg_regress sets for a database that it makes itself."""
+PRINCIPALS = '[[principal]]\nname = "postgres"\nkind = "person"\ngroups = ["administrators"]\n'
+
+
+def fetch(cache: Path) -> Path:
+    """The suite's folder, from Debian's source package."""
+    found = sorted(cache.glob("postgresql-15.*/src/test/regress"))
+    if found:
+        return found[-1]
+    cache.mkdir(parents=True, exist_ok=True)
+    sources = cache / "sources.list"
+    places = (
+        Path("/etc/apt/sources.list.d/debian.sources").read_text(encoding="utf-8")
+        if Path("/etc/apt/sources.list.d/debian.sources").exists()
+        else ""
+    )
+    hosts = re.findall(r"(?m)^URIs: (\S+)", places) or ["http://deb.debian.org/debian"]
+    sources.write_text(
+        "".join(
+            f"deb-src {host} bookworm{'-security' if host.endswith('-security') else ''} main\n"
+            for host in dict.fromkeys(hosts)
+        )
+    )
+    lists = cache / "lists"
+    (lists / "partial").mkdir(parents=True, exist_ok=True)
+    options = [
+        f"Dir::Etc::sourcelist={sources}",
+        "Dir::Etc::sourceparts=/dev/null",
+        f"Dir::State::lists={lists}",
+        "APT::Get::List-Cleanup=0",
+    ]
+    apt = [word for option in options for word in ("-o", option)]
+    subprocess.run(["apt-get", "-qq", *apt, "update"], check=True, cwd=cache)
+    shown = subprocess.run(
+        ["apt-cache", *apt, "showsrc", "postgresql-15"], check=True, capture_output=True, text=True
+    ).stdout
+    for version in reversed(re.findall(r"(?m)^Version: (\S+)", shown)):
+        done = subprocess.run(
+            ["apt-get", "-qq", *apt, "source", "--download-only", f"postgresql-15={version}"], check=False, cwd=cache
+        )
+        if done.returncode == 0:
+            break
+    archive = max(cache.glob("postgresql-15_*.orig.tar.*"))
+    subprocess.run(["tar", "xf", str(archive), "--wildcards", "*/src/test/regress/*"], check=True, cwd=cache)
+    return max(cache.glob("postgresql-15.*/src/test/regress"))
+
+
+def build(suite: Path, place: Path) -> Path:
+    """The folder with the libraries that the suite loads."""
+    libraries = place / "libraries"
+    libraries.mkdir()
+    include = subprocess.run(
+        [str(DEBIAN / "bin/pg_config"), "--includedir-server"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    command = [
+        "gcc",
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-w",
+        "-I",
+        include,
+        "-o",
+        str(libraries / "regress.so"),
+        str(suite / "regress.c"),
+    ]
+    subprocess.run(command, check=True)
+    for name in ("refint.so", "autoinc.so"):
+        shutil.copy(DEBIAN / "lib" / name, libraries / name)
+    return libraries
+
+
+def run_suite(suite: Path, place: Path, libraries: Path, target: dict[str, str], tests: list[str]) -> Path:
+    """One run; its results folder."""
+    place.mkdir()
+    place.chmod(0o777)
+    for name in ("results", "testtablespace", "sql", "expected"):
+        (place / name).mkdir(exist_ok=True)
+        (place / name).chmod(0o777)
+    what = tests or [f"--schedule={suite / 'parallel_schedule'}"]
+    command = [
+        str(PROGRAM), f"--inputdir={suite}", f"--outputdir={place}", f"--dlpath={libraries}", f"--bindir={DEBIAN / 'bin'}",
+        f"--host={target['host']}", f"--port={target['port']}", f"--user={target['user']}", "--dbname=regression", "--use-existing",
+        "--max-connections=10", *what,
+    ]  # fmt: skip
+    environment = {**os.environ, "PGPASSWORD": target["password"], "PGSSLMODE": target["sslmode"]}
+    with (place / "output.txt").open("w") as output:
+        subprocess.run(
+            command, check=False, cwd=place, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=3000
+        )
+    return place / "results"
+
+
+def server(place: Path) -> EmbeddedPostgres:
+    """A fresh PostgreSQL 15 with the database of the suite."""
+    found = EmbeddedPostgres(
+        place,
+        password="superuser",
+        installation=debian_installation(15),
+        settings={"max_prepared_transactions": "2", "timezone": "PST8PDT"},
+    )
+    found.start()
+    with psycopg.connect(found.dsn(), autocommit=True) as link:
+        link.execute("CREATE DATABASE regression TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+        for name, value in SETTINGS.items():
+            link.execute(f"ALTER DATABASE regression SET {name} TO '{value}'".encode())
+    return found
+
+
+def compare(direct: Path, gated: Path, differences: Path) -> tuple[list[str], list[str]]:
+    """Names of tests that gave the same and of those that differ; the differences are written."""
+    shutil.rmtree(differences, ignore_errors=True)
+    differences.mkdir(parents=True)
+    same, differing = [], []
+    for one in sorted(direct.glob("*.out")):
+        other = gated / one.name
+        left = _readable(one, direct)
+        right = _readable(other, gated) if other.exists() else []
+        if left == right:
+            same.append(one.stem)
+            continue
+        differing.append(one.stem)
+        diff = difflib.unified_diff(left, right, "direct", "gate", n=2)
+        (differences / f"{one.stem}.diff").write_text("\n".join(line.rstrip("\n") for line in diff), encoding="utf-8")
+    return same, differing
+
+
+def _readable(path: Path, folder: Path) -> list[str]:
+    text = path.read_bytes().decode("utf-8", "backslashreplace")
+    return text.replace(str(folder.parent), "PLACE").splitlines()
+
+
+def main() -> int:
+    """Both runs and the count."""
+    parser = argparse.ArgumentParser(description="PostgreSQL's regression suite directly and through the gate")
+    parser.add_argument("tests", nargs="*", help="only these tests, in this order")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/lockgate/regress")
+    parser.add_argument("--least", type=int, default=214, help="fewer equal tests than this fail")
+    parser.add_argument("--differences", type=Path, default=Path("build/regress"))
+    arguments = parser.parse_args()
+    suite = fetch(arguments.cache)
+    with scratch_directory("lockgate-regress-") as scratch:
+        shutil.copytree(suite, scratch / "suite")
+        suite = scratch / "suite"
+        libraries = build(suite, scratch)
+        for folder in (suite, libraries):
+            subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
+        first = server(scratch / "pg-direct")
+        target = {
+            "host": "127.0.0.1",
+            "port": str(first.port),
+            "user": "postgres",
+            "password": first.password,
+            "sslmode": "disable",
+        }
+        direct = run_suite(suite, scratch / "direct", libraries, target, arguments.tests)
+        first.stop()
+        second = server(scratch / "pg-gate")
+        gate = GateProcess(
+            scratch / "gate", {"regression": (second.dsn("regression"), "development")}, principals=PRINCIPALS
+        ).init()
+        (scratch / "gate/keys/superuser").write_text(second.password)
+        (scratch / "gate/keys/superuser").chmod(0o600)
+        text = re.sub(r"(?m)^clear_(role|password).*\n", "", gate.config.read_text())
+        gate.config.write_text(
+            text + 'clear_role = "postgres"\nclear_password = "file:keys/superuser"\nunsafe_superuser = true\n'
+        )
+        gate.start()
+        target = {
+            "host": gate.host,
+            "port": str(gate.port),
+            "user": "postgres",
+            "password": gate.token("postgres", "--ttl", "12h"),
+            "sslmode": "require",
+        }
+        gated = run_suite(suite, scratch / "gated", libraries, target, arguments.tests)
+        gate.stop()
+        second.stop()
+        print((gate.folder / "stderr.txt").read_text()[-3000:], file=sys.stderr)
+        same, differing = compare(direct, gated, arguments.differences)
+        for name, folder in (("direct", direct), ("gate", gated)):
+            print(name, "\n".join((folder.parent / "output.txt").read_text().splitlines()[-6:]), file=sys.stderr)
+    print(
+        f"{len(same)} of {len(same) + len(differing)} tests give the same through the gate; different: {', '.join(differing) or 'none'}"
+    )
+    return 0 if len(same) >= (0 if arguments.tests else arguments.least) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Who may do everything and sees everything is let through where nobody could look in; everybody else is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from lockgate.model.statement import Kind
+from lockgate.session.wishes import Analyse, Analysed, Failed
+from lockgate.wire.postgres import backend as be
+from lockgate.wire.postgres import frontend as fe
+from support.scripted import CITIES, CITY, EMAIL, catalog, described, done, error_of, knows, of, ready, script, tags
+
+REJECTED = Failed(
+    "42P01", "rejected", report={"S": "ERROR", "C": "42P01", "M": "relation does not exist"}, reason="server-rejected"
+)
+LOCKED = Failed("55P03", "another session holds a lock", reason="analysis-lock")
+UNKNOWN_TO_GRAMMAR = "SELECT 1; FROBNICATE ALL; SELECT 2"
+
+
+@pytest.mark.parametrize("failure", [REJECTED, LOCKED])
+def test_a_statement_that_cannot_be_analysed_goes_on_for_who_may_do_everything(failure: Failed) -> None:
+    with script("root") as play:
+        play.answer(Analyse, failure)
+        play.client(fe.Query("SELECT * FROM mine"))
+        assert tags(play.forwarded()) == "Q"
+        assert tags(play.backend(described(("city", CITY)), be.DataRow((b"x",)), done("SELECT 1"), ready())) == "TDCZ"
+
+
+@pytest.mark.parametrize("name", ["ann", "uma", "bot"])
+@pytest.mark.parametrize("failure", [REJECTED, LOCKED])
+def test_it_is_refused_for_everybody_else(name: str, failure: Failed) -> None:
+    with script(name) as play:
+        play.answer(Analyse, failure)
+        shown = play.client(fe.Query("SELECT * FROM mine"))
+        assert error_of(shown).sqlstate == failure.sqlstate
+        assert play.forwarded() == []
+
+
+def test_a_text_that_the_grammar_does_not_read_is_one_statement_with_all_its_answers() -> None:
+    with script("root") as play:
+        play.answer(Analyse, Analysed((), catalog()))
+        knows(play, of(Kind.OTHER)).client(fe.Query(UNKNOWN_TO_GRAMMAR))
+        assert tags(play.forwarded()) == "Q"
+        row = (described(("city", CITY)), be.DataRow((b"1",)), done("SELECT 1"))
+        assert tags(play.backend(*row, done("FROBNICATE"), *row, ready())) == "TDCCTDCZ"
+        outcomes = [e for e in play.recorder.entries if e["kind"] == "outcome"]
+        assert [e["status"] for e in outcomes] == ["complete"]
+        intents = [e for e in play.recorder.entries if e["kind"] == "intent"]
+        assert "FROBNICATE" not in str(intents)
+
+
+@pytest.mark.parametrize("name", ["ann", "uma"])
+def test_such_a_text_is_refused_for_everybody_else(name: str) -> None:
+    with script(name) as play:
+        play.answer(Analyse, Analysed((), catalog()))
+        assert error_of(play.client(fe.Query(UNKNOWN_TO_GRAMMAR))).sqlstate == "0A000"
+        assert play.forwarded() == []
+
+
+@pytest.mark.parametrize(("name", "letters"), [("root", "TDCZ"), ("uma", "EZ"), ("ann", "EZ")])
+def test_a_result_that_drifted_is_shown_only_to_who_sees_everything(name: str, letters: str) -> None:
+    """A temporary table in the place of the one that was analysed has other columns."""
+    with script(name) as play:
+        knows(play, CITIES).client(fe.Query("SELECT city FROM people"))
+        play.forwarded()
+        assert (
+            tags(play.backend(described(("email", EMAIL)), be.DataRow((b"x",)), done("SELECT 1"), ready())) == letters
+        )
