@@ -25,6 +25,7 @@ help:
 	@echo 'make generate         random statements over random schemas, for MINUTES minutes, with twins and canaries'
 	@echo 'make drivers          every driver of the matrix through the gate and directly (installs them)'
 	@echo 'make crash RUNS=1000  crash runs of the log from seeds, each checked by the verifier'
+	@echo 'make regress          the regression suite of PostgreSQL 15 through the gate and directly (fetches and builds it)'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
 	@echo 'make clean            remove the environment and caches'
 
@@ -83,6 +84,11 @@ $(DRIVERS_STAMP): $(STAMP) requirements-drivers.lock
 drivers: $(DRIVERS_STAMP)
 	@sh tools/debian_packages.sh drivers
 	$(PY) -m pytest -q tests/conformance/test_driver_matrix.py
+
+.PHONY: regress
+regress: $(STAMP) packages
+	@sh tools/debian_packages.sh regress
+	PYTHONPATH=tests $(PY) tests/regress/run.py
 
 ifneq ($(wildcard tests/corpus/run.py),)
 CORPUS ?= ../shared/corpus

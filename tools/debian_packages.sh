@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that the tests use (or with the argument "demo": only the libraries that the embedded
-# PostgreSQL links to; with "drivers": what the driver matrix needs too), when root and when something is missing; starts no service.
+# PostgreSQL links to; with "drivers" or "regress": what those need too), when root and when something is missing; starts no service.
 # As an ordinary user it only says what is missing: the suites that need it skip by name.
 set -eu
 
@@ -14,6 +14,10 @@ if [ "${1:-tests}" = drivers ]; then
     perl -MDBD::Pg -e 1 2>/dev/null || missing="$missing libdbd-pg-perl"
     [ -d /usr/share/gocode/src/github.com/jackc/pgx/v4 ] || missing="$missing golang-go golang-github-jackc-pgx-v4-dev"
     command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
+fi
+if [ "${1:-tests}" = regress ]; then
+    [ -x /usr/lib/postgresql/15/lib/pgxs/src/test/regress/pg_regress ] || missing="$missing postgresql-server-dev-15"
+    command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 fi
 if [ "${1:-tests}" != demo ]; then
     [ -x /usr/lib/postgresql/15/bin/initdb ] || missing="$missing postgresql-15"
