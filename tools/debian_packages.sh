@@ -23,6 +23,7 @@ if [ "${1:-tests}" != demo ]; then
     [ -x /usr/lib/postgresql/15/bin/initdb ] || missing="$missing postgresql-15"
     command -v psql >/dev/null 2>&1 || missing="$missing postgresql-client"
     command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
+    command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
 fi
 [ -n "$missing" ] || exit 0
 

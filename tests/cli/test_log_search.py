@@ -44,6 +44,8 @@ class Place:
         self.config = folder / "lockgate.toml"
         self.config.write_text(CONFIG)
         self.record = Record(folder / "log" / "gw-1")
+        (folder / "log" / "completeness.json").write_text("{}")
+        (folder / "log" / "empty").mkdir()
         self.processes: list[subprocess.Popen[str]] = []
 
     def run(self, *arguments: str) -> int:

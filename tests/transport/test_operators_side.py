@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from lockgate.errors import GateUnreachableError
 from lockgate.grants.requests import RequestRefusedError
@@ -25,11 +26,18 @@ def test_metrics_are_counted_by_name_and_labels_and_escaped() -> None:
     metrics.count("refusals", reason="opaque")
     metrics.count("odd", text='a"b\\c\nd')
     metrics.gauges["sessions"] = lambda: 3
-    assert metrics.text().splitlines() == [
-        'lockgate_odd_total{text="a\\"b\\\\c d"} 1',
-        'lockgate_refusals_total{reason="opaque"} 2',
-        "lockgate_sessions 3",
-    ]
+    families = {family.name: family for family in text_string_to_metric_families(metrics.text())}
+    assert {name: family.type for name, family in families.items()} == {
+        "lockgate_odd": "counter",
+        "lockgate_refusals": "counter",
+        "lockgate_sessions": "gauge",
+    }
+    found = {(s.name, *s.labels.values()): s.value for family in families.values() for s in family.samples}
+    assert found == {
+        ("lockgate_odd_total", 'a"b\\c\nd'): 1,
+        ("lockgate_refusals_total", "opaque"): 2,
+        ("lockgate_sessions",): 3,
+    }
 
 
 async def _get(port: int, path: str) -> bytes:

@@ -23,6 +23,7 @@ from lockgate.config.settings import ExportSettings, Settings
 from lockgate.errors import ConfigError, LockgateError
 from lockgate.storage.export_files import CursorFile, LineFile, LogSource
 from lockgate.telemetry.follow import Follower, Receiver
+from lockgate.telemetry.measures import Measures
 from lockgate.telemetry.otlp import Otlp
 from lockgate.telemetry.receivers import Lines, Syslog, Webhook
 from lockgate.transport.clock import utc_now
@@ -48,14 +49,23 @@ def receiver(export: ExportSettings, *, context: ssl.SSLContext | None = None) -
         return Lines(LineFile(Path(rest)))
     if scheme.startswith("otlp+"):
         return Otlp(export.url.removeprefix("otlp+"), sample=export.sample)
+    parts = urlsplit(export.url)
+    if scheme == "prometheus":
+        return _measures(export.url, parts.hostname or "", parts.port or 0)
     if scheme.startswith("syslog+"):
-        parts = urlsplit(export.url)
         host, port = parts.hostname or "", parts.port or 514
         tls = (context or ssl.create_default_context()) if scheme == "syslog+tls" else None
         write: Callable[[bytes], None] = Datagrams(host, port) if scheme == "syslog+udp" else Stream(host, port, tls)
         return Syslog(write, host=socket.gethostname(), form=export.form, stream=scheme != "syslog+udp")
     secret = export.secret.reveal() if export.secret else ""
     return Webhook(HttpPost(export.url, context=context), secret, now=utc_now)
+
+
+def _measures(url: str, host: str, port: int) -> Receiver:
+    try:
+        return Measures(host, port)
+    except OSError as error:
+        raise ConfigError(f"`{url}` cannot be listened on: {error.strerror}") from error
 
 
 def follower(settings: Settings, export: ExportSettings, *, context: ssl.SSLContext | None = None) -> Follower:

@@ -129,7 +129,7 @@ def _index(values: Values, password: Secret | None, folder: Path) -> IndexSettin
 
 
 _EXPORT_URL = re.compile(
-    r"(file|parquet):.+|syslog\+(udp|tcp|tls)://[^@/?#]+:[0-9]{1,5}|(https?|otlp\+https?)://[^@/?#]+(/[^#]*)?"
+    r"(file|parquet):.+|(syslog\+(udp|tcp|tls)|prometheus)://[^@/?#]+:[0-9]{1,5}|(https?|otlp\+https?)://[^@/?#]+(/[^#]*)?"
 )
 
 
@@ -148,6 +148,11 @@ def _check_export(
             urlsplit(url.removeprefix("otlp+")).hostname or ""
         ):
             problems.add((*at, "url"), "`url` would send events in clear to another machine; use TLS")
+        elif url.startswith("prometheus:") and not is_loopback(urlsplit(url).hostname or ""):
+            problems.add(
+                (*at, "url"),
+                "`url`: measures are served on a loopback address only; use `prometheus://127.0.0.1:<port>`",
+            )
         elif url.startswith("parquet:") and draft.sections["index"].get("url") is None:
             problems.add((*at, "url"), "`url`: Parquet files are written by the search index; set `url` in `[index]`")
         elif webhook and reference is None and "secret" in values:

@@ -293,7 +293,7 @@ DATABASE = (
 EXPORT = (
     Key("name", Form.NAME, "Name of the receiver; its position in the logs is kept under it.", required=True),
     Key("url", Form.TEXT, "`file:<path>`, `syslog+udp://`, `syslog+tcp://` or `syslog+tls://host:port`, `https://...` for a webhook, `otlp+https://host:4318`, "
-        "`parquet:<folder>` for a file per hour.", required=True),
+        "`parquet:<folder>` for a file per hour, `prometheus://127.0.0.1:port` for measures to scrape.", required=True),
     Key("form", Form.CHOICE, "What a syslog message carries.", default="ocsf", choices=("ocsf", "cef")),
     Key("secret", Form.SECRET, "Signing secret of a webhook, as `file:<path>` or `env:<NAME>`."),
     Key("only", Form.CHOICE, "Which entries: all, statements that ended or were denied, or denials.", default="all",

@@ -9,9 +9,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 REQUEST_BYTES_MAX = 8192
+LABEL_CHARS_MAX = 100
+COUNTERS = {
+    "cancels_unknown": "Cancel requests with a key that no session has.",
+    "decisions": "Statements decided by policy.",
+    "decisions_cached": "Decisions that were remembered.",
+    "logins_failed": "Sign-ins that were refused.",
+    "refusals": "Statements refused before policy was asked, by reason.",
+    "reloads": "Edited files taken over or refused.",
+    "statements": "Statements that ended.",
+}
+GAUGES = {
+    "held_requests": "Statements that wait for a person.",
+    "ledger_commits": "Group commits of the ledger since the start.",
+    "ledger_healthy": "1 while the ledger can write, else 0.",
+    "ledger_lag": "Durable entries that are under no checkpoint yet.",
+    "ledger_size": "Durable entries of the log.",
+    "sessions": "Open sessions.",
+}
 
 
 class Metrics:
@@ -27,16 +48,19 @@ class Metrics:
 
     def text(self) -> str:
         """Everything in Prometheus' text format."""
-        lines = []
+        return generate_latest(self).decode()
+
+    def collect(self) -> Iterator[Metric]:
+        """Every counter and gauge as a family, in the order of names (what `prometheus_client` asks of a collector)."""
+        families: dict[str, CounterMetricFamily] = {}
         for (name, labels), value in sorted(self._counts.items()):
-            inner = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels)
-            lines.append(f"lockgate_{name}_total{{{inner}}} {value}" if inner else f"lockgate_{name}_total {value}")
-        lines += [f"lockgate_{name} {read():g}" for name, read in sorted(self.gauges.items())]
-        return "\n".join(lines) + "\n"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")[:100]
+            if name not in families:
+                known = COUNTERS.get(name, name.replace("_", " "))
+                families[name] = CounterMetricFamily(f"lockgate_{name}", known, labels=[key for key, _ in labels])
+            families[name].add_metric([text[:LABEL_CHARS_MAX] for _, text in labels], value)
+        yield from families.values()
+        for name, read in sorted(self.gauges.items()):
+            yield GaugeMetricFamily(f"lockgate_{name}", GAUGES.get(name, name.replace("_", " ")), read())
 
 
 async def serve_http(

@@ -7,6 +7,7 @@ Not for: proof (`ledger`, and the verifier).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 
 from lockgate.errors import CorruptLedgerError, LedgerError
@@ -33,9 +34,10 @@ class Logs:
         found = {}
         for name in self._files.list(self._folder):
             root = f"{self._folder}/{name}"
-            current = ledger_reader.checkpoint(root, self._files) if "checkpoint" in self._files.list(root) else None
-            if current is not None:
-                found[current.origin] = root
+            with suppress(NotADirectoryError):  # files lie beside the logs
+                current = ledger_reader.checkpoint(root, self._files)
+                if current is not None:
+                    found[current.origin] = root
         return found
 
     def origins(self) -> list[str]:
