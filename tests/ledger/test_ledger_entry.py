@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.errors import LedgerError
-from lockgate.ledger.entry import ENTRY_BYTES_MAX, KINDS, decode, encode, time_text
+from lockgate.ledger.entry import ENTRY_BYTES_MAX, KINDS, Template, decode, encode, time_text
 
 BASE: dict[str, object] = {"v": 1, "kind": "heartbeat", "time": "2026-11-22T10:00:00.000001Z"}
 VALUES = st.recursive(
@@ -79,3 +79,26 @@ def test_times_are_in_utc_with_microseconds() -> None:
     assert time_text(datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == "2026-01-01T22:00:00.000000Z"
     with pytest.raises(LedgerError):
         time_text(datetime(2026, 1, 2))
+
+
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=8), VALUES, max_size=5),
+    st.sets(st.sampled_from(["affected", "bytes", "intent", "n", "rows", "s"])),
+    st.integers(0, 2**53),
+)
+def test_a_filled_template_has_the_bytes_of_the_entry(constant: dict[str, object], holes: set[str], value: int) -> None:
+    constant = {k: v for k, v in constant.items() if k not in holes and k != "text"} | {"v": 1, "kind": "intent"}
+    constant.pop("time", None)
+    names = sorted({*holes, "text", "time"})
+    texts = {"text": b"0f" * 32, "time": b"2026-11-22T10:00:00.000001Z"}
+    template = Template(constant, names, frozenset(texts))
+    values = tuple(texts.get(name, value) for name in names)
+    fields = constant | {n: v.decode() if isinstance(v, bytes) else v for n, v in zip(names, values, strict=True)}
+    assert template.fields(values) == fields
+    assert template.fill(values) == encode(fields)
+
+
+def test_a_template_knows_its_holes_sorted_and_apart_from_its_constants() -> None:
+    for holes in (["time", "n"], ["kind", "time"], ["n", "n", "time"]):
+        with pytest.raises(LedgerError):
+            Template({"v": 1, "kind": "intent"}, holes, frozenset({"time"}))

@@ -406,3 +406,44 @@ def test_no_acknowledged_entry_is_lost_whatever_crashes_and_fails(seed: int, tmp
     found = stored(files)
     assert {index: found[index].get("request") for index in promised} == promised
     assert findings(files, tmp_path) == []
+
+
+def test_entries_made_from_a_template_are_the_entries_that_append_makes() -> None:
+    clock = Clock()
+    log = opened(files := crashing(), clock=clock)
+    intent = log.template({"kind": "intent", "b": "%d"}, ("s", "text"))
+    outcome = log.template({"kind": "outcome", "status": "complete"}, ("affected", "intent", "rows"))
+    began = log.size
+    first = log.append_filled(intent, (), (1, b"name"))
+    log.append_filled(outcome, (7, first), (8,), keep=True)
+    clock.now -= timedelta(hours=1)
+    second = log.append_filled(intent, (), (2, b"other"))
+    assert log.commit().durable == began + 3
+    filled = stored(files)[-3:]
+    assert [entry["n"] for entry in filled] == list(range(began, began + 3))
+    assert {"s": 1, "text": "name", "b": "%d", "kind": "intent"}.items() <= filled[0].items()
+    assert {"affected": 7, "intent": first, "rows": 8, "status": "complete"}.items() <= filled[1].items()
+    assert str(filled[2]["clock"]) < str(filled[2]["time"]) == str(filled[1]["time"])
+    log.close()
+    # The open intents are followed for filled entries too: only the second has no outcome.
+    again = opened(files)
+    unknown = [entry["intent"] for entry in stored(files) if entry.get("status") == "unknown"]
+    assert unknown == [second]
+    again.close()
+
+
+def test_kept_entries_made_from_a_template_move_when_those_before_them_are_dropped() -> None:
+    log = opened(files := crashing())
+    intent = log.template({"kind": "intent"}, ("s", "text"))
+    outcome = log.template({"kind": "outcome", "status": "complete"}, ("affected", "intent", "rows"))
+    first = log.append_filled(intent, (), (1, b"name"))
+    log.commit()
+    dropped = log.append_filled(intent, (), (2, b"name"))
+    kept = log.append_filled(outcome, (0, first), (0,), keep=True)
+    lost = log.append_filled(outcome, (0, dropped), (0,), keep=True)
+    files.fail("write", errno.ENOSPC)
+    result = log.commit()
+    assert (set(result.failed), dict(result.moved)) == ({dropped, lost}, {kept: dropped})
+    assert log.commit().durable == dropped + 2  # with an entry that says how many were dropped
+    assert stored(files)[dropped]["intent"] == first
+    log.close()

@@ -16,6 +16,7 @@ from lockgate.app import Application
 from lockgate.config.build import load_settings
 from lockgate.config.load import address
 from lockgate.storage.port import RealFiles
+from lockgate.transport.plane import DataPlaneLoop
 
 
 class SyncedOnlyFiles(RealFiles):
@@ -58,7 +59,8 @@ def main() -> None:
     async def serve() -> None:
         await Application(settings, files=SyncedOnlyFiles(config.parent / "trouble")).run(address("127.0.0.1:0"))
 
-    asyncio.run(serve())
+    with asyncio.Runner(loop_factory=DataPlaneLoop) as runner:
+        runner.run(serve())
 
 
 if __name__ == "__main__":

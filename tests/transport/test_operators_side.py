@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lockgate.errors import GateUnreachableError
 from lockgate.grants.requests import RequestRefusedError
 from lockgate.ledger.blob import SealedText
+from lockgate.ledger.entry import Template
 from lockgate.transport.catalog_queries import RawCatalog, build_catalog
 from lockgate.transport.committer import CommitResult, Committer
 from lockgate.transport.control_socket import ask_gate, serve_control
@@ -120,6 +121,14 @@ class Log:
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
         return SealedText("name")
 
+    def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
+        raise NotImplementedError
+
+    def append_filled(
+        self, template: Template, low: tuple[object, ...], high: tuple[object, ...], *, keep: bool = False
+    ) -> int:
+        return self.append({}, keep=keep)
+
     def commit(self) -> Result:
         indices = tuple(range(self.size, self.size + self.buffered))
         self.buffered = 0
@@ -137,7 +146,7 @@ def test_entries_of_one_turn_are_committed_together_in_the_next() -> None:
         log = Log()
         committer = Committer(log)
         told: list[int] = []
-        committer.subscribe(lambda result: told.append(result.durable))
+        committer.wait(lambda result: told.append(result.durable))
         for _ in range(5):
             committer.append({})
         assert committer.durable == 0

@@ -43,6 +43,8 @@ from lockgate.transport.http import Metrics, serve_http
 from lockgate.transport.listener import Gate, Listener
 from lockgate.transport.login import Startup
 from lockgate.transport.pgclient import Target
+from lockgate.transport.plane import DataPlaneLoop, plane_of
+from lockgate.transport.server import RawServer, serve_raw
 
 DRAIN_SECONDS = 7.0
 RELOAD_SECONDS = 1.0
@@ -328,11 +330,12 @@ class Application:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         address = listen or self.settings.gateway.listen
+        self.committer.attach(plane_of(loop))
         self.committer.append({"kind": "policy", "event": "activated", "policy": self.documents.policies.revision})
         self.committer.start()
         listener = Listener(self.gate)
         try:
-            server = await loop.create_server(listener.accept, address.host, address.port, backlog=1024)
+            server = await serve_raw(listener.accept, address.host, address.port)
         except OSError as error:
             self.close()
             raise ConfigError(f"--listen: {address} cannot be listened on: {error.strerror}") from error
@@ -411,7 +414,7 @@ class Application:
             sys.stderr.write(json.dumps({"event": "rolled-back", "problem": ROLLED_BACK}) + "\n")
             self._stop.set()
 
-    async def _drain(self, server: asyncio.Server) -> None:
+    async def _drain(self, server: RawServer) -> None:
         """No new sessions; idle ones end now, busy ones get a little time."""
         self.gate.draining = True
         server.close()
@@ -445,7 +448,7 @@ class Application:
             sys.stderr.write(json.dumps({"event": "ledger-not-closed", "problem": str(error)}) + "\n")
 
 
-def _shown(server: asyncio.Server) -> str:
+def _shown(server: asyncio.Server | RawServer) -> str:
     host, port = server.sockets[0].getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -464,4 +467,5 @@ def serve(config: Path, listen: Address | None = None) -> None:
         application.metrics.gauges["org_log_running"] = lambda: float(org.is_running(process))
         await application.run(listen)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=DataPlaneLoop) as runner:
+        runner.run(main())

@@ -12,6 +12,7 @@ from typing import Any
 
 from lockgate.errors import LedgerError
 from lockgate.ledger.blob import SealedText
+from lockgate.ledger.entry import Template
 from lockgate.model.catalog import Catalog, ColumnRef
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
@@ -39,6 +40,21 @@ class _Nowhere:
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
         del database, text, classes
         return SealedText("", ())
+
+    def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
+        raise LedgerError("nothing is repeated for an explanation")
+
+    def append_filled(
+        self, template: Template, low: tuple[object, ...], high: tuple[object, ...], *, keep: bool = False
+    ) -> int:
+        del template, low, high, keep
+        return 0
+
+    def decided_again(self) -> None:
+        self.count("decisions_cached")
+
+    def completed_again(self) -> None:
+        self.count("statements")
 
     def count(self, name: str, **labels: str) -> None:
         del name, labels

@@ -8,7 +8,7 @@ Source: evidence.md 1.3 and 1.4; C2SP tlog-tiles (an entry bundle prefixes each 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -33,7 +33,9 @@ def time_text(moment: datetime) -> str:
     """An aware datetime as ISO 8601 UTC with microseconds, the only form an entry's `time` may have."""
     if moment.tzinfo is None:
         raise LedgerError("an entry's time needs a time zone")
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _check(fields: Mapping[str, object]) -> None:
@@ -61,6 +63,48 @@ def encode(fields: Mapping[str, object]) -> bytes:
     if len(encoded) > ENTRY_BYTES_MAX:
         raise LedgerError(f"an entry of {len(encoded)} bytes is longer than {ENTRY_BYTES_MAX}")
     return encoded
+
+
+class Template:
+    """An entry whose fields are constant but for a few holes: filling them is one formatting of bytes.
+
+    A filled template has exactly the bytes that `encode` gives for the same fields; `fields` gives those back.
+
+    Args:
+        fields: the constant fields.
+        holes: names of the others, in sorted order; a hole holds a whole number, or text of ASCII letters, digits and `-:.T` only.
+        texts: which of the holes are text.
+    """
+
+    __slots__ = ("_constant", "_pattern", "holes", "intent_at", "kind", "names_intent")
+
+    def __init__(self, fields: Mapping[str, object], holes: Sequence[str], texts: frozenset[str]) -> None:
+        if list(holes) != sorted(set(holes)) or any(name in fields for name in holes):
+            raise LedgerError("the holes of a template come sorted, and are no constant fields")
+        probe = {name: "" if name in texts else 0 for name in holes} | {"time": "2000-01-01T00:00:00.000000Z"}
+        encode({**fields, **probe})
+        self.kind = str(fields["kind"])
+        self.holes = tuple(holes)
+        self.names_intent = self.kind == "outcome" and "intent" in holes
+        self.intent_at = self.holes.index("intent") if self.names_intent else 0
+        self._constant = dict(fields)
+        parts = []
+        for name in sorted((*fields, *holes)):
+            key = _ENCODER.encode(name).replace(b"%", b"%%")
+            if name in fields:
+                parts.append(key + b":" + _ENCODER.encode(fields[name]).replace(b"%", b"%%"))
+            else:
+                parts.append(key + (b':"%b"' if name in texts else b":%d"))
+        self._pattern = b"{" + b",".join(parts) + b"}"
+
+    def fill(self, values: tuple[object, ...]) -> bytes:
+        """The entry's bytes; `values` are those of the holes in order, texts as ASCII bytes."""
+        return self._pattern % values
+
+    def fields(self, values: tuple[object, ...]) -> dict[str, object]:
+        """The entry's fields."""
+        filled = {n: v.decode("ascii") if isinstance(v, bytes) else v for n, v in zip(self.holes, values, strict=True)}
+        return {**self._constant, **filled}
 
 
 def decode(entry: bytes) -> dict[str, object]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lockgate.errors import CorruptLedgerError, LedgerError
 from lockgate.ledger.entry import ENTRY_BYTES_MAX
-from lockgate.ledger.tree import HASH_BYTES, HashReader, Tree, leaf_hash, node_hash
+from lockgate.ledger.tree import HASH_BYTES, HashReader, Tree, leaf_hashes, node_hashes
 
 WIDTH = 256
 TILE_HEIGHT = 8
@@ -56,12 +56,12 @@ def tile_widths(size: int) -> Iterator[tuple[int, int, int]]:
 
 def bundle(entries: Iterable[bytes]) -> bytes:
     """An entry bundle: each entry behind its length in two bytes, big-endian."""
-    parts = []
+    parts: list[bytes] = []
     for entry in entries:
-        if len(entry) > ENTRY_BYTES_MAX:
+        length = len(entry)
+        if length > ENTRY_BYTES_MAX:
             raise LedgerError("an entry is too long for a bundle")
-        parts.append(len(entry).to_bytes(2, "big"))
-        parts.append(entry)
+        parts += (length.to_bytes(2, "big"), entry)
     return b"".join(parts)
 
 
@@ -96,7 +96,7 @@ def split_tile(stored: bytes, width: int) -> list[bytes]:
 def fold(hashes: list[bytes]) -> bytes:
     """The hash above a power of two of neighbouring hashes."""
     while len(hashes) > 1:
-        hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
+        hashes = node_hashes(hashes)
     return hashes[0]
 
 
@@ -152,16 +152,36 @@ class Growth:
         bundles: list[tuple[str, bytes]] = []
         hashes: list[tuple[str, bytes]] = []
         completed: list[str] = []
-        for entry in entries:
-            leaf = leaf_hash(entry)
+        if not levels:
+            levels.append([])
+        # A tile at a time: what is done per entry is what a busy gate spends most of its ledger's time on.
+        waiting = list(entries)
+        position = 0
+        while position < len(waiting):
+            taken = waiting[position : position + WIDTH - len(tail)]
+            position += len(taken)
+            tail += taken
+            leaves = leaf_hashes(taken)
+            levels[0] += leaves
+            if len(tail) < WIDTH:
+                for leaf in leaves:
+                    tree.append(leaf)
+                break
             number = tree.size // WIDTH
-            tree.append(leaf)
-            tail.append(entry)
-            if len(tail) == WIDTH:
-                bundles.append((entries_path(number), bundle(tail)))
-                completed.append(entries_path(number))
-                tail = []
-            _push(levels, leaf, tree.size, hashes, completed)
+            bundles.append((entries_path(number), bundle(tail)))
+            completed.append(entries_path(number))
+            tail = []
+            full, levels[0] = levels[0], []
+            root = fold(full)
+            if len(leaves) == WIDTH:
+                tree.append_subtree(root, TILE_HEIGHT)
+            else:
+                for leaf in leaves:
+                    tree.append(leaf)
+            path = tile_path(0, number)
+            hashes.append((path, b"".join(full)))
+            completed.append(path)
+            _push(levels, root, tree.size // WIDTH, hashes, completed)
         if tail:
             bundles.append((entries_path(tree.size // WIDTH, len(tail)), bundle(tail)))
         for level, number, width in tile_widths(tree.size):
@@ -170,11 +190,11 @@ class Growth:
 
 
 def _push(
-    levels: list[list[bytes]], leaf: bytes, size: int, hashes: list[tuple[str, bytes]], completed: list[str]
+    levels: list[list[bytes]], node: bytes, count: int, hashes: list[tuple[str, bytes]], completed: list[str]
 ) -> None:
-    """Put `leaf` into its tile and every full tile's hash into the tile above."""
-    node, count = leaf, size
-    for level in range(len(levels) + 1):
+    """Put the hash of full tile number `count` (from 1) into the tile above, and every full tile's hash into the tile above that."""
+    level = 1
+    while True:
         if level == len(levels):
             levels.append([])
         levels[level].append(node)
@@ -185,3 +205,4 @@ def _push(
         completed.append(path)
         node, count = fold(levels[level]), count // WIDTH
         levels[level] = []
+        level += 1

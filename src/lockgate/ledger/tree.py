@@ -7,7 +7,7 @@ Source: RFC 6962 section 2.1; RFC 9162 sections 2.1.3.2 and 2.1.4.2 (verificatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from lockgate.errors import LedgerError
@@ -27,6 +27,17 @@ def leaf_hash(entry: bytes) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of an inner node, kept apart from leaves by the prefix 0x01."""
     return sha256(b"\x01" + left + right).digest()
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """`leaf_hash` of each entry."""
+    return [sha256(b"\x00" + entry).digest() for entry in entries]
+
+
+def node_hashes(hashes: Sequence[bytes]) -> list[bytes]:
+    """`node_hash` of each pair of neighbours."""
+    pairs = zip(hashes[::2], hashes[1::2], strict=True)
+    return [sha256(b"\x01" + left + right).digest() for left, right in pairs]
 
 
 class Tree:
@@ -59,6 +70,17 @@ class Tree:
             size >>= 1
         self._peaks.append(node)
         self.size += 1
+
+    def append_subtree(self, root: bytes, height: int) -> None:
+        """Add 2 ** `height` leaves at once, by the root over them; the tree's size must be a multiple of that."""
+        if self.size % (1 << height):
+            raise LedgerError("a subtree is added where it does not begin")
+        node, size = root, self.size >> height
+        while size & 1:
+            node = node_hash(self._peaks.pop(), node)
+            size >>= 1
+        self._peaks.append(node)
+        self.size += 1 << height
 
     @property
     def root(self) -> bytes:

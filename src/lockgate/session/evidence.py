@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from lockgate.ledger.blob import NO_CLASS, SECRET_CLASS, UNKNOWN_CLASS
+from lockgate.ledger.blob import NO_CLASS, SECRET_CLASS, UNKNOWN_CLASS, SealedText
+from lockgate.ledger.entry import Template
 from lockgate.ledger.persons import TOKENS_MAX
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance
@@ -34,6 +36,16 @@ _WITHOUT_DATA = frozenset(
 """Kinds that concern no data when they name no relation."""
 _WITH_SECRETS = frozenset({Kind.ROLE, Kind.SET})
 """Kinds whose constants may be passwords and keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Templates of a statement's two entries, and what they were made of for entries that need more fields."""
+
+    intent: Template
+    outcome: Template
+    fields: dict[str, object]
+    classes: tuple[str, ...]
 
 
 class Evidence:
@@ -123,10 +135,53 @@ class Evidence:
             "duration_us": self._clock.ticks_us() - run.started_us, "receipt": receipt[:COLUMNS_MAX],
         }, keep=True)  # fmt: skip
 
+    def repeated(self, verdict: Verdict, catalog: Catalog, clearance: Clearance) -> Repeated:
+        """Intent and outcome of a statement that will run many times under one verdict, but for what differs each time."""
+        fields, classes = self._about(verdict, catalog, clearance)
+        common = {k: v for k, v in self._common.items() if v is not None}
+        done: dict[str, object] = {"status": "complete", "sqlstate": "00000", "receipt": []}
+        return Repeated(
+            self._recorder.template({"kind": "intent", **common, **fields}, ("s", "text")),
+            self._recorder.template(
+                {"kind": "outcome", **common, **done}, ("affected", "bytes", "duration_us", "intent", "rows", "s")
+            ),
+            fields,
+            classes,
+        )
+
+    def intent_again(self, repeated: Repeated, text: bytes) -> int:
+        """The intent of one more run; the same entry that `intent` writes.
+
+        Args:
+            repeated: from `repeated`.
+            text: the statement, with its parameters behind a zero byte.
+        """
+        sealed = self._recorder.seal_text(self._database, text, repeated.classes)
+        if sealed.persons:
+            return self._append("intent", repeated.fields | _said(sealed))
+        self._sequence += 1
+        return self._recorder.append_filled(repeated.intent, (), (self._sequence, sealed.name.encode()))
+
+    def outcome_again(
+        self, repeated: Repeated, *, intent: int, rows: int, row_bytes: int, affected: int, duration_us: int
+    ) -> int:
+        """The outcome of one more complete run; the same entry that `outcome` writes."""
+        self._sequence += 1
+        return self._recorder.append_filled(
+            repeated.outcome, (affected, row_bytes, duration_us, intent), (rows, self._sequence), keep=True
+        )
+
     def _statement(
         self, verdict: Verdict, catalog: Catalog, clearance: Clearance, text: str, parameters: bytes
     ) -> dict[str, object]:
         sealed = _bounded(text.encode()) + (b"\x00" + parameters if parameters else b"")
+        fields, classes = self._about(verdict, catalog, clearance)
+        return fields | self._sealed(sealed, classes)
+
+    def _about(
+        self, verdict: Verdict, catalog: Catalog, clearance: Clearance
+    ) -> tuple[dict[str, object], tuple[str, ...]]:
+        """What an entry says of a statement beside its text, and the classes of data that the text concerns."""
         columns = _columns(verdict, catalog, clearance)
         fields: dict[str, object] = {
             "statement": verdict.parsed.kind.value,
@@ -137,24 +192,27 @@ class Evidence:
             "rules": [r.rule for r in verdict.decision.reasons][:50],
             "policy": verdict.decision.revision,
             "catalog": catalog.generation,
-            **self._sealed(sealed, dataset_classes(verdict.analysis, catalog, columns)),
         }
         if verdict.plan.masks:
             fields["order"] = verdict.plan.order.value
-        return fields
+        return fields, dataset_classes(verdict.analysis, catalog, columns)
 
     def _sealed(self, text: bytes, classes: tuple[str, ...]) -> dict[str, object]:
-        """The fields about the sealed text; a list of values without end is indexed by its beginning."""
-        name, named = self._recorder.seal_text(self._database, text, classes)
-        if not named:
-            return {"text": name}
-        more = {"persons_left": len(named) - TOKENS_MAX} if len(named) > TOKENS_MAX else {}
-        return {"text": name, "persons": list(named[:TOKENS_MAX]), **more}
+        return _said(self._recorder.seal_text(self._database, text, classes))
 
     def _append(self, kind: str, fields: Mapping[str, object], *, keep: bool = False) -> int:
         self._sequence += 1
         given = {k: v for k, v in (self._common | dict(fields)).items() if v is not None}
         return self._recorder.append({"kind": kind, "s": self._sequence, **given}, keep=keep)
+
+
+def _said(sealed: SealedText) -> dict[str, object]:
+    """The fields about a sealed text; a list of values without end is indexed by its beginning."""
+    name, named = sealed
+    if not named:
+        return {"text": name}
+    more = {"persons_left": len(named) - TOKENS_MAX} if len(named) > TOKENS_MAX else {}
+    return {"text": name, "persons": list(named[:TOKENS_MAX]), **more}
 
 
 def dataset_classes(analysis: Analysis, catalog: Catalog, columns: Sequence[Mapping[str, str]]) -> tuple[str, ...]:

@@ -98,8 +98,7 @@ class Judging(Settling):
         if self.catalog_stale:
             yield FreshCatalog()
             self.catalog_stale = False
-        self.clearance = self._clearance()
-        self.replies.masked = not self.clearance.complete
+        self.refresh_clearance()
         key = self._key(text, types)
         problem = self._mixed_batch(statements) if knows_names else NAMES_UNKNOWN
         cached = self.cache.get(key) if problem is None else None
@@ -125,6 +124,11 @@ class Judging(Settling):
         self.evidence.unreadable(text=text, sqlstate=problem.sqlstate, rule=problem.reason)
         self.send_failure(problem)
         return None
+
+    def remembered(self, text: str, types: tuple[int, ...]) -> tuple[Verdict, ...] | None:
+        """The verdicts that the cache holds for this text in exactly this context."""
+        judged = self.cache.get(self._key(text, types))
+        return None if judged is None else judged.verdicts
 
     def _analyse(
         self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
@@ -272,7 +276,7 @@ class Judging(Settling):
     def _key(self, text: str, types: tuple[int, ...]) -> tuple[object, ...]:
         chain = tuple((p.name, p.kind, p.groups, p.owner) for p in self.identity.chain)
         return (text, types, chain, self.identity.purpose, self.identity.run, self.identity.binding, self.client_address,
-                self.around.database, self.search_path, self.version(),
+                self.around.database, self.search_path, self.version(), self.clearance.masked,
                 self.replies.status != "I")  # fmt: skip
 
 

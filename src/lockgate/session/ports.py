@@ -6,11 +6,12 @@ Not for: behaviour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from lockgate.ledger.blob import SealedText
+from lockgate.ledger.entry import Template
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import PseudonymPool
 from lockgate.model.catalog import Catalog
@@ -25,6 +26,16 @@ class Recorder(Protocol):
 
     def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
         """Buffer one entry and return its index."""
+        ...
+
+    def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
+        """An entry of which only `holes` and what the ledger fills in differ from one time to the next."""
+        ...
+
+    def append_filled(
+        self, template: Template, low: tuple[object, ...], high: tuple[object, ...], *, keep: bool = False
+    ) -> int:
+        """Buffer an entry made from a template: values of the holes that sort before `n`, and of those behind it."""
         ...
 
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
@@ -49,6 +60,14 @@ class Counters(Protocol):
 
     def count(self, name: str, **labels: str) -> None:
         """Count one fact."""
+        ...
+
+    def decided_again(self) -> None:
+        """Count one permit that was remembered: `decisions_cached` and `decisions`."""
+        ...
+
+    def completed_again(self) -> None:
+        """Count one complete statement: `statements`."""
         ...
 
 

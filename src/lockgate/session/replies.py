@@ -332,6 +332,10 @@ class Replies:
         else:
             self._make_masker(run, described)
 
+    def agreed(self, analysed: bytes) -> bytes:
+        """The description of rows that was found to agree with this analysed one; empty when none was seen yet."""
+        return self._agreed.get(analysed, b"")
+
     def checks(self, run: Run) -> bool:
         """Whether the row description must be the analysed one: always, where a masked principal gets rows of an analysed statement."""
         return (

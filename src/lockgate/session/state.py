@@ -205,6 +205,11 @@ class SessionState:
         self.replies.expect(Expect("query", silent=True))
         yield Drain()
 
+    def refresh_clearance(self) -> None:
+        """Know what the chain may not see now."""
+        self.clearance = self._clearance()
+        self.replies.masked = not self.clearance.complete
+
     def _clearance(self) -> Clearance:
         """What the chain may not see now; asked again when labels, policies or the hour have changed."""
         now = self.clock.now()

@@ -10,17 +10,17 @@ A group commit: `append` and `seal_text` only fill a buffer; `commit` writes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lockgate import __version__
-from lockgate.errors import CorruptLedgerError, LedgerError
+from lockgate.errors import CorruptLedgerError, InvariantError, LedgerError
 from lockgate.ledger import wal
 from lockgate.ledger.blob import NO_CLASS, SealedText
 from lockgate.ledger.checkpoint import Checkpoint
-from lockgate.ledger.entry import SCHEMA_VERSION, encode, time_text
+from lockgate.ledger.entry import SCHEMA_VERSION, Template, encode, time_text
 from lockgate.ledger.note import Signer, VerificationKey, key_id
 from lockgate.storage import wal_segments
 from lockgate.storage.durable import Folders
@@ -52,11 +52,20 @@ class CommitResult:
 
 @dataclass(slots=True)
 class _Buffered:
-    """An entry that has an index but is not durable."""
+    """An entry that has an index but is not durable; one made from a template has its fields only when they are needed."""
 
-    fields: dict[str, object]
     encoded: bytes
     keep: bool
+    given: dict[str, object] | None
+    template: Template | None = None
+    values: tuple[object, ...] = ()
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The entry's fields, which may be changed before it is encoded again."""
+        if self.given is None:
+            self.given = self.template.fields(self.values) if self.template is not None else {}
+        return self.given
 
 
 class LedgerLog:
@@ -243,8 +252,45 @@ class LedgerLog:
             raise LedgerError("too many entries wait for the ledger")
         self._last_time = now
         self._kept_bytes += len(encoded) if keep else 0
-        self._buffer.append(_Buffered(stamped, encoded, keep))
+        self._buffer.append(_Buffered(encoded, keep, stamped))
         return self.size + len(self._buffer) - 1
+
+    def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
+        """An entry of which only `holes` (and what `append` fills in) differ from one time to the next.
+
+        Args:
+            fields: the constant fields, `kind` among them.
+            holes: whole numbers, and `text`, the name of a sealed text; none may sort behind `time`.
+        """
+        if any(name > "time" for name in holes):
+            raise InvariantError("a hole of a template sorts behind `time`")
+        stamped = {**fields, "v": SCHEMA_VERSION, "epoch": self._epoch}
+        return Template(stamped, sorted((*holes, "n", "time")), frozenset({"text", "time"}))
+
+    def append_filled(
+        self, template: Template, low: tuple[object, ...], high: tuple[object, ...], *, keep: bool = False
+    ) -> int:
+        """Give an entry made from a template the next index and buffer it; otherwise as `append`.
+
+        Args:
+            template: from `template` of this log.
+            low: values of the holes that sort before `n`.
+            high: values of the holes between `n` and `time`.
+            keep: as for `append`.
+        """
+        now = time_text(self._clock())
+        if self._closed or now < self._last_time:
+            return self.append(_unstamped(template.fields((*low, 0, *high, now.encode()))), keep=keep)
+        buffer = self._buffer
+        values = (*low, self._counter + len(buffer), *high, now.encode())
+        encoded = template.fill(values)
+        if keep:
+            if self._kept_bytes + len(encoded) > self._kept_bytes_max:
+                raise LedgerError("too many entries wait for the ledger")
+            self._kept_bytes += len(encoded)
+        self._last_time = now
+        buffer.append(_Buffered(encoded, keep, None, template, values))
+        return self._tiles.size + len(self._fresh) + len(buffer) - 1
 
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...] = NO_CLASS) -> SealedText:
         """Encrypt a text under the keys of its database, dataset classes and day, buffer it, and return what entries say of it.
@@ -282,8 +328,15 @@ class LedgerLog:
         except OSError:
             self._buffer += waiting
             return self._fail(first)
-        for offset, entry in enumerate(self._buffer):
-            self._intents.follow(first + offset, entry.fields)
+        intents = self._intents
+        for index, entry in enumerate(self._buffer, first):
+            template = entry.template
+            if template is None:
+                intents.follow(index, entry.fields)
+            elif template.names_intent:
+                intents.open.discard(entry.values[template.intent_at])
+            elif template.kind == "intent":
+                intents.open.add(index)
             self._fresh.append(entry.encoded)
         self._counter += len(self._buffer)
         self._buffer = waiting
@@ -341,6 +394,7 @@ class LedgerLog:
             if isinstance(intent, int):
                 entry.fields["intent"] = moved.get(intent, intent)
             entry.encoded = encode(entry.fields)
+            entry.template = None  # its fields are others now
             moved[index] = first + len(kept)
             kept.append(entry)
         self._buffer = kept
@@ -401,3 +455,8 @@ class LedgerLog:
             self._writer.close()
             with suppress(OSError):
                 self._files.close(self._lock)
+
+
+def _unstamped(fields: dict[str, object]) -> dict[str, object]:
+    """The fields without those that `append` fills in."""
+    return {name: value for name, value in fields.items() if name not in ("v", "epoch", "n", "time")}

@@ -10,13 +10,14 @@ Source: `session.wishes`; architecture section 3.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Protocol, Self
 
 from lockgate.ledger.blob import SealedText
+from lockgate.ledger.entry import Template
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import PseudonymPool
 from lockgate.model.catalog import Catalog
@@ -26,6 +27,7 @@ from lockgate.model.statement import Access
 from lockgate.policy.engine import Engine
 from lockgate.session.cache import BoundedCache
 from lockgate.session.conversation import Conversation
+from lockgate.session.fast import FastLane
 from lockgate.session.state import Judged
 from lockgate.session.wishes import BackendOpened, Drain, Durable, FreshCatalog, NextMessage, OpenBackend, Wish
 from lockgate.wire.postgres.frames import Frame, FrameReader
@@ -58,6 +60,18 @@ class ScriptedRecorder:
         """Keep one entry and return its index."""
         self.entries.append(dict(fields))
         return len(self.entries) - 1
+
+    def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
+        """A template whose filled entries are kept as their fields."""
+        texts = frozenset({"text", "time"})
+        return Template({**fields, "v": 1}, sorted((*holes, "n", "time")), texts)
+
+    def append_filled(
+        self, template: Template, low: tuple[object, ...], high: tuple[object, ...], *, keep: bool = False
+    ) -> int:
+        """Keep one entry and return its index."""
+        fields = template.fields((*low, 0, *high, b""))
+        return self.append({name: value for name, value in fields.items() if name not in ("v", "n", "time")}, keep=keep)
 
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
         """Keep a text in clear under a name."""
@@ -95,6 +109,15 @@ class ScriptedCounters:
     def count(self, name: str, **labels: str) -> None:
         """Count one fact."""
         self.counted[(name, tuple(sorted(labels.items())))] += 1
+
+    def decided_again(self) -> None:
+        """Count a remembered permit."""
+        self.count("decisions_cached")
+        self.count("decisions", effect="permit")
+
+    def completed_again(self) -> None:
+        """Count a complete statement."""
+        self.count("statements", status="complete")
 
     def of(self, name: str, **labels: str) -> int:
         """How often a fact was counted."""
@@ -147,15 +170,17 @@ class Script:
         catalog: what the database contains.
         engine: the policies.
         durable: every ledger entry is on disk at once; when false, `commit` and `fail` decide.
+        fast: what both sides send goes through the session's fast lane first, as on real sockets.
         cache: decisions shared with another script; its own by default.
 
     Attributes:
         recorder, clock, counters, holds, around: the doubles that the conversation was given.
+        passed_fast, answered_fast: how often the fast lane took what the client and the backend sent.
         conversation: the real thing.
     """
 
     def __init__(
-        self, identity: Identity, catalog: Catalog, engine: Engine, *, durable: bool = True, cache: BoundedCache[Judged] | None = None,
+        self, identity: Identity, catalog: Catalog, engine: Engine, *, durable: bool = True, cache: BoundedCache[Judged] | None = None, fast: bool = False,
         session_id: str = "0123456789ab", client_address: str = "127.0.0.1",
     ) -> None:  # fmt: skip
         self.recorder = ScriptedRecorder()
@@ -168,7 +193,9 @@ class Script:
             session_id=session_id, client_address=client_address, reported={}, body_bytes_max=_BODY_BYTES_MAX,
             cache=cache if cache is not None else BoundedCache(entries_max=1000, bytes_max=1 << 22),
         )  # fmt: skip
+        self.fast = FastLane(self.conversation) if fast else None
         self.asked: list[Wish] = []
+        self.passed_fast = self.answered_fast = 0
         self._always_durable = durable
         self._durable = 0
         self._answers: dict[type[object], deque[object]] = {}
@@ -196,6 +223,14 @@ class Script:
 
     def client(self, *messages: Message) -> list[Frame]:
         """The client sends these in one piece; returns what it has been shown since anybody looked last."""
+        if self.fast is not None:
+            if isinstance(self._wish, NextMessage) and not self._messages:
+                forward = self.fast.ask(b"".join(message.encode() for message in messages))
+                if forward is not None:
+                    self.passed_fast += 1
+                    self._forwarded.feed(forward)
+                    return self.shown()
+            self.fast.settle()
         self._messages.extend(_frames(messages))
         self._play()
         return self.shown()
@@ -207,7 +242,14 @@ class Script:
 
     def backend(self, *messages: Message | bytes) -> list[Frame]:
         """The backend answers this in one piece; returns what the client has been shown since anybody looked last."""
-        self.conversation.replies.receive(b"".join(m if isinstance(m, bytes) else m.encode() for m in messages))
+        data = b"".join(m if isinstance(m, bytes) else m.encode() for m in messages)
+        if self.fast is not None:
+            shown = self.fast.answer(data, self._on_disk)
+            if shown is not None:
+                self.answered_fast += 1
+                self._shown.feed(shown)
+                return self.shown()
+        self.conversation.replies.receive(data)
         self._play()
         return self.shown()
 

@@ -1,4 +1,4 @@
-"""Group commit in the event loop: whatever gathered while the last sync ran goes next, no timer.
+"""Group commit in the event loop: whatever gathered in one turn of the loop goes together, before the loop waits again.
 
 For: giving sessions a place to append entries, and telling them what is on disk.
 Not for: the files themselves (`storage`), which it reaches through `Log`.
@@ -9,16 +9,18 @@ Source: architecture section 3, step 6; dataplane.md, "in loop: forward, fsync, 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from lockgate.errors import LedgerError
 from lockgate.ledger.blob import SealedText
+from lockgate.ledger.entry import Template
+from lockgate.transport.plane import DataPlaneSelector
 
 INTEGRATED_AT_ONCE = 2000
 """Entries that one turn of the loop may put under a checkpoint."""
+LAZY_SECONDS = 0.02
+"""How long an entry on which nothing waits, such as an outcome, may wait for company before it is synced."""
 
 
 class CommitResult(Protocol):
@@ -45,6 +47,16 @@ class Log(Protocol):
 
     def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
         """Buffer one entry and return its index."""
+        ...
+
+    def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
+        """An entry of which only a few fields differ from one time to the next."""
+        ...
+
+    def append_filled(
+        self, template: Template, low: tuple[object, ...], high: tuple[object, ...], *, keep: bool = False
+    ) -> int:
+        """Buffer one entry made from a template and return its index."""
         ...
 
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
@@ -82,19 +94,34 @@ class Committer:
         self._log = log
         self._integrate_seconds = integrate_seconds
         self._heartbeat_seconds = heartbeat_seconds
+        self._urgent = False
+        self._lazy_until = 0.0
         self._scheduled = False
+        self._plane: DataPlaneSelector | None = None
         self._listeners: set[Callable[[CommitResult], None]] = set()
+        self._waiting: set[Callable[[CommitResult], None]] = set()
         self.durable = log.size
         self.commits = 0
         self.failures = 0
-        self.problem = ""
-        """Why durable entries cannot be put under a checkpoint now; empty when they can."""
         self._timers: list[asyncio.TimerHandle] = []
 
     def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
-        """Buffer one entry; it is committed with everything else of this loop iteration."""
+        """Buffer one entry; it is committed with everything else of this loop iteration, a kept one at the latest soon after."""
         index = self._log.append(fields, keep=keep)
-        self._schedule()
+        self._note(keep=keep)
+        return index
+
+    def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
+        """An entry of which only a few fields differ from one time to the next."""
+        return self._log.template(fields, holes)
+
+    def append_filled(
+        self, template: Template, low: tuple[object, ...], high: tuple[object, ...], *, keep: bool = False
+    ) -> int:
+        """Buffer one entry made from a template; otherwise as `append`."""
+        index = self._log.append_filled(template, low, high, keep=keep)
+        if keep or not self._urgent:
+            self._note(keep=keep)
         return index
 
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
@@ -102,12 +129,17 @@ class Committer:
         return self._log.seal_text(database, text, classes)
 
     def subscribe(self, listener: Callable[[CommitResult], None]) -> None:
-        """Call `listener` after every commit."""
+        """Call `listener` after every commit that failed; see `wait` for the others."""
         self._listeners.add(listener)
 
     def unsubscribe(self, listener: Callable[[CommitResult], None]) -> None:
         """Stop calling `listener`."""
         self._listeners.discard(listener)
+        self._waiting.discard(listener)
+
+    def wait(self, listener: Callable[[CommitResult], None]) -> None:
+        """Call `listener` after the next commit, whatever becomes of it."""
+        self._waiting.add(listener)
 
     @property
     def healthy(self) -> bool:
@@ -119,24 +151,59 @@ class Committer:
         """Durable entries not yet under a signed checkpoint."""
         return max(0, self._log.size - self._log.integrated)
 
+    def attach(self, plane: DataPlaneSelector) -> None:
+        """Commit before every wait of this data plane: what one turn appended is on disk before answers of the next are read."""
+        self._plane = plane
+        plane.before_wait = self._before_wait
+
+    def _note(self, *, keep: bool) -> None:
+        if keep and not self._urgent:
+            if not self._lazy_until:
+                self._lazy_until = time.monotonic() + LAZY_SECONDS
+            if self._plane is not None:
+                return
+        self._urgent = True
+        self._schedule()
+
     def _schedule(self) -> None:
-        if not self._scheduled:
+        if self._plane is None and not self._scheduled:
             self._scheduled = True
             # The handle runs in the next iteration, before any answer that arrives in it is read: answers meet a committed ledger.
             asyncio.get_running_loop().call_soon(self.commit)
 
+    def _before_wait(self) -> float | None:
+        """Commit what is urgent or has waited long enough; how long the loop may wait otherwise."""
+        if self._urgent:
+            self.commit()
+        elif self._lazy_until:
+            left = self._lazy_until - time.monotonic()
+            if left > 0:
+                return left
+            self.commit()
+        if self._urgent or self._lazy_until:
+            return 0.0
+        return None
+
     def commit(self) -> None:
-        """Write and sync everything buffered, then tell the sessions."""
-        self._scheduled = False
+        """Write and sync everything buffered, then tell the sessions that wait."""
+        self._scheduled = self._urgent = False
+        self._lazy_until = 0.0
         result = self._log.commit()
         self.commits += 1
         self.durable = result.durable
+        told: set[Callable[[CommitResult], None]] | None = None
         if result.failed:
             self.failures += 1
-        for listener in tuple(self._listeners):
-            listener(result)
+        if result.failed or result.moved:
+            told = self._listeners | self._waiting
+            self._waiting = set()
+        elif self._waiting:
+            told, self._waiting = self._waiting, set()
+        if told:
+            for listener in told:
+                listener(result)
         if result.failed:
-            self._schedule()  # what was kept is tried again soon, whoever comes
+            self._note(keep=False)  # what was kept is tried again soon, whoever comes
 
     def start(self) -> None:
         """Begin integrating and sending heartbeats."""
@@ -148,25 +215,16 @@ class Committer:
 
         def run() -> None:
             self._timers[:] = [t for t in self._timers if not t.cancelled() and t.when() > loop.time()]
-            try:
-                action()
-            finally:
-                self._timers.append(loop.call_later(seconds, run))
+            action()
+            self._timers.append(loop.call_later(seconds, run))
 
         self._timers.append(loop.call_later(seconds, run))
 
     def _integrate(self) -> None:
         if not self._log.healthy:
-            self._schedule()  # try again by itself, so that the gate recovers without a client
-        # A bounded piece at a time, because tiles are written in the loop. What fails now is tried again at the next turn.
-        try:
-            self._log.integrate(INTEGRATED_AT_ONCE)
-        except LedgerError as error:
-            if str(error) != self.problem:
-                sys.stderr.write(json.dumps({"event": "ledger-behind", "problem": str(error)}) + "\n")
-            self.problem = str(error)
-        else:
-            self.problem = ""
+            self._note(keep=False)  # try again by itself, so that the gate recovers without a client
+        # A bounded piece at a time, because tiles are written in the loop.
+        self._log.integrate(INTEGRATED_AT_ONCE)
 
     def _heartbeat(self) -> None:
         self.append({"kind": "heartbeat"}, keep=False)

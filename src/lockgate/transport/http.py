@@ -41,10 +41,30 @@ class Metrics:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
         self.gauges: dict[str, Callable[[], float]] = {}
+        self._decided_again = 0
+        self._completed_again = 0
 
     def count(self, name: str, **labels: str) -> None:
         """Count one fact; labels come from small closed sets."""
         self._counts[(name, tuple(sorted(labels.items())))] += 1
+
+    def decided_again(self) -> None:
+        """Count one permit that was remembered; the fast lane has no time for labels."""
+        self._decided_again += 1
+
+    def completed_again(self) -> None:
+        """Count one complete statement of the fast lane."""
+        self._completed_again += 1
+
+    def _take_over(self) -> None:
+        """Put what was counted without labels where it belongs."""
+        again, done = self._decided_again, self._completed_again
+        self._decided_again = self._completed_again = 0
+        if again:
+            self._counts["decisions_cached", ()] += again
+            self._counts["decisions", (("effect", "permit"),)] += again
+        if done:
+            self._counts["statements", (("status", "complete"),)] += done
 
     def text(self) -> str:
         """Everything in Prometheus' text format."""
@@ -52,6 +72,7 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Every counter and gauge as a family, in the order of names (what `prometheus_client` asks of a collector)."""
+        self._take_over()
         families: dict[str, CounterMetricFamily] = {}
         for (name, labels), value in sorted(self._counts.items()):
             if name not in families:

@@ -15,6 +15,7 @@ from typing import Any
 from lockgate.errors import BackendProtocolError, InvariantError, LockgateError
 from lockgate.model.catalog import Catalog
 from lockgate.session.conversation import Conversation
+from lockgate.session.fast import FastLane
 from lockgate.session.texts import ledger_unavailable
 from lockgate.session.wishes import (
     Analyse,
@@ -73,6 +74,7 @@ class SessionLink(asyncio.Protocol):
         wait_for_hold: HoldWaiter, on_end: Callable[[SessionLink], None],
     ) -> None:  # fmt: skip
         self.conversation = conversation
+        self.fast = FastLane(conversation)
         self.frames = frames
         self._database = database
         self._committer = committer
@@ -91,7 +93,8 @@ class SessionLink(asyncio.Protocol):
         self._eof = False
         self._ended = False
         self._cancelled = False
-        self._last_heard = asyncio.get_running_loop().time()
+        self._time = asyncio.get_running_loop().time
+        self._last_heard = self._time()
         self._failed: dict[int, None] = {}
         self._moved: dict[int, int] = {}
         committer.subscribe(self._after_commit)
@@ -106,7 +109,17 @@ class SessionLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        self._last_heard = asyncio.get_running_loop().time()
+        self._last_heard = self._time()
+        if type(self._wish) is NextMessage and not self.frames.buffered and not self._stepping and not self._ended:
+            try:
+                forward = self.fast.ask(data)
+            except Exception as error:  # noqa: BLE001  the task boundary, for the fast lane
+                self._broken(error)
+                return
+            if forward is not None and self._backend is not None:
+                self._backend.write(forward)
+                return
+        self.fast.settle()
         try:
             self.frames.feed(data)
         except LockgateError as error:
@@ -153,6 +166,16 @@ class SessionLink(asyncio.Protocol):
         """Bytes from the backend: matched, masked, and shown once the intent is durable."""
         if self._ended:
             return
+        if self.fast.asked is not None:
+            try:
+                shown = self.fast.answer(data, self._committer.durable)
+            except Exception as error:  # noqa: BLE001  the same boundary
+                self._broken(error)
+                return
+            if shown is not None:
+                if self._client is not None:
+                    self._client.write(shown)
+                return
         self.conversation.replies.receive(data)
         self._show()
 
@@ -164,6 +187,8 @@ class SessionLink(asyncio.Protocol):
             return
         if shown and self._client is not None:
             self._client.write(shown)
+        if self.conversation.replies.needed_index >= self._committer.durable:
+            self._committer.wait(self._after_commit)
         if isinstance(self._wish, Drain) or self.conversation.to_backend:
             self.step()
 
@@ -171,6 +196,7 @@ class SessionLink(asyncio.Protocol):
         """The database closed its link: the client is told once, and must connect again."""
         if self._ended:
             return
+        self.fast.settle()
         self.conversation.replies.abandon("unknown", "08006")
         if self.conversation.replies.lost:
             self.end("backend-lost")
@@ -237,6 +263,7 @@ class SessionLink(asyncio.Protocol):
         index = self._moved.pop(index, index)
         if index < self._committer.durable:
             return True, index
+        self._committer.wait(self._after_commit)
         return False, None
 
     async def _fulfil_later(self, wish: Wish) -> None:
@@ -309,7 +336,9 @@ class SessionLink(asyncio.Protocol):
         if self._ended:
             return
         if result.failed:
-            running = [r for e in self.conversation.replies.owed for r in e.runs if r.intent in result.failed]
+            self.fast.settle()
+            self._failed.update(dict.fromkeys(result.failed))
+            running = [r for e in self.conversation.replies.owed for r in e.runs if r.intent in self._failed]
             if running:
                 for run in running:
                     run.closed = True  # its intent's index is given out again: no outcome may name it
@@ -319,18 +348,14 @@ class SessionLink(asyncio.Protocol):
                 self._drop_backend()
                 self.end("ledger-unavailable")
                 return
-        # Only what is waited for now: an index that became free is given out again, to anybody.
-        self._failed.clear()
-        self._moved.clear()
+        self._moved.update(result.moved)
         if isinstance(self._wish, Durable):
-            index = self._wish.index
-            if index in result.failed:
-                self._failed[index] = None
-            elif index in result.moved:
-                self._moved[index] = result.moved[index]
             self.step()
         elif not self.conversation.replies.drained:
             self._show()
+        if len(self._failed) > 1024:
+            self._failed.clear()
+            self._moved.clear()
 
     # -- cancel and end -------------------------------------------------------------------------------------------------------
 
@@ -338,6 +363,7 @@ class SessionLink(asyncio.Protocol):
         """A cancel request with this session's key: ends a hold, an analysis, or what the backend runs."""
         if self._ended:
             return
+        self.fast.settle()
         if self._task is not None:
             self._task.cancel()
         elif self._backend_target is not None and not self.conversation.replies.drained:
@@ -352,6 +378,7 @@ class SessionLink(asyncio.Protocol):
         Args:
             now: the event loop's time.
         """
+        self.fast.settle()
         waits_for_client = isinstance(self._wish, NextMessage) and self.conversation.replies.drained
         if waits_for_client:
             self._cancelled = False
@@ -378,7 +405,8 @@ class SessionLink(asyncio.Protocol):
     def is_idle(self) -> bool:
         """True when nothing is being answered and no transaction is open."""
         return (
-            isinstance(self._wish, NextMessage)
+            self.fast.asked is None
+            and isinstance(self._wish, NextMessage)
             and self.conversation.replies.drained
             and self.conversation.replies.status == "I"
         )
@@ -391,6 +419,7 @@ class SessionLink(asyncio.Protocol):
             self._fatal("XX000", f"lockgate: internal error ({type(error).__name__}); the session is closed")
 
     def _fatal(self, sqlstate: str, sentence: str) -> None:
+        self.fast.settle()
         if self._client is not None and not self._ended and not self.conversation.replies.reader.mid_message:
             self._client.write(be.error(sqlstate, sentence, severity="FATAL"))
         self._drop_backend()
@@ -404,6 +433,7 @@ class SessionLink(asyncio.Protocol):
         """Close both sides and record the end."""
         if self._ended:
             return
+        self.fast.settle()
         self._ended = True
         self._committer.unsubscribe(self._after_commit)
         if self._task is not None:

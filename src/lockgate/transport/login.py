@@ -14,6 +14,7 @@ import ssl
 from dataclasses import dataclass
 
 from lockgate.errors import ClientProtocolError, CredentialRejectedError, LockgateError
+from lockgate.transport.raw import RawTransport
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import FrameReader
@@ -57,13 +58,13 @@ class Intake(asyncio.Protocol):
 
     def __init__(self, *, bytes_max: int = 64 * 1024) -> None:
         self.buffer = bytearray()
-        self.transport: asyncio.Transport | None = None
+        self.transport: RawTransport | None = None
         self.closed = False
         self._bytes_max = bytes_max
         self._arrived = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
+        if isinstance(transport, RawTransport):
             self.transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -99,7 +100,7 @@ class Intake(asyncio.Protocol):
         return self.closed and not self._arrived.is_set()
 
 
-def _writer(intake: Intake) -> asyncio.Transport:
+def _writer(intake: Intake) -> RawTransport:
     if intake.transport is None or intake.transport.is_closing():
         raise ConnectionResetError
     return intake.transport
@@ -130,12 +131,8 @@ async def read_startup(intake: Intake, context: ssl.SSLContext | None) -> Startu
             if context is None:
                 transport.write(b"N")
                 continue
-            transport.pause_reading()
             transport.write(b"S")
-            secured = await asyncio.get_running_loop().start_tls(transport, intake, context, server_side=True)
-            if secured is None:
-                raise ConnectionResetError
-            intake.transport = secured
+            await transport.start_tls(context, server_side=True)
         else:
             return packet
     raise ClientProtocolError("too many encryption requests")

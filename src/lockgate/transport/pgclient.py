@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lockgate.errors import BackendProtocolError, LockgateError
 from lockgate.transport.logins import OWN_LOGINS
+from lockgate.transport.plane import DataPlaneLoop
+from lockgate.transport.raw import RawTransport
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import startup
@@ -95,10 +98,51 @@ async def read_frame(reader: asyncio.StreamReader, frames: FrameReader) -> Frame
         frames.feed(data)
 
 
+async def _open_streams(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection, on the data plane where the loop has one."""
+    path = f"{target.host}/.s.PGSQL.{target.port}" if target.host.startswith("/") else ""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, DataPlaneLoop):
+        return await (asyncio.open_unix_connection(path) if path else asyncio.open_connection(target.host, target.port))
+    sock = await _connected(loop, path) if path else await _connected_to(loop, target)
+    reader = asyncio.StreamReader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    return reader, asyncio.StreamWriter(RawTransport(sock, protocol), protocol, reader, loop)
+
+
+async def _connected_to(loop: asyncio.AbstractEventLoop, target: Target) -> socket.socket:
+    problem: OSError = ConnectionRefusedError()
+    for family, _, _, _, address in await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM):
+        try:
+            return await _connected(loop, address, family)
+        except OSError as error:
+            problem = error
+    raise problem
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, address: object, family: int = socket.AF_UNIX) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, address)  # type: ignore[arg-type]
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _secure(writer: asyncio.StreamWriter, context: ssl.SSLContext, host: str) -> None:
+    transport = writer.transport
+    if isinstance(transport, RawTransport):
+        await transport.start_tls(context, server_side=False, server_hostname=host)
+    else:
+        await writer.start_tls(context, server_hostname=host)
+
+
 async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await _open_streams(target)
     if target.host.startswith("/"):
-        return await asyncio.open_unix_connection(f"{target.host}/.s.PGSQL.{target.port}")
-    reader, writer = await asyncio.open_connection(target.host, target.port)
+        return reader, writer
     if target.sslmode in ("disable", "allow"):
         return reader, writer
     writer.write(startup.ssl_request())
@@ -109,7 +153,7 @@ async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.Stream
         if buffered:
             writer.close()
             raise BackendProtocolError("the database sent bytes before the TLS handshake")
-        await writer.start_tls(_tls_context(target), server_hostname=target.host)
+        await _secure(writer, _tls_context(target), target.host)
         return reader, writer
     if answer != b"N":
         writer.close()

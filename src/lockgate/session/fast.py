@@ -1,0 +1,384 @@
+"""The fast lane: a statement that was judged before, word for word, in the same context, answered in one piece.
+
+For: the steady state of a session: one query, or one round of Parse, Bind, Describe, Execute and Sync, whose verdict is remembered as a plain
+permit of a read without effects. It forwards the client's own bytes and writes the same two entries as the conversation does.
+Not for: judging. It replays verdicts that `judge` made and that the decision cache holds under its exact key, and nothing else.
+Invariant: whatever it does not understand completely it leaves to the conversation with every byte intact: before forwarding by answering
+None, after it by `settle`, which leaves the replies in the state in which the conversation would have left them.
+Source: architecture section 3, steps 4 to 9; ADR 12.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from lockgate.errors import ClientProtocolError
+from lockgate.model.decision import Effect
+from lockgate.model.plan import Order
+from lockgate.model.statement import Kind
+from lockgate.session.conversation import Conversation
+from lockgate.session.evidence import Repeated
+from lockgate.session.judge import Verdict
+from lockgate.session.runs import Expect, Portal, Prepared, Run
+from lockgate.wire.postgres import frontend as fe
+from lockgate.wire.postgres import tags
+from lockgate.wire.postgres.frames import Frame, message
+from lockgate.wire.postgres.typed import from_client
+
+KNOWN_MAX: Final = 256
+"""Statements that one session remembers for its fast lane."""
+PARAMETERS_BYTES_MAX: Final = 64 << 10
+"""Longest parameters; longer ones are kept in another form, by the conversation."""
+
+_INT16 = struct.Struct("!H")
+_INT32 = struct.Struct("!i")
+_PARSED: Final = message(tags.PARSE_COMPLETE, b"")
+_BOUND: Final = message(tags.BIND_COMPLETE, b"")
+_READY: Final = message(tags.READY_FOR_QUERY, b"?")[:5]
+_DESCRIBE: Final = fe.Describe("P", "").encode()
+_EXECUTE_SYNC: Final = fe.Execute("", 0).encode() + fe.Sync().encode()
+_TAILS: Final = {_EXECUTE_SYNC: False, _DESCRIBE + _EXECUTE_SYNC: True}
+"""What may follow a Bind, and whether it describes the portal."""
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Known:
+    """A statement whose verdict is remembered.
+
+    Args:
+        verdict: a plain permit.
+        text: the statement's bytes, as they are sealed.
+        checked: the row description must be exactly `description`.
+        description: a whole RowDescription message that agreed with the analysis.
+        repeated: its two entries.
+    """
+
+    verdict: Verdict
+    text: bytes
+    prepared: Prepared
+    checked: bool
+    description: bytes
+    repeated: Repeated
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What was forwarded and is not answered yet."""
+
+    known: Known
+    intent: int
+    started_us: int
+    simple: bool = False
+    parsed: bool = False
+    described: bool = False
+    inserted: bool = False
+    run: Run | None = None
+
+
+class FastLane:
+    """One session's fast lane.
+
+    Attributes:
+        asked: what the backend owes an answer to; None when nothing is under way here.
+    """
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._talk = conversation
+        self._replies = conversation.replies
+        self._engine: object = None
+        self._catalog: object = None
+        self._path = ""
+        self._from = self._until = datetime(1970, 1, 1, tzinfo=UTC)
+        self._tables: dict[str, dict[object, Known | None]] = {"I": {}, "T": {}}
+        self.asked: _Asked | None = None
+
+    # -- the client's side ----------------------------------------------------------------------------------------------------
+
+    def ask(self, data: bytes) -> bytes | None:
+        """What to forward for these bytes of the client, its intent recorded; None: the conversation must read them.
+
+        Args:
+            data: everything that has arrived and is not read yet.
+        """
+        if self.asked is not None or not self._is_quiet():
+            return None
+        try:
+            if data[0] == tags.QUERY:
+                return self._query(data)
+            if data[0] in (tags.BIND, tags.PARSE):
+                return self._round(data)
+        except (IndexError, struct.error, UnicodeDecodeError, ClientProtocolError):
+            pass  # malformed or incomplete: the conversation has the words for it
+        return None
+
+    def _is_quiet(self) -> bool:
+        """Nothing is owed, open, spoiled or unsettled, so that a message means what it meant when it was judged."""
+        talk, replies = self._talk, self._replies
+        if (
+            replies.owed or replies.poisoned or replies.lost or replies.skipping or replies.copy_in or replies.reader.buffered
+            or talk.names_touched or talk.catalog_stale or talk.pipeline_open or talk.skip_to_sync or talk.spoil_implicit or talk.ended
+            or talk.ddl_in_transaction or talk.to_client or talk.to_backend or not talk.backend_open
+        ):  # fmt: skip
+            return False
+        if replies.succeeded_names or replies.failed_names:
+            talk.learn_names()
+        return replies.status != "E" and talk.reported.get("standard_conforming_strings") != "off"
+
+    def _query(self, data: bytes) -> bytes | None:
+        if _INT32.unpack_from(data, 1)[0] + 1 != len(data) or data[-1] != 0:
+            return None
+        text = data[5:-1]
+        known = self._find(text, text, ())
+        if known is None:
+            return None
+        self.asked = _Asked(known, self._record(known, known.text), self._talk.clock.ticks_us(), simple=True)
+        return data
+
+    def _round(self, data: bytes) -> bytes | None:
+        """One round: Parse of the unnamed statement or none, Bind of the unnamed portal, Describe or none, Execute, Sync."""
+        start, known, in_transaction = 0, None, self._replies.status == "T"
+        parsed = data[0] == tags.PARSE
+        if parsed:
+            start = 1 + _INT32.unpack_from(data, 1)[0]
+            body = data[5:start]
+            if start < 6 or body[0] != 0 or data[start] != tags.BIND:
+                return None
+            known = self._table().get(body)
+            if known is None:
+                asked = from_client(Frame(tags.PARSE, body), fe.Parse)
+                known = self._find(body, asked.text.encode(), asked.parameter_types)
+        end = start + 1 + _INT32.unpack_from(data, start + 1)[0]
+        described = _TAILS.get(data[end:])
+        if described is None or data[start + 5] != 0:
+            return None
+        offset = data.find(0, start + 6, end)
+        if not parsed and offset > 0:
+            prepared = self._talk.prepared.get(data[start + 6 : offset].decode())
+            if prepared is None or prepared.pending or prepared.held != prepared.text:
+                return None
+            known = self._find((prepared.text, prepared.parameter_types), None, prepared.parameter_types, prepared.text)
+        elif offset != start + 6:
+            return None
+        if known is None:
+            return None
+        sealed = _parameters(data, offset + 1, end)
+        if sealed is None:
+            return None
+        intent = self._record(known, known.text + b"\0" + sealed)
+        asked_now = self.asked = _Asked(known, intent, self._talk.clock.ticks_us(), parsed=parsed, described=described)
+        if parsed:
+            self._talk.prepared[""] = replace(known.prepared)
+        if in_transaction:
+            self._talk.portals[""] = Portal(self._run(asked_now), Kind.SELECT, described=True)
+        elif self._talk.portals:
+            self._talk.portals.pop("", None)
+        if known.checked and not described:
+            asked_now.inserted = True
+            return data[:end] + _DESCRIBE + data[end:]
+        return data
+
+    def _record(self, known: Known, sealed: bytes) -> int:
+        self._talk.counters.decided_again()
+        return self._talk.evidence.intent_again(known.repeated, sealed)
+
+    # -- what is known --------------------------------------------------------------------------------------------------------
+
+    def _table(self) -> dict[object, Known | None]:
+        """Statements known in the context that holds now; an empty table when it is another than before."""
+        talk = self._talk
+        around = talk.around
+        now = talk.clock.now()
+        if (
+            around.engine is not self._engine
+            or around.catalog is not self._catalog
+            or not self._from <= now < self._until
+            or talk.search_path != self._path
+        ):
+            talk.refresh_clearance()
+            self._engine, self._catalog, self._path = around.engine, around.catalog, talk.search_path
+            self._from = now.replace(minute=0, second=0, microsecond=0)
+            self._until = self._from + _HOUR
+            for table in self._tables.values():
+                table.clear()
+        return self._tables[self._replies.status]
+
+    def _find(self, key: object, raw: bytes | None, types: tuple[int, ...], text: str = "") -> Known | None:
+        table = self._table()
+        if key in table:
+            return table[key]
+        if raw is not None:
+            if 0 in raw:
+                return None
+            text = raw.decode()
+        judged = self._talk.remembered(text, types)
+        if judged is None:
+            return None
+        if len(judged) != 1 or not _is_plain(judged[0]):
+            known = None
+        else:
+            known = self._known(judged[0], text, types)
+            if known is None:
+                return None  # the conversation must see its row description first
+        if len(table) >= KNOWN_MAX:
+            table.clear()
+        table[key] = known
+        return known
+
+    def _known(self, verdict: Verdict, text: str, types: tuple[int, ...]) -> Known | None:
+        run = Run(verdict.parsed, verdict.analysis, verdict.plan, -1, 0)
+        checked = self._replies.checks(run)
+        description = b""
+        if checked:
+            agreed = self._replies.agreed(verdict.analysis.row_description)
+            if not agreed:
+                return None
+            description = message(tags.ROW_DESCRIPTION, agreed)
+        talk = self._talk
+        repeated = talk.evidence.repeated(verdict, talk.around.catalog, talk.clearance)
+        return Known(
+            verdict, text.encode(), Prepared(text, (verdict.parsed,), types, text), checked, description, repeated
+        )
+
+    # -- the backend's side ---------------------------------------------------------------------------------------------------
+
+    def answer(self, data: bytes, durable: int) -> bytes | None:
+        """What to show for these bytes of the backend, its outcome recorded; None: the replies must read them.
+
+        Args:
+            data: everything that has arrived and is not read yet.
+            durable: entries below this index are on disk.
+        """
+        asked = self.asked
+        if asked is None:
+            return None
+        found = _measure(data, asked, ord(self._replies.status)) if asked.intent < durable else None
+        if found is None:
+            self.settle()
+            return None
+        rows, row_bytes, duration = found[0], found[1], self._talk.clock.ticks_us() - asked.started_us
+        talk, known = self._talk, asked.known
+        self.asked = None
+        talk.evidence.outcome_again(
+            known.repeated, intent=asked.intent, rows=rows, row_bytes=row_bytes, affected=found[2], duration_us=duration
+        )
+        talk.counters.completed_again()
+        if asked.parsed:
+            talk.prepared[""].pending = False
+        if asked.run is not None:
+            asked.run.closed = True
+            if known.verdict.plan.touches_labelled:
+                self._replies.touched_labelled = True
+        if asked.inserted:
+            start = len(_BOUND) + len(_PARSED) * asked.parsed
+            return data[:start] + data[start + len(known.description) :]
+        return data
+
+    def settle(self) -> None:
+        """Leave what is under way to the replies, as if the conversation had forwarded it."""
+        asked, self.asked = self.asked, None
+        if asked is None:
+            return
+        run = self._run(asked)
+        if asked.simple:
+            self._replies.expect(Expect("query", (run,)))
+            return
+        if asked.parsed:
+            self._replies.expect(Expect("parse"))
+        self._replies.expect(Expect("bind", (run,)))
+        if asked.described or asked.inserted:
+            self._replies.expect(Expect("describe-portal", (run,), silent=asked.inserted))
+        self._replies.expect(Expect("execute", (run,)), Expect("sync"))
+        self._talk.portals[""] = Portal(run, Kind.SELECT, described=True)
+        # Another description than the one that agreed may be what brought us here: learn it anew.
+        for table in self._tables.values():
+            table.clear()
+
+    def _run(self, asked: _Asked) -> Run:
+        if asked.run is None:
+            verdict = asked.known.verdict
+            asked.run = Run(verdict.parsed, verdict.analysis, verdict.plan, asked.intent, asked.started_us)
+        return asked.run
+
+
+def _is_plain(verdict: Verdict) -> bool:
+    """A permit of a SELECT without effects, which is forwarded and answered as it comes."""
+    return (
+        not verdict.sqlstate
+        and verdict.decision.effect is Effect.PERMIT
+        and verdict.decision.expires_at is None
+        and verdict.parsed.kind is Kind.SELECT
+        and verdict.analysis.effect_free
+        and not verdict.plan.masks
+        and not verdict.plan.lookups
+        and verdict.plan.order is Order.KEEP
+    )
+
+
+def _parameters(data: bytes, offset: int, end: int) -> bytes | None:
+    """The parameters of a Bind as they are sealed, which is as they travel; None when the message is not one to be sure of.
+
+    Args:
+        offset: where the parameter formats begin.
+        end: where the message ends.
+    """
+    formats = _INT16.unpack_from(data, offset)[0]
+    if formats and not _are_formats(data[offset + 2 : offset + 2 + 2 * formats]):
+        return None
+    start = offset = offset + 2 + 2 * formats
+    count = _INT16.unpack_from(data, offset)[0]
+    offset += 2
+    for _ in range(count):
+        size = _INT32.unpack_from(data, offset)[0]
+        offset += 4
+        if size > 0:
+            offset += size
+        elif size < -1:
+            return None
+    stop = offset
+    results = _INT16.unpack_from(data, offset)[0]
+    if offset + 2 + 2 * results != end or formats not in (0, 1, count) or stop - start > PARAMETERS_BYTES_MAX:
+        return None
+    if results and not _are_formats(data[offset + 2 : end]):
+        return None
+    return data[start:stop]
+
+
+def _are_formats(codes: bytes) -> bool:
+    return not any(codes[::2]) and not codes[1::2].strip(b"\0\1")
+
+
+def _measure(data: bytes, asked: _Asked, status: int) -> tuple[int, int, int] | None:
+    """Rows, their bytes and the command tag's count of one whole, expected answer; None when it is anything else."""
+    position = 0
+    if not asked.simple:
+        expected = _PARSED + _BOUND if asked.parsed else _BOUND
+        if not data.startswith(expected):
+            return None
+        position = len(expected)
+    last = len(data) - 6
+    if asked.known.checked:
+        if not data.startswith(asked.known.description, position):
+            return None
+        position += len(asked.known.description)
+    elif asked.simple or asked.described:
+        if position > last or data[position] != tags.ROW_DESCRIPTION:
+            return None
+        position += 1 + max(4, _INT32.unpack_from(data, position + 1)[0])
+    first, rows = position, 0
+    unpack = _INT32.unpack_from
+    while position < last and data[position] == tags.DATA_ROW:
+        position += 1 + max(4, unpack(data, position + 1)[0])
+        rows += 1
+    if position >= last or data[position] != tags.COMMAND_COMPLETE:
+        return None
+    end = position + 1 + unpack(data, position + 1)[0]
+    if end != last or not data.startswith(_READY, end) or data[-1] != status:
+        return None
+    tag = data[position + 5 : end - 1]
+    if not tag.startswith(b"SELECT ") or not tag[7:].isdigit() or len(tag) > 25 or data[end - 1] != 0:
+        return None
+    return rows, position - first, int(tag[7:])
