@@ -26,6 +26,7 @@ help:
 	@echo 'make drivers          every driver of the matrix through the gate and directly (installs them)'
 	@echo 'make crash RUNS=1000  crash runs of the log from seeds, each checked by the verifier'
 	@echo 'make regress          the regression suite of PostgreSQL 15 through the gate and directly (fetches and builds it)'
+	@echo 'make zipapp           the verifier as one file, lockgate_verify.pyz'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
 	@echo 'make clean            remove the environment and caches'
 
@@ -124,6 +125,12 @@ endif
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --no-header \
         --no-annotate --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml
+# One file for auditors; it needs python3 with the package cryptography and nothing else.
+.PHONY: zipapp
+zipapp:
+	rm -rf build/zipapp && mkdir -p build/zipapp && cp verifier/lockgate_verify.py build/zipapp/
+	$(PYTHON) -m zipapp build/zipapp --main lockgate_verify:main --python '/usr/bin/env python3' --output lockgate_verify.pyz
+
 lock:
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra demo --extra test --extra dev --output-file requirements-dev.lock

@@ -92,6 +92,7 @@ FINDINGS: dict[str, tuple[int, str]] = {
     "stale": (NOT_VOUCHED, "nothing recent: the log ended, stopped reaching its witnesses, or this is an old copy"),
     "claim-differs": (DIFFERS, "the list or number you were given is not what the record says"),
     "outcome-missing": (GAPS, "a statement has no outcome although the gate worked on later"),
+    "end-lost": (GAPS, "records that others had seen are gone: the disk was set back, and the gate says so"),
     "silence": (GAPS, "the gate was open but wrote nothing, not even a heartbeat"),
     "time-backwards": (GAPS, "a record is earlier than the one before"),
     "time-ahead": (GAPS, "a record claims a later time than the witness that saw it"),
@@ -857,6 +858,7 @@ class Story:
         self.erased_names: set[bytes] = set()
         self.erased_keys: set[bytes] = set()
         self.erased_days: list[tuple[str, str, str]] = []
+        self.succeeds: dict[str, object] = {}  # of a log that took the place of another
         self.heads: dict[str, Heads] = {}  # of an org log: the checkpoints it took up, by origin
         self.minimum = 0
 
@@ -940,6 +942,8 @@ class Story:
             report.find("boot-mismatch", "a boot entry names another past than the one before it", index)
         if fields.get("origin") != report.origin:
             report.find("boot-mismatch", "a boot entry is of another log", index)
+        if "succeeds" in fields and not index:
+            self.succeeds = object_of(fields["succeeds"])
         named = [key.rpartition("+")[2] for key in texts_in(fields.get("keys"))]
         known = {Key(report.origin, ED25519, raw).identifier.hex() for raw in self._raw_keys}
         if not known >= set(named):
@@ -1071,6 +1075,7 @@ class Check:
         self._absent = 0  # entries at the beginning that are not there
         self._partial = Tree()  # the tree up to somewhere in the bundle at hand
         self.taken_up = Heads()  # what an org log says of this log
+        self.succeeded = False  # another log says that it took the place of this one, whose end was lost
         self.story = Story(self.report, self._keys, None, options.silence)
 
     def expect(self, size: int, root: bytes, kind: str, source: str) -> None:
@@ -1083,6 +1088,16 @@ class Check:
         stored = self._folder.read("checkpoint")
         found = None if stored is None else read_checkpoint(stored, self._keys)
         return "" if found is None else found.origin
+
+    @property
+    def replaces(self) -> str:
+        """The name of the log whose place this one took, by its first entry, unverified; "" when it is the first."""
+        try:
+            first = [split_bundle(stored)[0] for _, stored in copies(self._folder, tile_name("entries", 0)) if stored]
+            fields = parse_entry(first[0]) if first else {}
+        except MalformedError:
+            return ""
+        return str(object_of(fields.get("succeeds")).get("origin", ""))
 
     def run(self) -> Report:
         """Check everything."""
@@ -1111,13 +1126,18 @@ class Check:
         self._walk(checkpoint)
         for size in sorted(size for size in self._wanted if size > checkpoint.size):
             for _, _, source in self._wanted[size]:
-                report.find("rollback", f"{source} states {size} entries, `checkpoint` has {checkpoint.size}")
+                self._longer(source, size)
         self.story.finish()
         self._check_pruned()
         self._check_texts()
         self._check_end(checkpoint.size)
         self._check_age()
         return report
+
+    def _longer(self, source: str, size: int) -> None:
+        """Somebody saw more entries than there are."""
+        kind = "end-lost" if self.succeeded else "rollback"
+        self.report.find(kind, f"{source} states {size} entries, `checkpoint` has {self.report.size}")
 
     def _read_old_checkpoints(self, newest: Checkpoint) -> None:
         self.expect(newest.size, newest.root, "root-mismatch", "`checkpoint`")
@@ -1212,7 +1232,7 @@ class Check:
             report.checked += len(entries)
             self._grow(number, width)
         if head is not None and head[0] > size:
-            report.find("rollback", f"entry {head[1]} of the org log states {head[0]} entries, `checkpoint` has {size}")
+            self._longer(f"entry {head[1]} of the org log", head[0])
         self._conclude(checkpoint, by_tiles, differing, complete=complete)
 
     def _grow(self, number: int, width: int) -> None:
@@ -1461,22 +1481,25 @@ def check_gate(root: Path, options: Options) -> Result:
         if not folders:
             raise UnusableError("the folder is not a log: it has no `checkpoint`, and no folder in it has one")
     checks = [Check(Folder(folder.resolve()), options) for folder in folders]
-    orgs = [check for check, folder in zip(checks, folders, strict=True) if folder.name.endswith("-org")]
+    orgs = [check for check in checks if re.fullmatch(r".*/org(~[0-9]+)?", check.origin)]
+    replaced = {check.replaces for check in checks}
+    for check in checks:
+        check.succeeded = check.origin in replaced
     result = Result(policy=options.policy is not None)
     for org in orgs:
         result.reports.append(org.run())
         _check_heads(org, options)
     for check in (check for check in checks if check not in orgs):
-        heads = next((org.story.heads[check.origin] for org in orgs if check.origin in org.story.heads), Heads())
-        check.taken_up = heads
+        org_of = next((org for org in orgs if check.origin in org.story.heads), None)
+        if org_of is not None:
+            check.taken_up = org_of.story.heads[check.origin]
         result.reports.append(check.run())
-        if orgs:
-            check.report.vouched_size, check.report.vouched_at = (
-                heads.covered(orgs[0].report.vouched_size),
-                orgs[0].report.vouched_at,
-            )
+        if org_of is not None:
+            check.report.vouched_size = check.taken_up.covered(org_of.report.vouched_size)
+            check.report.vouched_at = org_of.report.vouched_at
         if check.recount is not None:
             result.populations[check.report.origin] = check.recount.population
+    _check_successors(checks)
     origins = {report.origin for report in result.reports}
     for note in options.seen:
         kept = read_checkpoint(note, options.keys)
@@ -1484,6 +1507,18 @@ def check_gate(root: Path, options: Options) -> Result:
             raise UnusableError("a checkpoint given with --seen is none, or of none of these logs")
     _check_vouched(result.reports, [org.report for org in orgs], options)
     return result
+
+
+def _check_successors(checks: Sequence[Check]) -> None:
+    """A log that took the place of another must name the end that the other has."""
+    by_origin = {check.report.origin: check.report for check in checks}
+    for check in checks:
+        said = check.story.succeeds
+        before = by_origin.get(str(said.get("origin")))
+        if before is not None and (said.get("size"), said.get("root")) != (before.size, before.root):
+            check.report.find(
+                "boot-mismatch", f"it took the place of {printable(before.origin)}, and names another end than that has"
+            )
 
 
 def _check_heads(org: Check, options: Options) -> None:
@@ -1516,7 +1551,8 @@ def _check_vouched(reports: Sequence[Report], orgs: Sequence[Report], options: O
         elif options.max_age and options.now - report.vouched_at > options.max_age:
             report.find("stale", f"the cosignatures are {int(options.now - report.vouched_at)} seconds old")
     for report in reports:
-        if orgs and orgs[0].vouched_at is not None and report not in orgs and report.size and not report.vouched_size:
+        known = any(org.vouched_at is not None for org in orgs)
+        if known and report not in orgs and report.size and not report.vouched_size:
             report.find("not-covered", "the cosigned part of the org log does not mention this log")
 
 

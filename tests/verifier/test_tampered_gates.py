@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from lockgate.ledger.checkpoint import Checkpoint
 from lockgate.ledger.cosignature import Algorithm, Cosigner
 from lockgate.ledger.entry import decode
-from lockgate.ledger.note import Ed25519Signer, split_note
+from lockgate.ledger.note import Ed25519Signer
 from lockgate.ledger.proof import LogProof
-from lockgate.storage.ledger_reader import entries
-from lockgate.storage.port import RealFiles
-from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import GateProcess
-from support.servers import create_database, drop_database
+from support.produced import Produced
 from support.tampering import all_entries, edited, flip, path_in, renumbered, rewrite, stated
 from support.verifying import verifier
-from support.witness import WitnessProcess
 
-SETUP = "CREATE TABLE people(id int PRIMARY KEY, email text); INSERT INTO people VALUES (1, 'alice@example.com')"
 VERIFIED, BROKEN, UNUSABLE, NOT_VOUCHED, DIFFERS, GAPS = range(6)
 
 
@@ -52,66 +44,15 @@ class Evidence:
         rewrite(log, changed, self.signer(log), **how)
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def produced(pg18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `log` as it ended, `earlier` as it was in between, `trust.policy` and `keys`."""
-    folder = tmp_path_factory.mktemp("produced")
-    settings = {"ledger": 'witness_policy = "trust.policy"\nwitness_seconds = 0.1'}
-    gate = GateProcess(
-        folder / "gate", {"shop": (create_database(pg18, "tampered", SETUP), "development")}, settings=settings
-    ).init()
-    witness = WitnessProcess(folder / "witness", gate.folder / "keys" / "org.pub").start()
-    witness.write_policy(gate.folder / "trust.policy")
-
-    def covered() -> bool:
-        """Whether a witnessed root covers everything of the worker."""
-        org = gate.folder / "log/gate-org"
-        if not (org / "witnessed").exists():
-            return False
-        size = Checkpoint.parse(split_note((org / "witnessed").read_bytes())[0]).size
-        taken = [decode(entry) for index, entry in entries(str(org), RealFiles()) if index < size]
-        sizes = [entry["size"] for entry in taken if entry["kind"] == "checkpoint"]
-        return bool(sizes) and sizes[-1] == stated(gate.log_folder).size
-
-    try:
-        gate.start()
-        with gate.connect("clara", "shop") as client:
-            for number in range(40):
-                client.execute("SELECT id, email FROM people WHERE id = %s", (number,))
-            until(covered)
-            shutil.copytree(gate.folder / "log", folder / "earlier", ignore=shutil.ignore_patterns("lock"))
-            for number in range(100):
-                client.execute("SELECT id, email FROM people WHERE id = %s", (number,))
-        gate.stop()
-        gate.start()
-        with gate.connect("ann", "shop") as client:
-            client.execute("INSERT INTO people(id) VALUES (2)")
-        gate.stop()
-        until(covered)
-    finally:
-        gate.stop()
-        witness.stop()
-        drop_database(pg18, "tampered")
-    return folder
-
-
 @pytest.fixture
-def evidence(produced: Path, tmp_path: Path) -> Evidence:
-    gate = produced / "gate"
+def evidence(produced: Produced, tmp_path: Path) -> Evidence:
+    gate = produced.gate.folder
     log = Path(shutil.copytree(gate / "log", tmp_path / "log", ignore=shutil.ignore_patterns("lock")))
 
     def signer(of: Path) -> Ed25519Signer:
-        own = Ed25519Signer.from_skey((gate / "keys/log.key").read_text().strip())
-        return own.renamed(stated(of).origin)
+        return Ed25519Signer.from_skey((gate / "keys/log.key").read_text().strip()).renamed(stated(of).origin)
 
-    return Evidence(log, gate / "trust.policy", gate / "keys/log.pub", produced / "earlier", signer)
+    return Evidence(log, gate / "trust.policy", gate / "keys/log.pub", produced.earlier, signer)
 
 
 def found(evidence: Evidence, *more: str, path: Path | None = None) -> tuple[int, set[str]]:

@@ -117,18 +117,21 @@ def verifier_path() -> Path:
 
 
 def verify_log(settings: Settings, arguments: Sequence[str] = ()) -> int:
-    """Run the standalone verifier, which shares no code with the gate, over this gate's log; returns its exit status."""
+    """Run the standalone verifier, which shares no code with the gate, over this gate's logs; returns its exit status."""
     public = settings.files.keys / "log.pub"
     if not public.is_file():
         raise ConfigError(
             f"{public}:1: is missing; it is the public half of log.key and belongs in every copy you give away"
         )
+    policy = settings.ledger.witness_policy
+    trust = ["--policy", str(policy)] if policy is not None and policy.is_file() else []
     command = [
         sys.executable,
         str(verifier_path()),
-        str(ledger_folder(settings)),
+        str(settings.files.ledger),
         "--key",
-        str(settings.files.keys / "log.pub"),
+        str(public),
+        *trust,
         *arguments,
     ]
     return subprocess.run(command, check=False).returncode

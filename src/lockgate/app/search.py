@@ -23,14 +23,16 @@ from lockgate.config.settings import Settings
 from lockgate.control import questions
 from lockgate.control.questions import Answer, Filters
 from lockgate.errors import ConfigError, GateUnreachableError, LedgerError, LockgateError
+from lockgate.ledger.checkpoint import successor
 from lockgate.ledger.proof import SUFFIX
 from lockgate.storage.index import reading
 from lockgate.storage.index.clickhouse import ClickHouseEngine, Server
 from lockgate.storage.index.engines import ChdbEngine, Engine
 from lockgate.storage.index.indexer import BATCH, Indexer
 from lockgate.storage.index.logs import Logs
+from lockgate.storage.org_log import ORG, log_folder
 from lockgate.storage.port import RealFiles
-from lockgate.storage.receipts import receipt
+from lockgate.storage.receipts import ABOVE, Witnessing, receipt
 from lockgate.transport.control_socket import ask_gate, serve_control
 
 FOLLOW_SECONDS = 1.0
@@ -85,6 +87,8 @@ def ask(settings: Settings, name: str, filters: Filters) -> Answer:
 def prove(settings: Settings, rows: list[dict[str, object]], folder: Path) -> list[Path]:
     """Write a receipt for each entry that rows refer to: its bytes, and the proof that its log has it.
 
+    Where witnesses cosigned the org log, a second receipt (`.org`) leads from the log's checkpoint to what they cosigned.
+
     Returns:
         The proofs, one for each entry; the entry's bytes are beside it with the ending `.json`.
 
@@ -94,12 +98,24 @@ def prove(settings: Settings, rows: list[dict[str, object]], folder: Path) -> li
     """
     logs = logs_of(settings)
     proofs = []
+    orgs: dict[str, Witnessing] = {}
+
+    def witnessing(log: str) -> Witnessing:
+        """The witnesses of the org log that belongs to a log, which has the same number."""
+        org = successor(f"{settings.gateway.name}/{ORG}", int(log.rpartition("~")[2]) if "~" in log else 1)
+        if org not in orgs:
+            orgs[org] = Witnessing(log_folder(str(settings.files.ledger), org), logs.files)
+        return orgs[org]
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for log, index in sorted({(str(row["log"]), cast("int", row["index"])) for row in rows}):
-            entry, proof = receipt(logs.folder(log), logs.files, index)
-            path = folder / f"{log.replace('/', '-')}-{index}{SUFFIX}"
+            root, path = logs.folder(log), folder / f"{log.replace('/', '-')}-{index}{SUFFIX}"
+            vouched = witnessing(log).receipts(root, log, index)
+            entry, proof = vouched[:2] if vouched is not None else receipt(root, logs.files, index)
             path.write_bytes(proof.encode())
+            if vouched is not None:
+                path.with_name(f"{path.stem}{ABOVE}{SUFFIX}").write_bytes(vouched[2].encode())
             path.with_suffix(".json").write_bytes(entry)
             proofs.append(path)
     except OSError as error:

@@ -11,9 +11,9 @@ from lockgate.cli.common import add_config, say, say_json, settings_of
 from lockgate.errors import ConfigError
 
 EPILOG = """examples:
-  lockgate log erase --config gate/lockgate.toml --subject alice@example.com --reason "request 7"
-  lockgate log erase --config gate/lockgate.toml --database shop --day 2026-11-22 --class person --reason "request 8" --yes
-  lockgate log erase --config gate/lockgate.toml --before 2026-01-01 --reason "retention" --yes
+  lockgate log erase --config gate/lockgate.toml --subject alice@example.com --reason request-7
+  lockgate log erase --config gate/lockgate.toml --database shop --day 2026-11-22 --class person --reason request-8 --yes
+  lockgate log erase --config gate/lockgate.toml --before 2026-01-01 --reason retention --yes
 
 Without --yes it says what it would destroy. Texts of a subject are those in which the value was recognised: bound to a parameter, or
 written as a constant. Entries stay, and so do their proofs; that something was erased, when, by whom and why are entries themselves.

@@ -133,7 +133,7 @@ class RealFiles:
         """The sorted names in a folder."""
         try:
             return sorted(entry.name for entry in Path(path).iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def link(self, source: str, target: str) -> None:
