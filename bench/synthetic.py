@@ -7,6 +7,7 @@ Source: evidence.md 2.1: 3,500 identities, 1,500 tables, 3,000 shapes, a quarter
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from lockgate.ledger.note import Ed25519Signer
+from lockgate.ledger.tree import EMPTY_ROOT
 from lockgate.storage.durable import Folders
 from lockgate.storage.port import UnsyncedFiles
 from lockgate.storage.tile_store import TileStore
@@ -52,32 +54,52 @@ class _Shape:
                         for disposition in ("masked", "clear")]  # fmt: skip
 
 
-def entries(count: int, *, seed: int = 1) -> Iterator[bytes]:
-    """The bytes of `count` entries, in order."""
+def entries(count: int, *, seed: int = 1, sealed: list[bytes] | None = None) -> Iterator[bytes]:
+    """The bytes of `count` entries, in order.
+
+    Args:
+        sealed: what the entries refer to as their sealed texts is added to this list; noise of a likely length.
+    """
     chance = random.Random(seed)
     shapes = [_Shape(number, chance) for number in range(SHAPES)]
     shape_weights, who_weights = _weights(SHAPES), _weights(IDENTITIES)
     names = [f"{('ann', 'bob', 'eve', 'svc', 'agent')[n % 5]}-{n:04}" for n in range(IDENTITIES)]
     moment, step = END - timedelta(days=DAYS), timedelta(days=DAYS) / max(count, 1)
-    session = 0
+    numbers = [0] * IDENTITIES
+
+    def numbered(who: int) -> dict[str, object]:
+        numbers[who] += 1
+        return {"session": f"bench-{who}", "s": numbers[who]}
+
+    def text_of(n: int) -> str:
+        if sealed is None:
+            return f"{n * 2654435761 % 2**61:064x}"
+        sealed.append(b"\x01\x10" + chance.randbytes(16 + 12 + 200))
+        return hashlib.sha256(sealed[-1]).hexdigest()
 
     def stamped(n: int, fields: dict[str, object]) -> bytes:
         return _ENCODE({**fields, "v": 1, "epoch": 1, "n": n, "time": (moment + step * n).isoformat(timespec="microseconds")[:26] + "Z"})  # fmt: skip
 
     yield stamped(
-        0, {"kind": "boot", "origin": "bench/1", "build": "0", "keys": [], "previous": {"size": 0, "root": ""}}
+        0,
+        {
+            "kind": "boot",
+            "origin": "bench/1",
+            "build": "0",
+            "keys": [],
+            "previous": {"size": 0, "root": EMPTY_ROOT.hex()},
+        },
     )
     n = 1
     while n < count:
         who = chance.choices(range(IDENTITIES), cum_weights=who_weights)[0]
         shape = chance.choices(shapes, cum_weights=shape_weights)[0]
-        session += chance.random() < 0.05
         fields: dict[str, object] = {
-            "session": f"bench-{session}", "principal": names[who], "principal_kind": ("Person", "Person", "Person", "Service", "Agent")[who % 5],
+            **numbered(who), "principal": names[who], "principal_kind": ("Person", "Person", "Person", "Service", "Agent")[who % 5],
             "binding": "claimed", "token": f"t{who}", "client": f"10.0.{who % 250}.{who % 200}", "database": f"db{who % 8}",
             "environment": ("production", "staging", "development")[who % 3], "statement": shape.statement, "shape": shape.sql,
             "tables": shape.tables, "columns": shape.columns[who % 7 == 0], "policy": f"{n * 40 // count:064x}", "catalog": 1,
-            "rules": [f"permit-{who % 30}"], "text": f"{n * 2654435761 % 2**61:064x}", "s": 1,
+            "rules": [f"permit-{who % 30}"], "text": text_of(n),
         }  # fmt: skip
         if who % 4 == 0:
             fields |= {"run": f"run-{(who * 31 + n * 5 * RUNS // count // 400 * 400) % RUNS}", "purpose": "training"}
@@ -89,12 +111,12 @@ def entries(count: int, *, seed: int = 1) -> Iterator[bytes]:
         if n + 1 < count:
             rows = chance.randrange(1, 1000)
             yield stamped(n + 1, {"kind": "outcome", "intent": n, "status": "complete", "rows": rows, "bytes": rows * 80,
-                                  "duration_us": rows * 30, "receipt": []})  # fmt: skip
+                                  "duration_us": rows * 30, "receipt": [], **numbered(who)})  # fmt: skip
         n += 2
 
 
-def write(folder: Path, count: int) -> bytes:
-    """A log of that many entries in `folder`; returns the text of its verification key."""
+def write(folder: Path, count: int, *, texts: bool = False) -> bytes:
+    """A log of that many entries in `folder`, with what they refer to when `texts`; returns the text of its verification key."""
     signer = Ed25519Signer("bench/1", bytes(range(32)))
     files = UnsyncedFiles()
     folder.mkdir(parents=True)
@@ -103,10 +125,12 @@ def write(folder: Path, count: int) -> bytes:
     folders.make("checkpoints")
     store = TileStore(files=files, root=str(folder), folders=folders, origin="bench/1", signer=signer)
     waiting: list[bytes] = []
-    for entry in entries(count):
+    sealed: list[bytes] = []
+    for entry in entries(count, sealed=sealed if texts else None):
         waiting.append(entry)
         if len(waiting) == WRITTEN_AT_ONCE:
-            store.grow(waiting, [])
+            store.grow(waiting, list(sealed))
+            sealed.clear()
             waiting = []
-    store.grow(waiting, [])
+    store.grow(waiting, list(sealed))
     return signer.vkey.encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from lockgate.ledger.entry import decode
+from lockgate.storage.ledger_reader import entries
+from lockgate.storage.port import RealFiles
 from lockgate.testing.engines import EmbeddedPostgres, debian_installation, embedded_installation, scratch_directory
 from support.gate import GateProcess
 from support.servers import DEBIAN_MAJOR, create_database
@@ -109,3 +113,34 @@ def test_a_gate_that_was_killed_blames_nobody_for_what_it_forgot(server: Embedde
     assert published(gate, "bypassing_logins") == 0
     psycopg.connect(server.dsn("shop", user="eve", password="eve")).close()
     until(lambda: published(gate, "bypassing_logins") >= 1)
+
+
+def test_a_canary_is_found_in_the_record_and_its_absence_is_told(gate: GateProcess) -> None:
+    command = (
+        "log",
+        "canary",
+        "--config",
+        str(gate.config),
+        "--as",
+        "ann",
+        "--database",
+        "shop",
+        "--gate",
+        f"{gate.host}:{gate.port}",
+    )
+    done = gate.run(*command)
+    assert "the record has it: entry" in done.stdout
+    found = json.loads(gate.run(*command, "--json").stdout)
+    fields = [decode(entry) for _, entry in entries(str(gate.log_folder), RealFiles())]
+    assert (fields[found["intent"]]["kind"], fields[found["outcome"]]["intent"]) == ("intent", found["intent"])
+    elsewhere = gate.folder / "log-elsewhere"
+    shutil.copytree(gate.folder / "log", elsewhere, ignore=shutil.ignore_patterns("lock"))
+    config = gate.config.with_name("other.toml")
+    config.write_text(gate.config.read_text().replace('# ledger = "log"', 'ledger = "log-elsewhere"'))
+    assert config.read_text() != gate.config.read_text()
+    other = gate.run(
+        *(str(config) if part == str(gate.config) else part for part in command), "--seconds", "1", check=False
+    )
+    assert (other.returncode, "the record does not have it" in other.stdout) == (1, True)
+    nobody = gate.run(*command[:-1], "127.0.0.1:1", check=False)
+    assert (nobody.returncode, "no gate answers" in nobody.stderr) == (3, True)
