@@ -413,7 +413,7 @@ def test_a_text_that_could_be_read_in_two_ways_is_refused() -> None:
 
 
 def test_after_a_definition_the_next_statement_is_judged_over_a_fresh_catalog() -> None:
-    with script("root") as play:
+    with script("ann") as play:
         knows(play, of(Kind.CREATE)).client(fe.Query("CREATE TABLE t(id text)"))
         play.forwarded()
         play.backend(done("CREATE TABLE"), ready())

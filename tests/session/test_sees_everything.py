@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from lockgate.model.statement import Kind
-from lockgate.session.wishes import Analyse, Analysed, Failed
+from lockgate.model.statement import Kind, Opaque
+from lockgate.session.wishes import Analyse, Analysed, Failed, FreshCatalog
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from support.scripted import CITY, EMAILS, catalog, described, done, error_of, knows, of, ready, script, tags
@@ -64,3 +66,18 @@ def test_a_result_that_drifted_is_shown_only_to_who_sees_everything(name: str, l
         knows(play, EMAILS).client(fe.Query("SELECT email FROM people"))
         play.forwarded()
         assert tags(play.backend(described(("city", CITY)), be.DataRow((b"x",)), done("SELECT 1"), ready())) == letters
+
+
+@pytest.mark.parametrize(("known", "asked"), [(True, 0), (False, 1)])
+def test_the_catalog_is_read_again_after_a_definition_only_for_what_it_does_not_know(known: bool, asked: int) -> None:
+    unknown = replace(EMAILS, opaque=(Opaque("relation", "it is newer than the catalog snapshot"),))
+    with script("root") as play:
+        knows(play, of(Kind.CREATE)).client(fe.Query("CREATE TABLE t(id text)"))
+        play.forwarded()
+        play.backend(done("CREATE TABLE"), ready())
+        if not known:
+            knows(play, unknown)
+        knows(play, EMAILS).client(fe.Query("SELECT email FROM people"))
+        assert sum(isinstance(wish, FreshCatalog) for wish in play.asked) == asked
+        play.forwarded()
+        play.backend(done("SELECT 0"), ready())

@@ -95,7 +95,9 @@ class Judging(Settling):
             yield from self.flush_pipeline()
             self.learn_names()
         knows_names = all(s.kind in NEEDS_NO_NAMES for s in statements) or (yield from self.settle_context())
-        if self.catalog_stale:
+        # Who sees everything waits for a fresh catalog only where a statement reads what the present one does not know.
+        may_wait = self.catalog_stale and self.sees_everything()
+        if self.catalog_stale and not may_wait:
             yield FreshCatalog()
             self.catalog_stale = False
         self.refresh_clearance()
@@ -107,6 +109,10 @@ class Judging(Settling):
             return cached.verdicts
         if problem is None:
             answer = yield from self._analyse(statements, text, types)
+            if may_wait and isinstance(answer, tuple) and any(a.opaque for a in answer):
+                yield FreshCatalog()
+                self.catalog_stale = False
+                answer = yield from self._analyse(statements, text, types)
             if isinstance(answer, tuple):
                 answer = self._unless_called(statements, answer)
             if isinstance(answer, tuple):

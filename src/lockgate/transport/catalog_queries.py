@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lockgate.classification.kin import follow
 from lockgate.model.catalog import Catalog, Column, Function, Index, Relation, Type
+from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.transport.pgclient import PgClient
 
 RELATIONS = """
@@ -56,21 +57,33 @@ TYPES = """
 SELECT t.oid, n.nspname, t.typname, t.typtype, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END, t.typcategory, t.typrelid
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"""
 
-FINGERPRINT = """
-SELECT md5(concat_ws(',',
-  (SELECT sum(hashtext(concat_ws(':', oid, xmin, relname, relnamespace))::numeric) FROM pg_catalog.pg_class WHERE relpersistence <> 't'),
-  (SELECT sum(hashtext(concat_ws(':', attrelid, attnum, xmin))::numeric) FROM pg_catalog.pg_attribute
-     WHERE attrelid >= 16384 AND attrelid NOT IN (SELECT oid FROM pg_catalog.pg_class WHERE relpersistence = 't')),
-  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_proc),
-  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_type WHERE oid >= 16384 AND typrelid = 0 AND typelem = 0),
-  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_rewrite),
-  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'),
-  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_operator),
-  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_cast),
-  (SELECT sum(hashtext(concat_ws(':', oid, xmin))::numeric) FROM pg_catalog.pg_policy),
-  (SELECT sum(hashtext(concat_ws(':', indexrelid, xmin))::numeric) FROM pg_catalog.pg_index),
-  (SELECT sum(hashtext(concat_ws(':', inhrelid, xmin))::numeric) FROM pg_catalog.pg_inherits)))"""
-"""Changes when any object that analysis reads changes; temporary objects of any session are left out."""
+_PARTS = (
+    ("oid", "pg_class", "concat_ws(':', oid, xmin, relname, relnamespace)", "relpersistence <> 't'"),
+    ("oid", "pg_proc", "concat_ws(':', oid, xmin)", "true"),
+    ("oid", "pg_type", "concat_ws(':', oid, xmin)", "typrelid = 0 AND typelem = 0"),
+    ("ev_class", "pg_rewrite", "concat_ws(':', oid, xmin)", "true"),
+    ("oid", "pg_namespace", "concat_ws(':', oid, xmin)", "nspname !~ '^pg_(toast_)?temp'"),
+    ("oid", "pg_operator", "concat_ws(':', oid, xmin)", "true"),
+    ("oid", "pg_cast", "concat_ws(':', oid, xmin)", "true"),
+    ("oid", "pg_policy", "concat_ws(':', oid, xmin)", "true"),
+    ("indexrelid", "pg_index", "concat_ws(':', indexrelid, xmin)", "true"),
+    ("inhrelid", "pg_inherits", "concat_ws(':', inhrelid, xmin)", "true"),
+    ("attrelid", "pg_attribute", "concat_ws(':', attrelid, attnum, xmin)",
+     "attrelid >= 16384 AND attrelid NOT IN (SELECT oid FROM pg_catalog.pg_class WHERE relpersistence = 't')"),
+)  # fmt: skip
+
+
+def _hash(bound: str) -> str:
+    sums = ", ".join(
+        f"(SELECT sum(hashtext({what})::numeric) FROM pg_catalog.{name} WHERE {only} AND {oid} {bound})"  # noqa: S608 - the table above
+        for oid, name, what, only in _PARTS
+    )
+    return f"md5(concat_ws(',', {sums}))"
+
+
+FINGERPRINT = f"SELECT {_hash(f'< {FIRST_USER_OID}')}, {_hash(f'>= {FIRST_USER_OID}')}"
+"""Two hashes: of what the server brings and of what users made. They change when any object that analysis reads changes; temporary
+objects of any session are left out."""
 
 Labels = Callable[[str, str, str], tuple[str, str, float, tuple[tuple[tuple[str, ...], str], ...]]]
 """(schema, table, column) -> (label, by, score, labels of JSON paths)."""
@@ -78,7 +91,11 @@ Labels = Callable[[str, str, str], tuple[str, str, float, tuple[tuple[tuple[str,
 
 @dataclass(frozen=True, slots=True)
 class RawCatalog:
-    """What the catalogue queries returned, before labels."""
+    """What the catalogue queries returned, before labels.
+
+    Args:
+        users_only: what the server brings itself was left out.
+    """
 
     relations: list[list[str]]
     columns: list[list[str]]
@@ -89,36 +106,51 @@ class RawCatalog:
     fingerprint: str
     parents: list[list[str]] = field(default_factory=list)
     generated: list[list[str]] = field(default_factory=list)
+    users_only: bool = False
 
 
 async def _rows(client: PgClient, text: str) -> list[list[str]]:
     return [[(cell or b"").decode() for cell in row] for row in await client.query(text)]
 
 
-async def fingerprint(client: PgClient) -> str:
-    """A hash that changes with every definition in the database."""
-    return (await _rows(client, FINGERPRINT))[0][0]
+async def fingerprint(client: PgClient) -> tuple[str, str]:
+    """Two hashes that change with every definition in the database: the server's own and those of users."""
+    own, users = (await _rows(client, FINGERPRINT))[0]
+    return own, users
 
 
-async def read_catalog(client: PgClient) -> RawCatalog:
-    """Read everything in one repeatable-read transaction, so that the snapshot is one state."""
+async def read_catalog(client: PgClient, *, known: str = "") -> RawCatalog:
+    """Read everything in one repeatable-read transaction, so that the snapshot is one state.
+
+    Args:
+        known: the server's own part of the fingerprint for which the caller has a snapshot; that part, thousands of rows, is not
+            read again while it has not changed.
+    """
     await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
+        own, users = await fingerprint(client)
+        less = own == known
+
+        def only(text: str, oid: str, word: str = "AND") -> str:
+            return f"{text} {word} {oid} >= {FIRST_USER_OID}" if less else text
+
         return RawCatalog(
-            await _rows(client, RELATIONS), await _rows(client, COLUMNS), await _rows(client, INDEXES), await _rows(client, PARTITIONED),
-            await _rows(client, FUNCTIONS), await _rows(client, TYPES), await fingerprint(client),
-            await _rows(client, PARENTS), await _rows(client, GENERATED),
+            await _rows(client, only(RELATIONS, "c.oid")), await _rows(client, only(COLUMNS, "a.attrelid")),
+            await _rows(client, INDEXES), await _rows(client, PARTITIONED),
+            await _rows(client, only(FUNCTIONS, "p.oid", "WHERE")), await _rows(client, only(TYPES, "t.oid", "WHERE")), f"{own}:{users}",
+            await _rows(client, PARENTS), await _rows(client, GENERATED), less,
         )  # fmt: skip
     finally:
         await client.query("COMMIT")
 
 
 def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_version: int, generation: int, labels: Labels,
-                  default_label: str, server_settings: Mapping[str, str]) -> Catalog:  # fmt: skip
+                  default_label: str, server_settings: Mapping[str, str], before: Catalog | None = None) -> Catalog:  # fmt: skip
     """The snapshot: names, keys and labels by OID.
 
     Args:
         labels: who decides the label of a user column; system columns are `none`.
+        before: an earlier snapshot with what the server brings, where `raw` has only what users made.
     """
     columns: dict[int, dict[int, Column]] = {}
     named = {int(r[0]): (r[1], r[2]) for r in raw.relations}
@@ -161,6 +193,10 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         int(r[0]): Function(int(r[0]), r[1], r[2], r[3], r[4], r[5], r[6] == "t", r[7] == "t") for r in raw.functions
     }
     types = {int(r[0]): Type(int(r[0]), r[1], r[2], r[3], int(r[4]), r[5], int(r[6])) for r in raw.types}
+    if raw.users_only and before is not None:
+        relations |= {oid: one for oid, one in before.relations.items() if oid < FIRST_USER_OID}
+        functions |= {oid: one for oid, one in before.functions.items() if oid < FIRST_USER_OID}
+        types |= {oid: one for oid, one in before.types.items() if oid < FIRST_USER_OID}
     return Catalog(
         database,
         environment,

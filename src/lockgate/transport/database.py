@@ -151,15 +151,16 @@ class Database:
             LockgateError, OSError, TimeoutError: the database cannot be reached.
         """
         async with self._refreshing, self._connection() as client:
-            seen = await fingerprint(client)
+            seen = ":".join(await fingerprint(client))
             if self._catalog is not None and seen == self._fingerprint:
                 return self._catalog
-            raw = await read_catalog(client)
+            raw = await read_catalog(client, known=self._fingerprint.partition(":")[0])
             version = int(client.parameters.get("server_version", "0").split(".")[0].split()[0])
             self._generation += 1
             catalog = build_catalog(
                 raw, database=self.database, environment=self.environment, server_version=version, generation=self._generation,
                 labels=self._labels(), default_label=self._default_label(), server_settings=client.parameters,
+                before=self._catalog,
             )  # fmt: skip
             stored = await self._stored_views(client, catalog)
             catalog = _with_lineage(catalog, stored)
