@@ -23,6 +23,7 @@ from lockgate.session.conversation import Conversation
 from lockgate.session.evidence import Repeated
 from lockgate.session.judge import Verdict
 from lockgate.session.runs import Expect, Portal, Prepared, Run
+from lockgate.sql.lifting import lift
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import Frame, message
@@ -94,6 +95,7 @@ class FastLane:
         self._path = ""
         self._from = self._until = datetime(1970, 1, 1, tzinfo=UTC)
         self._tables: dict[str, dict[object, Known | None]] = {"I": {}, "T": {}}
+        self._shapes: dict[str, dict[bytes, tuple[frozenset[int], dict[bytes, Known]]]] = {"I": {}, "T": {}}
         self.asked: _Asked | None = None
 
     # -- the client's side ----------------------------------------------------------------------------------------------------
@@ -132,11 +134,41 @@ class FastLane:
         if _INT32.unpack_from(data, 1)[0] + 1 != len(data) or data[-1] != 0:
             return None
         text = data[5:-1]
-        known = self._find(text, text, ())
+        known = self._lifted(text) or self._find(text, text, ())
         if known is None:
             return None
-        self.asked = _Asked(known, self._record(known, known.text), self._talk.clock.ticks_us(), simple=True)
+        self.asked = _Asked(known, self._record(known, text), self._talk.clock.ticks_us(), simple=True)
         return data
+
+    def _lifted(self, text: bytes) -> Known | None:
+        """What is known of texts that differ from this one in lifted constants only."""
+        table = self._table()
+        if text in table or (lifted := lift(text)) is None:
+            return None
+        skeleton = lifted.skeleton
+        shapes = self._shapes[self._replies.status]
+        shape = shapes.get(skeleton)
+        if shape is None:
+            places = self._talk.lifted_places(lifted, ())
+            if places is None:
+                return None
+            if len(shapes) >= KNOWN_MAX:
+                shapes.clear()
+            shape = shapes[skeleton] = (places, {})
+        places, known_by = shape
+        rest = skeleton if len(places) == len(lifted.constants) else lifted.without(places)
+        known = known_by.get(rest)
+        if known is None:
+            judged = self._talk.lifted_verdicts(rest, ())
+            if judged is None or len(judged) != 1 or not _is_plain(judged[0]):
+                return None
+            known = self._known(judged[0], judged[0].parsed.text, ())
+            if known is None:
+                return None
+            if len(known_by) >= KNOWN_MAX:
+                known_by.clear()
+            known_by[rest] = known
+        return known
 
     def _round(self, data: bytes) -> bytes | None:
         """One round: Parse of the unnamed statement or none, Bind of the unnamed portal, Describe or none, Execute, Sync."""
@@ -202,9 +234,13 @@ class FastLane:
             self._engine, self._catalog, self._path = around.engine, around.catalog, talk.search_path
             self._from = now.replace(minute=0, second=0, microsecond=0)
             self._until = self._from + _HOUR
-            for table in self._tables.values():
-                table.clear()
+            self._forget()
         return self._tables[self._replies.status]
+
+    def _forget(self) -> None:
+        for tables in (self._tables, self._shapes):
+            for table in tables.values():
+                table.clear()
 
     def _find(self, key: object, raw: bytes | None, types: tuple[int, ...], text: str = "") -> Known | None:
         table = self._table()
@@ -282,6 +318,7 @@ class FastLane:
         asked, self.asked = self.asked, None
         if asked is None:
             return
+        self._forget()  # another description than the one that agreed may be what brought us here
         run = self._run(asked)
         if asked.simple:
             self._replies.expect(Expect("query", (run,)))
@@ -293,9 +330,6 @@ class FastLane:
             self._replies.expect(Expect("describe-portal", (run,), silent=asked.inserted))
         self._replies.expect(Expect("execute", (run,)), Expect("sync"))
         self._talk.portals[""] = Portal(run, Kind.SELECT, described=True)
-        # Another description than the one that agreed may be what brought us here: learn it anew.
-        for table in self._tables.values():
-            table.clear()
 
     def _run(self, asked: _Asked) -> Run:
         if asked.run is None:

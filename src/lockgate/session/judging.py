@@ -7,7 +7,7 @@ Source: architecture section 3, steps 4 and 5, and the decision cache key in its
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from lockgate.session.state import Judged
 from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNSEEN, unreadable
 from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
 from lockgate.sql.functions import FIRST_USER_OID, refused_by_name
+from lockgate.sql.lifting import Lifted, inert, lift
 from lockgate.sql.parse import reads_alike, split_and_parse
 
 SYSTEM = frozenset({"pg_catalog", "information_schema"})
@@ -101,12 +102,11 @@ class Judging(Settling):
             yield FreshCatalog()
             self.catalog_stale = False
         self.refresh_clearance()
-        key = self._key(text, types)
         problem = self._mixed_batch(statements) if knows_names else NAMES_UNKNOWN
-        cached = self.cache.get(key) if problem is None else None
+        cached = self.remembered(text, types) if problem is None else None
         if cached is not None:
             self.counters.count("decisions_cached")
-            return cached.verdicts
+            return tuple(replace(v, parsed=parsed) for v, parsed in zip(cached, statements, strict=True))
         if problem is None:
             answer = yield from self._analyse(statements, text, types)
             if may_wait and isinstance(answer, tuple) and any(a.opaque for a in answer):
@@ -118,7 +118,7 @@ class Judging(Settling):
             if isinstance(answer, tuple):
                 verdicts = yield from self._verdicts(statements, answer)
                 if all(v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts):
-                    self.cache.put(self._key(text, types), Judged(verdicts), 4 * len(text) + 4096)
+                    self._remember(text, types, verdicts)
                 return verdicts
             if self.sees_everything():
                 # Who may do everything and see everything goes on; what is wrong with the statement, the server says itself.
@@ -132,9 +132,35 @@ class Judging(Settling):
         return None
 
     def remembered(self, text: str, types: tuple[int, ...]) -> tuple[Verdict, ...] | None:
-        """The verdicts that the cache holds for this text in exactly this context."""
+        """The verdicts that the cache holds for this text, or for one that differs in lifted constants only, in exactly this context."""
         judged = self.cache.get(self._key(text, types))
+        if judged is not None:
+            return judged.verdicts
+        lifted = lift(text.encode())
+        if lifted is None:
+            return None
+        places = self.lifted_places(lifted, types)
+        return None if places is None else self.lifted_verdicts(lifted.without(places), types)
+
+    def lifted_places(self, lifted: Lifted, types: tuple[int, ...]) -> frozenset[int] | None:
+        """Which constants were lifted from a text of this skeleton; None when none was seen."""
+        judged = self.cache.get(self._key((lifted.skeleton,), types))
+        return None if judged is None else judged.inert
+
+    def lifted_verdicts(self, rest: bytes, types: tuple[int, ...]) -> tuple[Verdict, ...] | None:
+        """The verdicts for what is left of a text without its lifted constants."""
+        judged = self.cache.get(self._key(rest, types))
         return None if judged is None else judged.verdicts
+
+    def _remember(self, text: str, types: tuple[int, ...], verdicts: tuple[Verdict, ...]) -> None:
+        size = 4 * len(text) + 4096
+        lifted = lift(text.encode()) if len(verdicts) == 1 and _may_lift(verdicts[0]) else None
+        places = inert(lifted, verdicts[0].analysis, verdicts[0].parsed.at) if lifted is not None else frozenset()
+        if lifted is None or not places:
+            self.cache.put(self._key(text, types), Judged(verdicts), size)
+            return
+        self.cache.put(self._key((lifted.skeleton,), types), Judged((), places), size)
+        self.cache.put(self._key(lifted.without(places), types), Judged(verdicts), size)
 
     def _analyse(
         self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
@@ -279,11 +305,16 @@ class Judging(Settling):
         by_estimate = verdict.parsed.kind in WRITES and any(not w.bounded for w in verdict.analysis.writes)
         return not views and not by_estimate and verdict.parsed.kind not in (Kind.FETCH, Kind.EXECUTE, Kind.DECLARE)
 
-    def _key(self, text: str, types: tuple[int, ...]) -> tuple[object, ...]:
+    def _key(self, text: Hashable, types: tuple[int, ...]) -> tuple[object, ...]:
         chain = tuple((p.name, p.kind, p.groups, p.owner) for p in self.identity.chain)
         return (text, types, chain, self.identity.purpose, self.identity.run, self.identity.binding, self.client_address,
                 self.around.database, self.search_path, self.version(), self.clearance.masked,
                 self.replies.status != "I")  # fmt: skip
+
+
+def _may_lift(verdict: Verdict) -> bool:
+    """Constants of a write, and those that are opened before they are forwarded, stay part of the key."""
+    return verdict.parsed.kind is Kind.SELECT and verdict.analysis.effect_free and not verdict.plan.lookups
 
 
 def _declared_before(statements: tuple[Parsed, ...], at: int) -> int | None:

@@ -39,9 +39,10 @@ Steps = Generator[Wish, Any, None]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Verdicts for one text, kept in the decision cache."""
+    """Verdicts for one text, kept in the decision cache; of a text's skeleton, which of its constants may be lifted instead."""
 
     verdicts: tuple[Verdict, ...]
+    inert: frozenset[int] = frozenset()
 
 
 class SessionState:

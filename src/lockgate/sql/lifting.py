@@ -1,0 +1,123 @@
+"""Constants of a text set apart from the rest of it, so that texts that differ in them only can be known by what they share.
+
+For: the key under which a verdict is remembered for statements whose constants come in the text (`session.judging`).
+Not for: saying which constants matter: the analysis does (`Analysis.compared`), and only what it proved is left out of a key.
+Invariant: what is called a constant here is one token of PostgreSQL's grammar, wherever it stands, and two texts with the same skeleton
+have the same tokens but for the values of those constants, each of the same type. A text of which that is not certain has no skeleton.
+Source: PostgreSQL documentation 4.1 (lexical structure); ADR 13.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from lockgate.model.statement import Analysis
+
+_TOKEN = re.compile(
+    rb"(?P<word>[A-Za-z_\x80-\xff][\w\x80-\xff]*)"
+    rb'|(?P<name>"(?:[^"]|"")*")'
+    rb"|(?P<string>'(?:[^'\\]|'')*')"
+    rb"|(?P<number>[0-9][\w.\x80-\xff]*)"
+    rb"|(?P<odd>--|/\*|[$\\'\"])"
+)
+_INT4_MAX = 2**31 - 1
+_INT8_MAX = 2**63 - 1
+_DIGITS_MAX = 19
+_CONSTANTS_MAX = 64
+"""Constants of one text; one with more is remembered as it is."""
+_SMALL, _LARGE, _STRING = b"\x00i", b"\x00l", b"\x00s"
+"""What stands for a constant: a zero byte, which no text has, and its class."""
+_TYPES = {_SMALL: (23,), _LARGE: (20,), _STRING: (25, 1043)}
+"""Types that constants of a class have when nothing but their class decides it: int4, int8, text and varchar."""
+
+
+class Constant(NamedTuple):
+    """One constant: where its token begins and ends, in bytes, and its class."""
+
+    start: int
+    end: int
+    mark: bytes
+
+    @property
+    def is_string(self) -> bool:
+        """Whether it is a string; else it is a whole number."""
+        return self.mark == _STRING
+
+
+class Lifted(NamedTuple):
+    """A text and its constants."""
+
+    data: bytes
+    constants: tuple[Constant, ...]
+
+    def without(self, places: Collection[int]) -> bytes:
+        """The text with only their class where the constants of these numbers stood."""
+        parts: list[bytes] = []
+        position = 0
+        for number, (start, end, mark) in enumerate(self.constants):
+            if number in places:
+                parts += (self.data[position:start], mark)
+                position = end
+        parts.append(self.data[position:])
+        return b"".join(parts)
+
+    @property
+    def skeleton(self) -> bytes:
+        """The text without any of its constants."""
+        return self.without(range(len(self.constants)))
+
+
+def lift(data: bytes) -> Lifted | None:
+    """The constants of a text that may be lifted; None when there is none, or the text has something that makes its tokens uncertain.
+
+    Uncertain are comments, dollar quotes, parameters, backslashes and strings with a prefix or in several pieces. Numbers other than
+    whole ones are no constants here: they stay part of the text.
+    """
+    found = []
+    last_word = last_string = -1
+    for match in _TOKEN.finditer(data):
+        kind, (start, end) = match.lastgroup, match.span()
+        if kind == "word":
+            last_word = end
+        elif kind == "odd":
+            return None
+        elif kind == "string":
+            if (
+                start == last_word
+                or data[start - 1 : start] == b"&"
+                or (last_string >= 0 and not data[last_string:start].strip())
+            ):
+                return None
+            last_string = end
+            found.append(Constant(start, end, _STRING))
+        elif kind == "name":
+            if data[start - 1 : start] == b"&":
+                return None
+        elif kind == "number":
+            digits = match[0]
+            if len(digits) > _DIGITS_MAX or not digits.isdigit() or data[start - 1 : start] == b".":
+                continue
+            value = int(digits)
+            if value <= _INT8_MAX:
+                found.append(Constant(start, end, _SMALL if value <= _INT4_MAX else _LARGE))
+    if not found or len(found) > _CONSTANTS_MAX or 0 in data:
+        return None
+    return Lifted(data, tuple(found))
+
+
+def inert(lifted: Lifted, analysis: Analysis, at: int) -> frozenset[int]:
+    """Numbers of the constants with which nothing is done but comparing them with columns, so that no analysis depends on their values.
+
+    Args:
+        lifted: the client's text.
+        analysis: of the statement in it.
+        at: where that statement's text begins.
+    """
+    compared = {given.at + at: kind for given, kind in analysis.compared if not given.parameter}
+    return frozenset(
+        number
+        for number, constant in enumerate(lifted.constants)
+        if compared.get(constant.start) in _TYPES[constant.mark]
+    )
