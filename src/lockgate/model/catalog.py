@@ -97,7 +97,10 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One pg_proc row, as far as analysis needs it; `volatility` is `i`, `s` or `v`, `kind` is prokind."""
+    """One pg_proc row, as far as analysis needs it; `volatility` is `i`, `s` or `v`, `kind` is prokind.
+
+    `extension` names the extension that the function belongs to, empty for none.
+    """
 
     oid: int
     schema: str
@@ -107,6 +110,7 @@ class Function:
     kind: str
     returns_set: bool
     strict: bool = False
+    extension: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,7 @@ class UseKind(str, Enum):
     COUNT = "count"  # count(column), count(DISTINCT column)
     NULL_TEST = "null-test"
     CONTROL = "control"  # anything else that decides rows, order or counts
+    DISTANCE = "distance"  # of an embedding to a vector that is given or another embedding
     WRITE_SOURCE = "write-source"
     WRITE_TARGET = "write-target"
 

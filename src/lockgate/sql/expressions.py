@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
-from lockgate.model.catalog import Catalog
+from lockgate.model.catalog import Catalog, Function
 from lockgate.model.statement import UseKind
 from lockgate.sql.aggregates import Aggregates
 from lockgate.sql.facts import COMPUTED, CONSTANT, NO_COLUMNS, NULL, Val, merge
@@ -21,7 +21,9 @@ from lockgate.sql.functions import (
     SEQUENCE_FUNCTIONS,
     SIZE_FUNCTIONS,
     UNEQUAL_OPERATORS,
+    VECTOR_DISTANCES,
     is_builtin,
+    is_vector_function,
 )
 from lockgate.sql.givens import Givens, is_one_value
 from lockgate.sql.keys import conjuncts
@@ -184,7 +186,24 @@ class Expressions(Aggregates):
         if node.flag("funcretset") or (function is not None and function.returns_set):
             sources = NO_COLUMNS.union(*(v.sources for v in values))
             self.use(UseKind.CONTROL, sources, f"set-returning function {name}", scope.level)
+        if function is not None and self._is_distance(function, values):
+            return self.distance(values, f"function {name}", scope, mode)
         return self.apply(values, f"function {name}", scope, mode)
+
+    def _is_distance(self, function: Function, values: list[Val]) -> bool:
+        """Whether nothing but embeddings and vectors without base columns are measured."""
+        if function.name not in VECTOR_DISTANCES or not is_vector_function(function):
+            return False
+        sources = NO_COLUMNS.union(*(v.sources for v in values))
+        labels = {column.label if (column := self.catalog.column(s)) is not None else "" for s in sources}
+        return labels == {"derived.embedding"} and all(v.plain for v in values if v.sources)
+
+    def distance(self, values: list[Val], detail: str, scope: Scope, mode: int) -> Val:
+        """How far embeddings are from each other or from a vector that the client gives: shown, as the label's documentation says."""
+        sources = NO_COLUMNS.union(*(v.sources for v in values))
+        self.use(UseKind.DISTANCE, sources, detail, scope.level)
+        del mode
+        return COMPUTED
 
     def _set_config(self, arguments: tuple[Node, ...], values: list[Val]) -> None:
         name = text_constant(arguments[0]) if len(arguments) == 3 else None
@@ -207,6 +226,9 @@ class Expressions(Aggregates):
             fixes = node.integer("opno") in EQUAL_OPERATORS and id(node) in self._required
             fixes = fixes and any(is_one_value(argument) for argument in arguments)
             return self.equal(values, arguments, node.integer("inputcollid"), detail, scope, mode, fixes=fixes)
+        function = self.catalog.functions.get(node.integer("opfuncid"))
+        if function is not None and self._is_distance(function, values):
+            return self.distance(values, detail, scope, mode)
         return self.apply(values, detail, scope, mode)
 
     def operator(self, node: Node) -> str:
@@ -214,7 +236,8 @@ class Expressions(Aggregates):
         number = node.integer("opno")
         oid = node.integer("opfuncid")
         function = self.function(oid) if oid else None
-        if number >= FIRST_USER_OID or (oid == 0 and number == 0):
+        of_vectors = function is not None and is_vector_function(function)
+        if (number >= FIRST_USER_OID and not of_vectors) or (oid == 0 and number == 0):
             self.hide(
                 f"operator {function.schema}.{function.name}" if function else "operator",
                 "it is defined by a user or an extension",

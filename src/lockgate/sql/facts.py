@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from lockgate.model.catalog import Catalog, ColumnRef, Function
 from lockgate.model.statement import Given, Level, Opaque, SortKey, Use, UseKind, WriteFact
-from lockgate.sql.functions import FIRST_USER_OID, is_builtin, why_opaque
+from lockgate.sql.functions import FIRST_USER_OID, is_builtin, is_vector_function, why_opaque
 
 Columns = frozenset[ColumnRef]
 NO_COLUMNS: Columns = frozenset()
@@ -114,7 +114,7 @@ class Facts:
         why = why_opaque(found)
         name = f"{found.schema}.{found.name}" if found is not None else f"function {oid}"
         self.functions[name] = None
-        if found is not None and not is_builtin(found):
+        if found is not None and not is_builtin(found) and not is_vector_function(found):
             self.executed[name] = None
         if found is None or found.volatility not in ("i", "s"):
             self.has_effects = True

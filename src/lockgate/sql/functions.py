@@ -119,6 +119,26 @@ RANK_FUNCTIONS: frozenset[str] = frozenset({"rank", "dense_rank", "percent_rank"
 """Window functions that treat peers alike."""
 
 
+VECTOR_DISTANCES: frozenset[str] = frozenset(
+    {
+        "l2_distance", "inner_product", "cosine_distance", "l1_distance", "vector_negative_inner_product", "vector_l2_squared_distance",
+        "vector_spherical_distance", "halfvec_negative_inner_product", "halfvec_l2_squared_distance", "halfvec_spherical_distance",
+    }
+)  # fmt: skip
+"""pgvector's distances between two vectors."""
+
+_VECTOR_FUNCTIONS = VECTOR_DISTANCES | {
+    "vector", "halfvec", "array_to_vector", "array_to_halfvec", "vector_to_float4", "halfvec_to_float4", "halfvec_to_vector",
+    "vector_to_halfvec", "vector_dims", "vector_norm", "l2_norm", "l2_normalize", "subvector", "vector_add", "vector_sub", "vector_mul",
+}  # fmt: skip
+"""pgvector's functions that compute from their arguments and nothing else."""
+
+
+def is_vector_function(function: Function) -> bool:
+    """True for a function that the extension `vector` brings and that depends on its arguments alone."""
+    return function.extension == "vector" and function.language == "c" and function.name in _VECTOR_FUNCTIONS
+
+
 def is_builtin(function: Function) -> bool:
     """True for a function that PostgreSQL itself brings."""
     return function.oid < FIRST_USER_OID and function.schema in ("pg_catalog", "information_schema")
@@ -131,6 +151,8 @@ def why_opaque(function: Function | None) -> str:
     """
     if function is None:
         return "it is not in the catalog snapshot"
+    if is_vector_function(function) and function.volatility == "i":
+        return ""
     if not is_builtin(function):
         return "it is defined by a user or an extension"
     if function.language not in ("internal", "sql"):
