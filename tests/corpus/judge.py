@@ -5,8 +5,9 @@ For: one verdict per case and form. Not for: printing (`report`).
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from corpus.canaries import Canaries, Hit
@@ -16,6 +17,8 @@ from corpus.compare import Pairs, difference
 from corpus.forms import Run, run
 from corpus.stage import Stage, Twin
 from corpus.twins import World
+from lockgate.errors import BackendProtocolError
+from lockgate.masking.records import read_text, write_text
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import tags
 
@@ -161,11 +164,21 @@ class Judge:
                 return f"statement {number}: {len(one.rows)} rows against {len(other.rows)} directly"
             if any(f.format for f in one.fields) or "LIMIT" in here.texts[number].upper():
                 continue  # which rows come may depend on their order, which the gate may change
-            expected = Counter(tuple(masks.get(c, c) if c else c for c in row) for row in other.rows)
+            expected = Counter(tuple(_masked(c, masks) for c in row) for row in other.rows)
             found = Counter(tuple(row) for row in one.rows)
             for row in list((found - expected).keys())[:1]:
                 return f"statement {number}: a row that nothing explains: {row!r:.200}"
         return ""
+
+
+def _masked(cell: bytes | None, masks: Mapping[bytes, bytes]) -> bytes | None:
+    """What a cell should look like; a whole row as one value, field by field."""
+    if not cell or cell in masks:
+        return masks[cell] if cell else cell
+    if cell.startswith(b"(") and cell.endswith(b")"):
+        with contextlib.suppress(BackendProtocolError):
+            return write_text([_masked(field, masks) for field in read_text(cell)])
+    return cell
 
 
 def _without_origin(error: be.ErrorResponse) -> dict[str, str]:
@@ -186,8 +199,9 @@ def _leaks_of(
         parts: Sequence[bytes | None] = [frame.body]
         twins: Sequence[bytes | None] = [twin]
         if frame.tag == tags.DATA_ROW:
-            parts = be.cells(frame.body)
-            twins = be.cells(other.frames[position].body) if twin and other.frames[position].tag == frame.tag else []
+            parts = _fields(be.cells(frame.body))
+            same = twin and other.frames[position].tag == frame.tag
+            twins = _fields(be.cells(other.frames[position].body)) if same else []
         for column, part in enumerate(parts):
             counterpart = (twins[column] if column < len(twins) else None) or b""
             for hit in canaries.look(part or b"", sent) if part else ():
@@ -199,6 +213,18 @@ def _leaks_of(
                         f" {hit.where} ({hit.transform}): {hit.piece.decode('utf-8', 'replace')!r}"
                     )
                     break
+
+
+def _fields(cells: Sequence[bytes | None]) -> list[bytes | None]:
+    """Cells, and of whole rows that are one value their fields."""
+    found: list[bytes | None] = []
+    for cell in cells:
+        inner = None
+        if cell and cell.startswith(b"(") and cell.endswith(b")"):
+            with contextlib.suppress(BackendProtocolError):
+                inner = read_text(cell)
+        found += [cell] if inner is None else inner
+    return found
 
 
 def _counts(hit: Hit, counterpart: bytes) -> bool:

@@ -33,7 +33,7 @@ MAIL, TAX, NAME, BORN = "person.email", "person.national_id", "person.name", "pe
 # query, labels of the masked outputs ("-" is clear) and order; or the reason of the refusal
 CASES: tuple[tuple[str, str], ...] = (
     ("SELECT * FROM client", f"- {NAME} {MAIL} {TAX} {BORN} text.free text.free text.free keep"),
-    ("SELECT c FROM client c", "transform"),
+    ("SELECT c FROM client c", f"{NAME} keep"),
     ("SELECT row_to_json(c) FROM client c", "transform"),
     ("SELECT c.label FROM client c", "opaque"),
     ("WITH x(a, b) AS (SELECT mail, tax FROM client) SELECT b AS mail, a AS tax FROM x", f"{TAX} {MAIL} keep"),

@@ -15,13 +15,14 @@ from lockgate.masking.order_rules import order_of, placed_by
 from lockgate.masking.rules import (
     INJECTIVE_LABELS,
     INTEGER_TYPES,
+    ROW,
     base_type,
     can_look_up,
     is_injective,
     rule_for,
     scalar_type,
 )
-from lockgate.model.catalog import Catalog, Column, ColumnRef
+from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation
 from lockgate.model.decision import Clearance
 from lockgate.model.plan import ColumnPlan, Disposition, Lookup, Plan
 from lockgate.model.statement import Analysis, Given, Kind, Output, Use, UseKind
@@ -243,6 +244,9 @@ class _Judge:
         masked = output.sources & self._masked
         if not masked:
             return self._clear(output)
+        relation = self._catalog.relations.get(output.row_of)
+        if relation is not None:
+            return self._row(output, relation)
         if not output.plain:
             self._refuse("transform", masked, f"the output `{output.name}` is computed from it", "Select it plainly")
         if output.literal or masked != output.sources:
@@ -262,6 +266,18 @@ class _Judge:
         return ColumnPlan(
             output.name, self._catalog.column_name(known[0][0]), first.label, Disposition.MASKED, rule,
             output.type_oid or first.type_oid, first.json_labels,
+        )  # fmt: skip
+
+    def _row(self, output: Output, relation: Relation) -> ColumnPlan:
+        """A whole row as one value: each of its columns as if it had been selected."""
+        fields, first = [], ""
+        for column in sorted(relation.columns.values(), key=lambda c: c.attnum):
+            reference = ColumnRef(relation.oid, column.attnum)
+            plan = self._column(Output(column.name, column.type_oid, frozenset({reference}), plain=True))
+            first = first or (plan.label if plan.disposition is Disposition.MASKED else "")
+            fields.append((plan, column.type_mod))
+        return ColumnPlan(
+            output.name, f"{relation.qualified_name}.*", first, Disposition.MASKED, ROW, output.type_oid, fields=tuple(fields)
         )  # fmt: skip
 
     def _shape(self, column: Column | None, output: Output) -> tuple[object, ...]:

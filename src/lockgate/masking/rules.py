@@ -34,6 +34,7 @@ RULES: dict[str, str] = {
 
 WITHHOLD = "withhold"
 DOCUMENT = "document"
+ROW = "row"
 
 _TEXT = frozenset({25, 1043, 1042, 19})
 INTEGER_TYPES = frozenset({20, 23, 1700})

@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lockgate.errors import BackendProtocolError
-from lockgate.masking import arrays, dates, numeric, pgtypes
+from lockgate.masking import arrays, dates, numeric, pgtypes, records
 from lockgate.masking.arrays import CellMask
 from lockgate.masking.documents import Documents, RawNumber
 from lockgate.masking.network import parse_address, prefix_length
 from lockgate.masking.pseudonyms import Pseudonym
-from lockgate.masking.rules import INJECTIVE_LABELS, RULES, is_injective
+from lockgate.masking.rules import INJECTIVE_LABELS, ROW, RULES, is_injective
 from lockgate.model.catalog import Type
-from lockgate.model.plan import ColumnPlan
+from lockgate.model.plan import ColumnPlan, Disposition
 
 MARKERS: dict[str, str] = {
     "person.name": "[name]",
@@ -64,6 +64,8 @@ class Context:
 
 def cell_mask(column: ColumnPlan, type_mod: int, binary: bool, context: Context) -> CellMask:
     """The mask of one output column; gets and gives the cell's bytes, None is NULL."""
+    if column.rule == ROW:
+        return _row_cell(column, binary, context)
     shape = pgtypes.shape_of(column.type_oid, context.types)
     if shape.array and column.rule == "zeros":
         return arrays.empty_binary if binary else _constant(b"{}")
@@ -76,6 +78,17 @@ def cell_mask(column: ColumnPlan, type_mod: int, binary: bool, context: Context)
         return lambda raw: arrays.mask_binary(raw, mask)
     delimiter = shape.delimiter
     return lambda raw: arrays.mask_text(raw, delimiter, mask)
+
+
+def _row_cell(column: ColumnPlan, binary: bool, context: Context) -> CellMask:
+    masks = [
+        cell_mask(field, type_mod, binary, context) if field.disposition is Disposition.MASKED else None
+        for field, type_mod in column.fields
+    ]
+    if not binary:
+        return lambda raw: records.mask_text(raw, masks)
+    type_oids = [field.type_oid for field, _ in column.fields]
+    return lambda raw: records.mask_binary(raw, masks, type_oids)
 
 
 def _scalar_mask(column: ColumnPlan, shape: pgtypes.Shape, type_mod: int, binary: bool, context: Context) -> CellMask:

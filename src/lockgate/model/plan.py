@@ -27,7 +27,8 @@ class Order(str, Enum):
 class ColumnPlan:
     """One output column: its name, label (`none` when clear and unlabelled), disposition, mask rule and type.
 
-    `column` is the base column's `schema.table.column` for the record. `json_labels` as in `Column`.
+    `column` is the base column's `schema.table.column` for the record. `json_labels` as in `Column`. `fields` are the columns of a
+    whole row that is one value, each with its type modifier.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ColumnPlan:
     rule: str
     type_oid: int
     json_labels: tuple[tuple[tuple[str, ...], str], ...] = ()
+    fields: tuple[tuple[ColumnPlan, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ class Output:
     """One column of the result.
 
     `sources` are all base columns its value depends on; `plain` is true when the value is one of them unchanged (several by
-    UNION, CASE or COALESCE); `literal` when a constant other than NULL may also appear.
+    UNION, CASE or COALESCE); `literal` when a constant other than NULL may also appear. `row_of` is the relation whose whole row it is.
     """
 
     name: str
@@ -185,6 +185,7 @@ class Output:
     sources: frozenset[ColumnRef]
     plain: bool
     literal: bool = False
+    row_of: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def _outputs(query: Node, result: Yield, row_description: bytes) -> tuple[Output
     for at, target in enumerate(targets):
         value = result.one(at + 1)
         label, kind = described[at] if described else (target.text("resname"), type_of(target.need("expr")))
-        outputs.append(Output(label, kind, value.sources, value.plain, value.literal))
+        outputs.append(Output(label, kind, value.sources, value.plain, value.literal, value.row_of))
     return tuple(outputs)
 
 

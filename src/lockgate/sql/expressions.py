@@ -132,7 +132,7 @@ class Expressions(Aggregates):
         found = self.column(scope.up(node.integer("varlevelsup")), node.integer("varno"), number)
         if found.literal:
             self.givens.meet_column(node, scope)
-        if number == 0:
+        if number == 0 and not found.row_of:
             return self.apply([found], "whole row", scope, mode) if found.sources else COMPUTED
         return found
 

@@ -22,12 +22,15 @@ NO_COLUMNS: Columns = frozenset()
 class Val:
     """What a value is made of: its base columns, whether it is one of them unchanged, whether something else may stand there.
 
+    `row_of` is the relation whose whole row it is, unchanged; such a value is not plain.
+
     Answers of equality, NULL tests and counts carry no columns: they tell nothing that a renaming of values would change.
     """
 
     sources: Columns = NO_COLUMNS
     plain: bool = True
     literal: bool = False
+    row_of: int = 0
 
 
 NULL = Val()

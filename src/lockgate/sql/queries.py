@@ -168,7 +168,8 @@ class Queries(Writes):
             if relation is not None:
                 references = frozenset(ColumnRef(oid, attribute) for attribute in relation.columns)
             self.reads.update(references)
-            return Val(references, plain=False, literal=True)
+            known = relation is not None and entry.text("relkind") in ("r", "p", "m")
+            return Val(references, plain=False, literal=True, row_of=oid if known else 0)
         if relation is not None and number > 0:
             column = relation.columns.get(number)
             if column is None:
