@@ -186,7 +186,7 @@ def test_a_snapshot_names_labels_keys_and_partitions_by_oid() -> None:
             ["100", "102", "expr", "0", "1", "f", "f", "t", "f", "t", "2"],
             ["100", "103", "broken", "1", "1", "t", "f", "t", "f", "f", "1"],
         ],
-        partitioned=[["100", "2 0"]], functions=[["7", "public", "f", "sql", "i", "f", "f", "t"]],
+        partitioned=[["100", "2 0"]], functions=[["7", "public", "f", "sql", "i", "f", "f", "t", "vector"]],
         types=[["20", "pg_catalog", "int8", "b", "0", "N", "0"]], fingerprint="x",
     )  # fmt: skip
     found = build_catalog(
@@ -203,3 +203,4 @@ def test_a_snapshot_names_labels_keys_and_partitions_by_oid() -> None:
     assert not people.indexes[2].unique
     assert (people.partition_columns, people.row_security, people.estimated_rows) == (frozenset({2}), True, 9.0)
     assert (found.generation, found.functions[7].strict, found.types[20].name) == (3, True, "int8")
+    assert found.functions[7].extension == "vector"
