@@ -269,7 +269,19 @@ class Application:
             return self.holds.decide(str(asked["id"]), identity, approve=operation == "request-approve")
         if operation == "log-erasure":
             return self._record_erasure(asked["fields"])
+        if operation == "log-prune":
+            return self._record_pruning(asked["fields"])
         raise CredentialRejectedError("unknown command")
+
+    def _record_pruning(self, fields: object) -> int:
+        """Make the entry of a pruning durable; whoever asked removes the entries once it is under a checkpoint."""
+        if not isinstance(fields, dict) or (fields.get("kind"), fields.get("event")) != ("policy", "pruned"):
+            raise CredentialRejectedError("not a pruning")
+        index = self.committer.append(fields)
+        self.committer.commit()
+        if self.committer.durable <= index:
+            raise LedgerError("the ledger cannot be written")
+        return index
 
     def _record_erasure(self, fields: object) -> object:
         """Make an `erasure` entry durable before what it says is done (docs/reference/entries.md)."""

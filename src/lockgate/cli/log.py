@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lockgate.app import evidence, search
-from lockgate.cli import log_anchor, log_canary, log_completeness, log_erase, log_search
+from lockgate.cli import log_anchor, log_canary, log_completeness, log_erase, log_prune, log_search
 from lockgate.cli.common import add_config, say, say_json, settings_of
 
 EPILOG = """examples:
@@ -38,6 +38,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     log_erase.add_to(steps)
     log_completeness.add_to(steps)
     log_canary.add_to(steps)
+    log_prune.add_to(steps)
     log_anchor.add_to(steps)
     verify = steps.add_parser("verify", help="verify signatures, tree, entries, counters with the standalone verifier")
     add_config(verify)

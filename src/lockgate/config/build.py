@@ -248,6 +248,7 @@ def _build(
         masking=MaskingSettings(epoch=_typed(draft.sections["masking"]["epoch"], int)),
         ledger=LedgerSettings(
             unsafe_skip_sync=_typed(ledger["unsafe_skip_sync"], bool),
+            sealed_days=_typed(ledger["sealed_days"], int),
             witness_policy=_maybe(ledger["witness_policy"], Path),
             witness_seconds=_typed(ledger["witness_seconds"], float),
             witness_alarm_seconds=_typed(ledger["witness_alarm_seconds"], float),

@@ -213,6 +213,15 @@ LEDGER = (
         default=False,
     ),
     Key(
+        "sealed_days",
+        Form.WHOLE,
+        "How long entries are kept at least; `lockgate log prune` removes older ones. 0 = for ever.",
+        default=2557,
+        lowest=0,
+        highest=36_500,
+        unit="days",
+    ),
+    Key(
         "witness_policy",
         Form.PATH,
         "Trust policy (tlog-policy) with the witnesses of the org log and their quorum; not set = no witness.",

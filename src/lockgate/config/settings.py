@@ -74,6 +74,7 @@ class LedgerSettings:
     """Section `[ledger]`."""
 
     unsafe_skip_sync: bool
+    sealed_days: int
     witness_policy: Path | None
     witness_seconds: float
     witness_alarm_seconds: float

@@ -35,6 +35,16 @@ def checkpoint(root: str, files: Files) -> Checkpoint | None:
     return None
 
 
+def minimum(root: str, files: Files) -> int:
+    """The lowest index whose entry is stored; more than 0 after pruning."""
+    with suppress(FileNotFoundError):
+        text = files.read(f"{root}/minimum").decode("ascii", "replace").strip()
+        if not text.isdecimal() or len(text) > 19:
+            raise CorruptLedgerError("entry-missing", "the file `minimum` is not a number")
+        return int(text)
+    return 0
+
+
 def _tail(root: str, files: Files) -> tuple[int, list[bytes]]:
     """The size under the checkpoint, and the entries after it; read again when the writer moved on meanwhile."""
     problem = LedgerError("the log is changing faster than it can be read")
@@ -54,12 +64,13 @@ def _tail(root: str, files: Files) -> tuple[int, list[bytes]]:
 
 
 def entries(root: str, files: Files, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Every entry from index `start` on, with its index: those under the checkpoint, then those in the write-ahead log.
+    """Every entry from index `start` on that was not pruned: those under the checkpoint, then those in the write-ahead log.
 
     Raises:
         CorruptLedgerError: a bundle is missing or malformed.
     """
     root = root.rstrip("/")
+    start = max(start, minimum(root, files))
     size, tail = _tail(root, files)
     for number in range(start // WIDTH, (size + WIDTH - 1) // WIDTH):
         try:

@@ -20,6 +20,7 @@ from lockgate.errors import CorruptLedgerError
 from lockgate.ledger.entry import decode
 from lockgate.ledger.tiles import WIDTH
 from lockgate.storage.durable import replace
+from lockgate.storage.ledger_reader import minimum
 from lockgate.storage.port import Files
 from lockgate.storage.tile_store import read_bundle
 
@@ -122,6 +123,7 @@ def read_history(files: Files, root: str, size: int) -> History:
         CorruptLedgerError: a bundle is missing or an entry malformed.
     """
     start, intents = _shortcut(files, root, size)
+    start = max(start, minimum(root, files))
     first = max(0, min(start, size - 1)) // WIDTH
     epoch, last_time = 0, ""
     for number in range(first, (size + WIDTH - 1) // WIDTH):
