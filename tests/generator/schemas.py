@@ -111,6 +111,13 @@ _POLICY = """\
 permit (principal == Agent::"bot", action == Action::"write", resource in Schema::"public");
 """
 
+_PLANNER = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET SETTING', current_database()); END $$"
+_SETTINGS = ("enable_hashjoin = off", "enable_mergejoin = off", "enable_nestloop = off", "enable_hashagg = off", "enable_seqscan = off",
+             "enable_sort = off", "enable_incremental_sort = off", "enable_bitmapscan = off", "enable_memoize = off", "enable_material = off",
+             "enable_partitionwise_join = on", "enable_partitionwise_aggregate = on", "random_page_cost = 1", "from_collapse_limit = 1",
+             "plan_cache_mode = force_generic_plan")  # fmt: skip
+"""Plans that a small database would not choose, so that an order that only they show is found."""
+
 PLAIN = (
     Col("id", "bigint", "num"),
     Col("n", "integer", "num"),
@@ -134,6 +141,9 @@ def make_schema(choices: Choices) -> Made:
     _views(made, choices, bases)
     _functions(made, choices, bases)
     made.script.append("ANALYZE")
+    made.script += [
+        _PLANNER.replace("SETTING", setting) for setting in choices.some(_SETTINGS, 3) if choices.chance(60)
+    ]
     return made
 
 
