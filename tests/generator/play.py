@@ -18,7 +18,7 @@ from corpus.judge import FAILURES, Judge
 from corpus.stage import Stage, Twin
 from corpus.twins import World
 from generator.choices import Choices, shrink
-from generator.queries import make_case
+from generator.queries import CLEAR, make_case
 from generator.schemas import Made
 
 _SHOWN_MAX = 0.2
@@ -49,6 +49,8 @@ class Tally:
     answered: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     unstable: int = 0
+    clear_played: int = 0
+    clear_refused: Counter[str] = field(default_factory=Counter)
     found: list[Found] = field(default_factory=list)
     clear: list[str] = field(default_factory=list)
 
@@ -92,6 +94,8 @@ class Player:
             ] += 1
         elif not here.first_error:
             tally.answered += 1
+        if case.technique == CLEAR:
+            self._compare(case, here, tally)
         if not self._suspicious(here, there):
             return
         self.close()
@@ -108,6 +112,24 @@ class Player:
         judged = self._judge.attack(small)
         tally.found.append(Found(self._world.name, small, judged.verdict, judged.remarks))
 
+    def _compare(self, case: Case, here: Run, tally: Tally) -> None:
+        """What uses no masked column is answered as the server answers it; which rows a LIMIT takes of equals is the planner's."""
+        tally.clear_played += 1
+        if here.refused:
+            tally.clear_refused[f"{here.first_refusal[:110]} <- {case.statements[0][:300]}"] += 1
+            return
+        direct = self._once(case, self._stage.x, direct=True)
+        limited = " LIMIT " in case.statements[0]
+        rows = [Counter(tuple(row) for a in run.answers for row in a.rows) for run in (here, direct)]
+        sizes = [sum(counter.values()) for counter in rows]
+        errors = [[e.sqlstate for a in run.answers for e in a.errors] for run in (here, direct)]
+        if (
+            errors[0] != errors[1]
+            or sizes[0] != sizes[1]
+            or (rows[0] != rows[1] and not limited and not _by_place(case))
+        ):
+            tally.found.append(Found(self._world.name, case, "WRONG", (f"{sizes} rows, errors {errors}",)))
+
     def _suspicious(self, here: Run, there: Run) -> bool:
         if any(a.ended for a in (*here.answers, *there.answers)):
             return True
@@ -117,15 +139,23 @@ class Player:
             True for _ in self._judge.leaks(there, here, twin=True)
         )
 
-    def _once(self, case: Case, twin: Twin) -> Run:
-        client = self._clients.get(id(twin))
+    def _once(self, case: Case, twin: Twin, *, direct: bool = False) -> Run:
+        place = 0 if direct else id(twin)
+        client = self._clients.get(place)
         if client is None:
-            client = self._clients[id(twin)] = Client(twin.gate_address(self._world))
+            address = twin.direct_address(self._world) if direct else twin.gate_address(self._world)
+            client = self._clients[place] = Client(address)
         done = Run()
         run_on(client, case, lambda text: text, done)
         if done.answers[-1].ended:
             client.close()
-            del self._clients[id(twin)]
+            del self._clients[place]
         elif done.answers[-1].frames[-1].body != b"I":
             client.simple("ROLLBACK")
         return done
+
+
+def _by_place(case: Case) -> bool:
+    """Whether the statement leaves open which of equal rows come first, so that their order shows in values."""
+    text = case.statements[0]
+    return any(word in text for word in ("OVER (", "array_agg(", "string_agg(", "DISTINCT ON"))

@@ -38,6 +38,7 @@ class Grammar:
     choices: Choices
     made: Made
     tame: bool = False
+    clear: bool = False
     aliases: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -49,7 +50,9 @@ class Grammar:
             (f"{item.alias}.{c.name}", c)
             for item in items
             for c in item.columns
-            if (not family or c.family == family) and (masked is None or bool(c.sort) == masked)
+            if (not family or c.family == family)
+            and (masked is None or bool(c.sort) == masked)
+            and not (self.clear and c.sort)
         ]
         return self.choices.one_of(found) if found else None
 
@@ -145,7 +148,8 @@ class Grammar:
         rel = self.choices.one_of(self.made.relations)
         sample = " TABLESAMPLE BERNOULLI (60) REPEATABLE (3)" if rel.writable and self.choices.chance(4) else ""
         only = "ONLY " if rel.writable and self.choices.chance(5) else ""
-        return f"{only}{rel.name} {alias}{sample}", Item(alias, rel.columns)
+        columns = tuple(c for c in rel.columns if not c.sort) if self.clear else rel.columns
+        return f"{only}{rel.name} {alias}{sample}", Item(alias, columns)
 
     def sources(self, depth: int) -> tuple[str, list[Item]]:
         """A FROM clause."""
@@ -323,7 +327,9 @@ class Grammar:
 
     def statements(self) -> tuple[str, ...]:
         """The statements of one case."""
-        text, columns = self.select(1 + self.choices.below(2), top=True)
+        text, columns = self.select(1 + self.choices.below(2), top=not self.clear)
+        if self.clear:
+            return (text,)
         which = self.choices.below(30)
         if which == 1:
             return (
@@ -392,6 +398,9 @@ class Grammar:
         return ("BEGIN", text, "ROLLBACK")
 
 
+CLEAR = "clear"
+"""The technique of statements that use no masked column: they must run, and show what the server shows."""
+
 PLAIN_TEXT = Col("s", "text", "text")
 
 _TEXT = (
@@ -423,11 +432,12 @@ _CONDITIONS = (
 
 def make_case(choices: Choices, made: Made, name: str) -> Case:
     """One case in one form of the protocol."""
-    tame = choices.chance(50)
-    form = choices.one_of(FORMS)
-    grammar = Grammar(choices, made, tame)
+    clear = choices.chance(15)
+    tame = clear or choices.chance(50)
+    form = {} if clear else choices.one_of(FORMS)
+    grammar = Grammar(choices, made, tame, clear)
     statements = grammar.statements()
     return Case(
-        name, "tame" if tame else "wild", "EITHER", "generated", ("; ".join(statements),), statements,
+        name, CLEAR if clear else "tame" if tame else "wild", "EITHER", "generated", ("; ".join(statements),), statements,
         Protocol(**form), special=bool(form),  # type: ignore[arg-type]
     )  # fmt: skip

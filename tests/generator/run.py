@@ -66,7 +66,12 @@ def report(tally: Tally) -> None:
     """Counts, and what was found."""
     print(f"{tally.played} statements, {tally.answered} answered, {sum(tally.refusals.values())} refused, {tally.unstable} unstable,"
           f" {len(tally.found)} found, {len(tally.clear)} columns in clear")  # fmt: skip
-    for reason, count in tally.refusals.most_common(25):
+    print(
+        f"{tally.clear_played} statements without a masked column, {sum(tally.clear_refused.values())} of them refused"
+    )
+    for reason, count in tally.clear_refused.most_common(8):
+        print(f"{count:7} {reason}")
+    for reason, count in tally.refusals.most_common(15):
         print(f"{count:7} {reason}")
 
 
