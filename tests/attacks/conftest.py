@@ -12,6 +12,13 @@ from support.gate import GateProcess
 from support.relay import through
 from support.servers import create_database, drop_database
 
+NOISY = """\
+@id("bot-writes-where-triggers-are")
+@reason("to see what triggers say")
+permit (principal == Agent::"bot", action == Action::"write", resource)
+when { resource == Table::"public.noisy" || resource == Table::"public.quiet" };
+"""
+
 
 @pytest.fixture(scope="session")
 def place(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
@@ -22,19 +29,12 @@ def place(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
     gate = GateProcess(
         tmp_path_factory.mktemp(name) / "gate",
         {"shop": (dsn, "production")},
+        policies={"50-noisy.cedar": NOISY},
         settings={"limits": "bounded_rows = 5\nhold_seconds = 2"},
     )
     gate.init()
-    gate.run(
-        "catalog",
-        "label",
-        "--config",
-        str(gate.config),
-        "--database",
-        "shop",
-        "public.users.prefs->phone",
-        "person.phone",
-    )
+    for column, label in (("public.users.prefs->phone", "person.phone"), ("public.noisy.v", "none")):
+        gate.run("catalog", "label", "--config", str(gate.config), "--database", "shop", column, label)
     gate.start()
     found = Place(gate, relay, owner)
     found.learn()

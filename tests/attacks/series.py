@@ -53,6 +53,12 @@ CREATE VIEW writable AS SELECT id, hits FROM users;
 CREATE TABLE audited(id int PRIMARY KEY, v text); CREATE FUNCTION spread() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM users; RETURN NEW; END $$;
 CREATE TRIGGER spread AFTER INSERT ON audited FOR EACH ROW EXECUTE FUNCTION spread();
 CREATE MATERIALIZED VIEW copied AS SELECT id, email AS e, lower(ssn) AS s FROM users;
+CREATE TABLE noisy(id int PRIMARY KEY, v text); CREATE TABLE quiet(id int PRIMARY KEY); INSERT INTO quiet SELECT generate_series(1, 9);
+CREATE TABLE noisy_child(id int REFERENCES quiet ON DELETE CASCADE); INSERT INTO noisy_child SELECT generate_series(1, 9);
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE r text; BEGIN SELECT email INTO r FROM users WHERE id = 7; RAISE NOTICE 'n %', r;
+  IF TG_OP = 'DELETE' OR NEW.v = 'fail' THEN RAISE EXCEPTION 'e %', r USING DETAIL = r, HINT = r, COLUMN = r, CONSTRAINT = r; END IF; RETURN NEW; END $$;
+CREATE TRIGGER shout BEFORE INSERT ON noisy FOR EACH ROW EXECUTE FUNCTION shout();
+CREATE CONSTRAINT TRIGGER late AFTER DELETE ON noisy_child DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION shout();
 ANALYZE;
 """
 
@@ -148,10 +154,10 @@ class Place:
                 wrong.append(f"{text[:120]}: {answer.errors[0].message[:120]}")
         return wrong
 
-    def wait_for(self, text: str, seconds: float = 10.0) -> None:
+    def wait_for(self, text: str, seconds: float = 10.0, who: str = "bot") -> None:
         """Wait until the gate has noticed a definition made past it."""
         deadline = time.monotonic() + seconds
-        while self.ask(text).errors and time.monotonic() < deadline:
+        while self.ask(text, who).errors and time.monotonic() < deadline:
             time.sleep(0.2)
 
     def rows(self, text: str, who: str = "bot") -> list[list[bytes | None]]:

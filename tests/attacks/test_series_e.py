@@ -34,6 +34,11 @@ MASKED: Mapping[str, Sequence[str]] = {
     "E-16": ("SELECT pid, query FROM pg_stat_activity", "SELECT * FROM pg_locks", "SELECT * FROM pg_stat_statements", "SELECT most_common_vals FROM pg_stats"),
 }  # fmt: skip
 
+TRIGGERS = (
+    "INSERT INTO noisy VALUES (1, 'x')", "INSERT INTO noisy VALUES (2, 'fail')", "DELETE FROM quiet WHERE id = 3",
+    "BEGIN; DELETE FROM quiet WHERE id = 4; COMMIT", "BEGIN; DELETE FROM quiet WHERE id = 5; SET CONSTRAINTS ALL IMMEDIATE; COMMIT",
+)  # fmt: skip
+
 HIT = "canary1@raw-value.example"
 MISS = "canary1@raw-valuf.example"
 
@@ -53,6 +58,13 @@ def test_errors_notices_plans_and_activity_show_nothing_stored(place: Place) -> 
     before = place.state()
     assert by_case(MASKED, place.shown) == {}
     assert place.state() == before
+
+
+def test_triggers_of_unlabelled_tables_may_say_what_they_like(place: Place) -> None:
+    """E-05, E-11: what code says while it runs is not shown, also when only a foreign key leads to it, and at COMMIT."""
+    assert place.shown(TRIGGERS) == []
+    assert place.ask("INSERT INTO noisy VALUES (3, 'fail')").errors[0].sqlstate == "P0001"
+    assert not place.ask("INSERT INTO noisy VALUES (4, 'x')").errors
 
 
 def test_a_guess_that_is_right_looks_like_one_that_is_wrong(place: Place) -> None:

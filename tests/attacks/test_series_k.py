@@ -94,6 +94,24 @@ def test_labels_stay_with_columns_that_are_renamed_and_with_new_children(place: 
             owner.execute("DROP TABLE kid")
 
 
+def test_a_renamed_column_stays_masked_for_people_who_see_what_has_no_label(place: Place) -> None:
+    """K-18."""
+    with psycopg.connect(place.owner, autocommit=True) as owner:
+        owner.execute("ALTER TABLE users RENAME COLUMN notes TO harmless; ALTER TABLE orders RENAME TO bookings")
+        try:
+            place.wait_for("SELECT harmless FROM users", who="ann")
+            place.wait_for("SELECT contact_email FROM bookings", who="ann")
+            assert (
+                place.shown(
+                    ["SELECT harmless FROM users", "SELECT contact_email FROM bookings", "SELECT * FROM users"], "ann"
+                )
+                == []
+            )
+        finally:
+            owner.execute("ALTER TABLE users RENAME COLUMN harmless TO notes; ALTER TABLE bookings RENAME TO orders")
+    place.wait_for("SELECT order_id, notes FROM users, orders LIMIT 1", who="root")
+
+
 def test_a_masked_value_cannot_be_written_back(place: Place) -> None:
     """K-25, K-29: neither a mask nor a guess becomes a stored value."""
     before = place.state()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockgate.classification.kin import follow
+from lockgate.classification.kin import follow, remember
 from lockgate.model.catalog import Column, Relation
 
 
@@ -51,3 +51,17 @@ def test_a_child_of_a_child_of_nobody_is_left_alone() -> None:
 def test_what_nobody_knows_is_not_taken_for_harmless() -> None:
     found = follow({1: relation(1, x="unknown"), 2: relation(2, x="none")}, [(2, 1)], [])
     assert labels(found[2]) == ["unknown"]
+
+
+def test_a_renamed_column_keeps_its_label_until_somebody_labels_its_new_name() -> None:
+    first = {1: relation(1, mail="person.email", id="none")}
+    second = remember(first, {1: relation(1, post="unknown", number="unknown")})
+    assert labels(second[1]) == ["person.email", "unknown"]
+    third = remember(second, {1: relation(1, post="unknown", number="unknown")})
+    assert labels(third[1]) == ["person.email", "unknown"]
+    decided = {1: Relation(1, "public", "t1", "r", {1: Column(1, "post", 25, -1, False, "none", "person")})}
+    assert labels(remember(third, decided)[1]) == ["none"]
+
+
+def test_a_line_that_is_taken_out_of_the_file_is_not_remembered() -> None:
+    assert labels(remember({1: relation(1, mail="person.email")}, {1: relation(1, mail="unknown")})[1]) == ["unknown"]

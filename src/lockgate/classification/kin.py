@@ -1,6 +1,6 @@
 """Labels that follow data through the shape of a database: partitions, inheritance, generated columns.
 
-For: columns that hold the same values as a labelled column, or values computed from one, by definition of their table.
+For: columns that hold, under whatever name, the same values as a labelled column, or values computed from one, by definition of their table.
 Not for: views (`lineage`), and not for names.
 Source: PostgreSQL documentation 5.4 (generated columns), 5.10 (inheritance), 5.11 (partitioning).
 """
@@ -13,6 +13,8 @@ from dataclasses import replace
 from lockgate.classification.lineage import mixed
 from lockgate.model.catalog import Column, Relation
 
+RENAMED = "renamed"
+"""Who decided the label of a column under its new name."""
 _OPEN = ("none", "unknown")
 """Labels that give way to another: the earlier to the later, both to every real one."""
 
@@ -42,6 +44,27 @@ def follow(
             break
     for child, parent in edges:
         found[parent] = replace(found[parent], children=(*found[parent].children, child))
+    return found
+
+
+def remember(before: Mapping[int, Relation], now: Mapping[int, Relation]) -> dict[int, Relation]:
+    """The relations, with the label of each column that was renamed, or whose table was, and that nobody has labelled under its new name.
+
+    Labels are written by name, columns are known by number: a renamed column holds what it held.
+    """
+    found = dict(now)
+    for oid, relation in now.items():
+        old = before.get(oid)
+        if old is None:
+            continue
+        for attnum, column in relation.columns.items():
+            known = old.columns.get(attnum)
+            if known is None or known.label == "none" or column.label_by != "default":
+                continue
+            renamed = (old.schema, old.name, known.name) != (relation.schema, relation.name, column.name)
+            if renamed or known.label_by == RENAMED:
+                kept = replace(column, label=known.label, label_by=RENAMED, json_labels=known.json_labels)
+                _set(found, oid, kept)
     return found
 
 

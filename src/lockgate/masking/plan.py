@@ -68,11 +68,19 @@ def make_plan(
     return Plan(
         columns=columns,
         masks=any(column.disposition is Disposition.MASKED for column in columns),
-        touches_labelled=any(oid in labelled for oid in analysis.relations) or bool(analysis.reads & clearance.masked),
+        touches_labelled=any(oid in labelled for oid in analysis.relations)
+        or bool(analysis.reads & clearance.masked)
+        or _runs_code(analysis, catalog),
         order=order,
         tie_columns=ties,
         lookups=judge.lookups(),
     )
+
+
+def _runs_code(analysis: Analysis, catalog: Catalog) -> bool:
+    """Whether a write runs code of users, whose notices and errors may say anything."""
+    written = (catalog.relations.get(write.relation) for write in analysis.writes)
+    return any(relation is None or relation.has_triggers for relation in written)
 
 
 class _Judge:

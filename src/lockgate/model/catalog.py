@@ -61,7 +61,8 @@ class Index:
 class Relation:
     """A table, view, materialised view, partitioned or foreign table; `kind` is pg_class.relkind.
 
-    `children` are its partitions or the tables that inherit from it, by OID: scanning it scans them.
+    `has_triggers`: a write may run code that users defined: triggers, or functions in checks, defaults and indexes, here or where the write
+    reaches by foreign keys. `children` are its partitions or the tables that inherit from it, by OID: scanning it scans them.
     """
 
     oid: int

@@ -7,16 +7,27 @@ Source: PostgreSQL documentation, chapter 53 (system catalogs).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from lockgate.classification.kin import follow
+from lockgate.classification.kin import follow, remember
 from lockgate.model.catalog import Catalog, Column, Function, Index, Relation, Type
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.transport.pgclient import PgClient
 
 RELATIONS = """
-SELECT c.oid, n.nspname, c.relname, c.relkind, c.relrowsecurity, c.relhastriggers, c.relhasrules, greatest(c.reltuples, 0)
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relrowsecurity, c.oid IN (
+         SELECT tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+         UNION ALL SELECT k.conrelid FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d
+           ON d.classid = 'pg_catalog.pg_constraint'::regclass AND d.objid = k.oid
+           WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid >= 16384
+         UNION ALL SELECT f.adrelid FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d
+           ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = f.oid
+           WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid >= 16384
+         UNION ALL SELECT i.indrelid FROM pg_catalog.pg_index i JOIN pg_catalog.pg_depend d
+           ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
+           WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid >= 16384),
+       c.relhasrules, greatest(c.reltuples, 0)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname !~ '^pg_(toast|temp)'"""
 
@@ -36,6 +47,10 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_(toast|temp|catalog)'"""
 
 PARTITIONED = "SELECT partrelid, partattrs::text FROM pg_catalog.pg_partitioned_table"
+
+CASCADES = """
+SELECT confrelid, conrelid FROM pg_catalog.pg_constraint WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"""
+"""(table, table whose rows change when its rows do)."""
 
 PARENTS = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
 
@@ -108,6 +123,7 @@ class RawCatalog:
     fingerprint: str
     parents: list[list[str]] = field(default_factory=list)
     generated: list[list[str]] = field(default_factory=list)
+    cascades: list[list[str]] = field(default_factory=list)
     users_only: bool = False
 
 
@@ -140,7 +156,7 @@ async def read_catalog(client: PgClient, *, known: str = "") -> RawCatalog:
             await _rows(client, only(RELATIONS, "c.oid")), await _rows(client, only(COLUMNS, "a.attrelid")),
             await _rows(client, INDEXES), await _rows(client, PARTITIONED),
             await _rows(client, only(FUNCTIONS, "p.oid", "WHERE")), await _rows(client, only(TYPES, "t.oid", "WHERE")), f"{own}:{users}",
-            await _rows(client, PARENTS), await _rows(client, GENERATED), less,
+            await _rows(client, PARENTS), await _rows(client, GENERATED), await _rows(client, CASCADES), less,
         )  # fmt: skip
     finally:
         await client.query("COMMIT")
@@ -152,7 +168,8 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
 
     Args:
         labels: who decides the label of a user column; system columns are `none`.
-        before: an earlier snapshot with what the server brings, where `raw` has only what users made.
+        before: the snapshot that this one follows: what the server brings where `raw` has only what users made, and labels of what
+            was renamed since.
     """
     columns: dict[int, dict[int, Column]] = {}
     named = {int(r[0]): (r[1], r[2]) for r in raw.relations}
@@ -187,10 +204,12 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         for r in raw.relations
     }
     relations = follow(
-        relations,
+        remember(before.relations, relations) if before is not None else relations,
         [(int(r[0]), int(r[1])) for r in raw.parents],
         [(int(r[0]), int(r[1]), int(r[2])) for r in raw.generated],
     )
+    edges = [(int(r[0]), int(r[1])) for r in raw.cascades] + [(int(r[1]), int(r[0])) for r in raw.parents]
+    relations = _with_code(relations, edges)
     functions = {
         int(r[0]): Function(int(r[0]), r[1], r[2], r[3], r[4], r[5], r[6] == "t", r[7] == "t", r[8])
         for r in raw.functions
@@ -211,6 +230,21 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         default_label,
         dict(server_settings),
     )
+
+
+def _with_code(relations: Mapping[int, Relation], edges: Iterable[tuple[int, int]]) -> dict[int, Relation]:
+    """The relations, with `has_triggers` wherever a write may reach a table that has code: by a foreign key, in a child."""
+    found = dict(relations)
+    reaches: dict[int, list[int]] = {}
+    for source, target in edges:
+        reaches.setdefault(target, []).append(source)
+    waiting = [oid for oid, relation in found.items() if relation.has_triggers]
+    while waiting:
+        for source in reaches.get(waiting.pop(), ()):
+            if source in found and not found[source].has_triggers:
+                found[source] = replace(found[source], has_triggers=True)
+                waiting.append(source)
+    return found
 
 
 def _indexes(raw: RawCatalog) -> dict[int, list[Index]]:
