@@ -15,7 +15,7 @@ from lockgate.config.settings import Settings
 from lockgate.control.explaining import explain
 from lockgate.errors import ConfigError, InvariantError, LockgateError
 from lockgate.model.identity import Identity, Principal, PrincipalKind
-from lockgate.session.wishes import Analyse, Estimate, FreshCatalog, Wish
+from lockgate.session.wishes import Analyse, Estimate, FreshCatalog, Substitute, Wish
 from lockgate.transport.clock import RealClock, utc_now
 from lockgate.transport.database import Database
 
@@ -98,4 +98,6 @@ async def _answered(wish: Wish, source: Database) -> object:
         return await source.refresh()
     if isinstance(wish, Estimate):
         return await source.estimate(wish.text)
+    if isinstance(wish, Substitute):
+        return await source.substitute(wish)
     raise InvariantError("an explanation asked for more than an analysis")

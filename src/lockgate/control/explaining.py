@@ -121,6 +121,9 @@ def _statement(verdict: Verdict, catalog: Catalog, clearance: Clearance) -> dict
             "sentence": verdict.sentence,
             "hint": verdict.hint,
         }
+    if verdict.instead and not analysis.compared:
+        # Values that a client compares are opened in it: such a text is not told.
+        told["rewritten"] = verdict.instead
     if verdict.effect == "hold":
         told["approvers"] = list(decision.hold_groups)
     told |= {
@@ -146,6 +149,13 @@ def _would(verdict: Verdict) -> str:
     """One sentence."""
     if verdict.sqlstate:
         return f"be refused with SQLSTATE {verdict.sqlstate} before anything reaches the database"
+    if verdict.instead:
+        rows = (
+            "on the rows that a row filter shows"
+            if not verdict.plan.stand_ins
+            else "over stand-ins in the place of masked values"
+        )
+        return f"run in other words, {rows}"
     after = "be held until an approver answers, and then " if verdict.effect == "hold" else ""
     if verdict.plan.masks:
         return f"{after}run as it stands, with masks in the place of values"

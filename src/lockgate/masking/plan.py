@@ -161,7 +161,7 @@ class _Judge:
         if use.kind not in (UseKind.EQUAL, UseKind.GROUP):
             return
         label = self._label(min(masked))
-        if use.literal and not self._is_lookup(use):
+        if use.literal and not self.is_lookup(use):
             self._refuse("compared-with-constant", masked, f"`{use.detail}` with a constant or computed value is refused here",
                          f"Compare it with another column of class {label}, or with a plain constant or parameter")  # fmt: skip
         if masked != use.columns:
@@ -170,20 +170,21 @@ class _Judge:
         if len({self._label(r) for r in masked}) != 1:
             self._refuse("mixed-classes", masked, f"`{use.detail}` mixes classes that have different masks",
                          f"Use columns of class {label} only")  # fmt: skip
-        rigid = frozenset(r for r in masked if not self._has_injective_mask(r))
+        rigid = frozenset(r for r in masked if not self.has_injective_mask(r))
         if rigid:
             self._refuse("not-comparable", rigid, f"`{use.detail}` would show which values are equal, which its mask hides",
                          "Select it without grouping or comparing it")  # fmt: skip
 
     # values of the client's
 
-    def _is_lookup(self, use: Use) -> bool:
+    def is_lookup(self, use: Use) -> bool:
         """Whether all that is compared beside columns is the client's own values, each compared with nothing but masked columns."""
         if use.kind is not UseKind.EQUAL or use.givens is None:
             return False
-        return all(given in self._compared and self._columns_of(given) <= self._masked for given in use.givens)
+        return all(given in self._compared and self.columns_of(given) <= self._masked for given in use.givens)
 
-    def _columns_of(self, given: Given) -> frozenset[ColumnRef]:
+    def columns_of(self, given: Given) -> frozenset[ColumnRef]:
+        """The columns that a value is compared with."""
         uses = (u.columns for u in self._analysis.uses if u.givens is not None and given in u.givens)
         return frozenset[ColumnRef]().union(*uses)
 
@@ -191,7 +192,7 @@ class _Judge:
         """The values to open; their columns must agree in everything that the mask depends on."""
         found = []
         for given, given_type in self._analysis.compared:
-            columns = self._columns_of(given) & self._masked
+            columns = self.columns_of(given) & self._masked
             if not columns:
                 continue
             known = [self._catalog.column(reference) for reference in sorted(columns)]
@@ -216,7 +217,8 @@ class _Judge:
             found.append(Lookup(given, label, kind, given_type, exact))
         return tuple(found)
 
-    def _has_injective_mask(self, reference: ColumnRef) -> bool:
+    def has_injective_mask(self, reference: ColumnRef) -> bool:
+        """Whether different values of a column have different masks."""
         column = self._catalog.column(reference)
         if (
             column is None
@@ -303,3 +305,20 @@ class _Judge:
         name = self._catalog.column_name(chosen[0][0]) if chosen else ""
         label = labelled[0][1].label if labelled else "none"
         return ColumnPlan(output.name, name, label, Disposition.CLEAR, "", output.type_oid)
+
+
+def values_sought(
+    analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]
+) -> tuple[tuple[Lookup, frozenset[ColumnRef]], ...]:
+    """The client's own values that are compared with columns whose pseudonyms can be opened, each with its columns.
+
+    Raises:
+        RefusedStatementError: such a column is compared with something else, or a value with columns that do not agree.
+    """
+    every = _Judge(analysis, catalog, masked)
+    reversible = frozenset(reference for reference in masked if every.has_injective_mask(reference))
+    judge = _Judge(analysis, catalog, reversible)
+    for use in analysis.uses:
+        if use.kind is UseKind.EQUAL and use.literal and use.columns & reversible and not judge.is_lookup(use):
+            raise RefusedStatementError("stand-in-lookup", "a computed value cannot be looked for among pseudonyms")
+    return tuple((lookup, judge.columns_of(lookup.given)) for lookup in judge.lookups())

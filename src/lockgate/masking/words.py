@@ -33,7 +33,7 @@ PUBLIC_MAIL_PROVIDERS: frozenset[str] = frozenset(
 )  # fmt: skip
 """Mail domains with so many holders that the domain alone says nearly nothing of a person."""
 
-_TWO_DIGIT_CALLING_CODES = frozenset(
+TWO_DIGIT_CALLING_CODES = frozenset(
     "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 "  # noqa: SIM905
     "90 91 92 93 94 95 98".split()
 )
@@ -43,4 +43,4 @@ def calling_code_length(digits: str) -> int:
     """How many leading digits of an international number are its calling code; total and prefix-free for all digits."""
     if digits[:1] in ("0", "1", "7"):
         return 1
-    return 2 if digits[:2] in _TWO_DIGIT_CALLING_CODES else 3
+    return 2 if digits[:2] in TWO_DIGIT_CALLING_CODES else 3

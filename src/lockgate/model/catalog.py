@@ -63,6 +63,7 @@ class Relation:
 
     `has_triggers`: a write may run code that users defined: triggers, or functions in checks, defaults and indexes, here or where the write
     reaches by foreign keys. `children` are its partitions or the tables that inherit from it, by OID: scanning it scans them.
+    `made_of` are the relations that a materialised view was made of, 0 where its definition cannot be read.
     """
 
     oid: int
@@ -77,6 +78,7 @@ class Relation:
     partition_columns: frozenset[int] = frozenset()
     estimated_rows: float = 0.0
     children: tuple[int, ...] = ()
+    made_of: frozenset[int] = frozenset()
 
     @property
     def qualified_name(self) -> str:

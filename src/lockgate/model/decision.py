@@ -68,14 +68,20 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Clearance:
-    """Which labelled columns a chain may not see, over one catalog snapshot.
+    """Which labelled columns a chain may not see, and of which tables only some rows, over one catalog snapshot.
 
     `masked` holds every labelled column without `unmask` for some member of the chain; `complete` is true when it is empty.
+
+    Args:
+        filters: table -> condition that its rows must meet, from `@row_filter`; partitions and children have their parents'.
+        unreadable: tables with a filter that cannot be written for this principal: nothing of them may be read.
     """
 
     masked: frozenset[ColumnRef]
     revision: str
     generation: int
+    filters: Mapping[int, str] = field(default_factory=dict)
+    unreadable: frozenset[int] = frozenset()
 
     @property
     def complete(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from lockgate.model.catalog import ColumnRef
 from lockgate.model.statement import Given
 
 
@@ -61,6 +62,21 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """A value that is looked for among stand-ins: opened like any other, then shown as the column shows it.
+
+    Args:
+        lookup: the value.
+        column: one of the columns it is compared with; all of them have the same stand-ins.
+        text: the opened constant as SQL; empty for a parameter, which is opened when it is bound.
+    """
+
+    lookup: Lookup
+    column: ColumnRef
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How the answer of one statement is treated.
 
@@ -71,6 +87,7 @@ class Plan:
         order: what happens to the order of rows.
         tie_columns: output positions for SORT_TIES.
         lookups: values to open before the statement is forwarded; a plan with any must not be forwarded as it came.
+        stand_ins: the statement was rewritten: what is shown was computed from stand-ins, and no row is changed on its way.
     """
 
     columns: tuple[ColumnPlan, ...] = ()
@@ -79,6 +96,7 @@ class Plan:
     order: Order = Order.KEEP
     tie_columns: tuple[int, ...] = ()
     lookups: tuple[Lookup, ...] = ()
+    stand_ins: bool = False
 
 
 PASS = Plan()

@@ -18,6 +18,7 @@ from lockgate.model.catalog import Catalog, ColumnRef
 from lockgate.model.decision import Clearance, Decision, Effect, Reason, Request
 from lockgate.model.identity import Identity, Principal, PrincipalKind
 from lockgate.model.statement import Access, Action
+from lockgate.policy import row_filters
 from lockgate.policy.entities import LabelledColumn, Places, Uid, handle, principal_entities, principal_uid
 from lockgate.policy.policies import Policy, PolicySet
 from lockgate.policy.recent import Recent
@@ -30,6 +31,7 @@ _DECISIONS_MAX = 8192
 _CLEARANCES_MAX = 1024
 _CATALOGS_MAX = 64
 _ASKED_AT_ONCE = 2048
+SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Engine:
         """
         text = self._context(identity, context, self._policies.reads_for_unmask, now)
         places = self._places_of(catalog)
-        key = (_chain_key(identity), text, catalog.database, catalog.generation)
+        key = (_chain_key(identity), identity.purpose, identity.run, text, catalog.database, catalog.generation)
         known = self._clearances.get(key)
         if known is not None:
             return known
@@ -108,7 +110,14 @@ class Engine:
             grouped = self._group(places.labelled)
             clear = self._clear_groups(grouped, chain, identity, places, text)
             masked.update(item.ref for key_, items in grouped.items() if key_ not in clear for item in items)
-        found = Clearance(masked=frozenset(masked), revision=self.revision, generation=catalog.generation)
+        filters, unreadable = self._row_filters(identity, chain, places, text) if refusal is None else ({}, frozenset())
+        found = Clearance(
+            masked=frozenset(masked),
+            revision=self.revision,
+            generation=catalog.generation,
+            filters=filters,
+            unreadable=unreadable,
+        )
         self._clearances.put(key, found)
         return found
 
@@ -266,6 +275,36 @@ class Engine:
                     clear.add(key)
         return clear
 
+    def _row_filters(
+        self, identity: Identity, chain: Sequence[Principal], places: Places, context: str
+    ) -> tuple[dict[int, str], frozenset[int]]:
+        """The condition on each table's rows, and tables whose condition cannot be written; asked like `unmask`, of every table once.
+
+        A filter is not lifted by another permit: whoever it applies to is shown rows that one of the filters lets through.
+        """
+        if not self._policies.filters_rows:
+            return {}, frozenset()
+        tables = [r for r in places.catalog.relations.values() if r.schema not in SYSTEM_SCHEMAS]
+        named = [
+            (table, uid) for table in tables if (uid := places.resource(table.oid, table.qualified_name)) is not None
+        ]
+        known = row_filters.attributes(identity, chain[0].groups)
+        found: dict[int, list[str]] = {}
+        unreadable: set[int] = set()
+        for start in range(0, len(named), _ASKED_AT_ONCE):
+            part = named[start : start + _ASKED_AT_ONCE]
+            questions = [_Question(member, Action.READ, uid) for _, uid in part for member in chain]
+            entities = places.above([uid for _, uid in part]) + principal_entities(chain, identity)
+            answers = self._ask(questions, entities, context)
+            for position, answer in enumerate(answers):
+                oid = part[position // len(chain)][0].oid
+                conditions = [row_filters.filled(p.row_filter, known) for p in answer.policies if p.row_filter]
+                if answer.failed or None in conditions:
+                    unreadable.add(oid)
+                elif conditions:
+                    found.setdefault(oid, []).append(row_filters.either(c for c in conditions if c is not None))
+        return _inherited(places.catalog, found, unreadable)
+
     def _chain(self, identity: Identity) -> tuple[tuple[Principal, ...], Reason | None]:
         """The chain as this engine knows it, or why it is not fit to act."""
         chain = []
@@ -322,6 +361,25 @@ class Engine:
 
     def _deny(self, reason: Reason) -> Decision:
         return Decision(effect=Effect.DENY, reasons=(reason,), revision=self.revision)
+
+
+def _inherited(
+    catalog: Catalog, found: Mapping[int, Sequence[str]], unreadable: set[int]
+) -> tuple[dict[int, str], frozenset[int]]:
+    """Every table's condition with those of the tables that it is a partition or a child of."""
+    joined = {oid: list(conditions) for oid, conditions in found.items()}
+    hidden = set(unreadable)
+    waiting = [*found, *unreadable]
+    while waiting:
+        parent = waiting.pop()
+        relation = catalog.relations.get(parent)
+        for child in relation.children if relation is not None else ():
+            new = [c for c in joined.get(parent, ()) if c not in joined.get(child, ())]
+            if new or (parent in hidden and child not in hidden):
+                joined.setdefault(child, []).extend(new)
+                hidden |= {child} if parent in hidden else set()
+                waiting.append(child)
+    return {oid: row_filters.both(conditions) for oid, conditions in joined.items() if conditions}, frozenset(hidden)
 
 
 def _chain_key(identity: Identity) -> tuple[tuple[str, str], ...]:

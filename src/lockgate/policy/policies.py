@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import cedarpy
 
 from lockgate.errors import ConfigError
+from lockgate.policy.row_filters import problem
 from lockgate.policy.source import Piece, cut
 from lockgate.policy.vocabulary import CONTEXT_KEYS, SCHEMA
 
-ANNOTATIONS: tuple[str, ...] = ("id", "reason", "comment", "hold", "row_limit")
+ANNOTATIONS: tuple[str, ...] = ("id", "reason", "comment", "hold", "row_limit", "row_filter")
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
 _ROW_LIMIT = re.compile(r"[1-9][0-9]{0,11}")
 _POLICY_NAME = re.compile(r"policy `policy0`[,:]? ?")
@@ -38,6 +39,7 @@ class Policy:
         holds: a `@hold` annotation is present.
         hold_groups: groups named in it, empty = whoever may approve.
         row_limit: the `@row_limit` annotation.
+        row_filter: the `@row_filter` annotation, with its placeholders.
     """
 
     id: str
@@ -47,11 +49,12 @@ class Policy:
     holds: bool = False
     hold_groups: tuple[str, ...] = ()
     row_limit: int | None = None
+    row_filter: str = ""
 
     @property
     def unconditional(self) -> bool:
         """True when the policy carries no obligation."""
-        return not self.holds and self.row_limit is None
+        return not self.holds and self.row_limit is None and not self.row_filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ class PolicySet:
     def reads_time(self) -> bool:
         """True when some policy reads the hour or the weekday, so that decisions expire."""
         return bool(self.reads & {"hour", "weekday"})
+
+    @property
+    def filters_rows(self) -> bool:
+        """True when some policy has a row filter."""
+        return any(policy.row_filter for policy in self.policies.values())
 
     @staticmethod
     def load(files: Mapping[str, str]) -> PolicySet:
@@ -161,7 +169,7 @@ class _Loader:
         for name in sorted(set(notes) - set(ANNOTATIONS)):
             known = ", ".join(f"@{n}" for n in ANNOTATIONS)
             self.problems.append(f"{piece.place}: unknown annotation `@{name}`; known are {known}")
-        for name in ("hold", "row_limit"):
+        for name in ("hold", "row_limit", "row_filter"):
             if name in notes and not permits:
                 self.problems.append(f"{piece.place}: `@{name}` has no meaning on a forbid")
         groups = tuple(g.strip() for g in notes.get("hold", "").split(",")) if notes.get("hold", "").strip() else ()
@@ -171,6 +179,12 @@ class _Loader:
         if limit is not None and not _ROW_LIMIT.fullmatch(limit):
             self.problems.append(f"{piece.place}: `@row_limit` must be a whole number of rows, at least 1")
             limit = None
+        row_filter = notes.get("row_filter", "")
+        wrong = problem(row_filter) if "row_filter" in notes else ""
+        if wrong or ("row_filter" in notes and not _may_decide(body, "read")):
+            self.problems.append(
+                f"{piece.place}: {wrong or '`@row_filter` has no meaning on a policy that does not permit `read`'}"
+            )
         return Policy(
             id=notes.get("id") or default_id,
             place=piece.place,
@@ -179,6 +193,7 @@ class _Loader:
             holds="hold" in notes,
             hold_groups=groups,
             row_limit=None if limit is None else int(limit),
+            row_filter=row_filter,
         )
 
 

@@ -128,6 +128,18 @@ class Evidence:
             for plan, cells in zip(run.plan.columns, masked, strict=False)
             if plan.disposition is Disposition.MASKED
         ]
+        if run.plan.stand_ins:
+            receipt = [
+                {
+                    "column": p.name[:NAME_CHARS_MAX],
+                    "label": p.label,
+                    "rule": p.rule,
+                    "mode": "source",
+                    "cells": run.rows,
+                }
+                for p in run.plan.columns
+                if p.disposition is Disposition.MASKED
+            ]
         count = tag.rsplit(" ", 1)[-1]
         return self._append("outcome", {
             "intent": run.intent, "status": status, "sqlstate": sqlstate, "rows": run.rows, "bytes": run.row_bytes,

@@ -170,7 +170,7 @@ class ExtendedProtocol(Translating):
         self, message: fe.Bind, frame: Frame, known: Prepared, verdicts: tuple[Verdict, ...]
     ) -> Generator[Wish, Any, Frame | bytes | None]:
         """The Bind to forward: the client's own bytes, unless values must be opened; None when an error was sent."""
-        if not any(v.plan.lookups for v in verdicts):
+        if not any(v.plan.lookups or v.instead for v in verdicts):
             if known.held != known.text and not texts.renames(known.parsed):
                 yield from self._outdated(verdicts[0], known.text)
                 return None
@@ -239,7 +239,8 @@ class ExtendedProtocol(Translating):
             self.send_error("0A000", f"lockgate: {texts.DRIFT}", rule="drift")
             return False
         if message.max_rows > 0 and run.plan is not PASS and not portal.limited_ok:
-            verdict = self.limited_verdict(run) if run.parsed.kind is not Kind.FETCH else None
+            decided = run.parsed.kind is Kind.FETCH or run.plan.stand_ins
+            verdict = None if decided else self.limited_verdict(run)
             if verdict is not None and (verdict.sqlstate or verdict.plan.order is not Order.KEEP):
                 yield from self.refuse(verdict, "")
                 return False

@@ -348,6 +348,7 @@ def _is_plain(verdict: Verdict) -> bool:
         and verdict.analysis.effect_free
         and not verdict.plan.masks
         and not verdict.plan.lookups
+        and not verdict.instead
         and verdict.plan.order is Order.KEEP
     )
 

@@ -15,10 +15,11 @@ from datetime import datetime
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.copy_formats import copy_shape
 from lockgate.masking.plan import make_plan
+from lockgate.masking.stand_in_plan import stand_in_plan
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance, Decision, Effect, Request
 from lockgate.model.identity import Identity
-from lockgate.model.plan import PASS, Order, Plan
+from lockgate.model.plan import PASS, Order, Plan, Sought
 from lockgate.model.statement import Access, Action, Analysis, Kind, Parsed
 from lockgate.policy.engine import Engine
 
@@ -89,7 +90,8 @@ class Ask:
 class Verdict:
     """The answer for one statement: permit with a plan, hold, deny or refuse.
 
-    `sqlstate` is empty when the statement may run (or may run once approved).
+    `sqlstate` is empty when the statement may run (or may run once approved); `instead` is the text that runs in its place, where
+    masked columns are replaced by stand-ins.
     """
 
     parsed: Parsed
@@ -100,6 +102,7 @@ class Verdict:
     rule: str = ""
     sentence: str = ""
     hint: str = ""
+    instead: str = ""
     context: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -125,6 +128,25 @@ def judge(parsed: Parsed, analysis: Analysis, ask: Ask, *, plan: Plan | None = N
             _judged(parsed, analysis, ask, decision, plan), context=facts if isinstance(facts, Mapping) else {}
         )
     return _judged(parsed, analysis, ask, decision, plan)
+
+
+PAST_POSITION = frozenset({
+    "transform", "control", "mixed-output", "mixed-columns", "mixed-classes", "not-comparable", "compared-with-constant", "row-choice",
+    "row-order", "copy-labelled",
+})  # fmt: skip
+"""Refusals that say only that masking the answer is not enough: the statement may still run over stand-ins."""
+
+
+def over_stand_ins(verdict: Verdict, ask: Ask) -> tuple[Plan, tuple[Sought, ...]] | None:
+    """The plan of a refused statement that may run over stand-ins, and the values it looks for; None when its refusal stands."""
+    if verdict.rule not in PAST_POSITION or verdict.decision.effect is Effect.DENY:
+        return None
+    try:
+        return stand_in_plan(
+            verdict.analysis, kind=verdict.parsed.kind, catalog=ask.catalog, masked=ask.clearance.masked
+        )
+    except RefusedStatementError:
+        return None
 
 
 def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, plan: Plan | None) -> Verdict:

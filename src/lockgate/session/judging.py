@@ -15,8 +15,8 @@ from lockgate.errors import RefusedStatementError
 from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
+from lockgate.session.rewriting import Rewriting
 from lockgate.session.runs import Portal, Run
-from lockgate.session.settling import Settling
 from lockgate.session.state import Judged
 from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNSEEN, unreadable
 from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
@@ -42,7 +42,7 @@ NAME_RESOLUTION = frozenset(
 """Kinds after which a later statement of the same batch might mean something else."""
 
 
-class Judging(Settling):
+class Judging(Rewriting):
     """Reading and judging."""
 
     def read(self, text: str, *, simple: bool) -> Generator[Wish, Any, tuple[Parsed, ...] | None]:
@@ -116,14 +116,16 @@ class Judging(Settling):
             if isinstance(answer, tuple):
                 answer = self._unless_called(statements, answer)
             if isinstance(answer, tuple):
-                verdicts = yield from self._verdicts(statements, answer)
+                verdicts = yield from self._verdicts(statements, answer, types)
                 if all(v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts):
                     self._remember(text, types, verdicts)
                 return verdicts
             if self.sees_everything():
                 # Who may do everything and see everything goes on; what is wrong with the statement, the server says itself.
                 return (
-                    yield from self._verdicts(statements, tuple(replace(EVERYTHING, kind=p.kind) for p in statements))
+                    yield from self._verdicts(
+                        statements, tuple(replace(EVERYTHING, kind=p.kind) for p in statements), types
+                    )
                 )
             problem = self._by_name(answer, statements)
         yield from self.flush_pipeline()
@@ -153,7 +155,7 @@ class Judging(Settling):
         return None if judged is None else judged.verdicts
 
     def _remember(self, text: str, types: tuple[int, ...], verdicts: tuple[Verdict, ...]) -> None:
-        size = 4 * len(text) + 4096
+        size = 4 * len(text) + 4096 + sum(len(v.instead) for v in verdicts)
         lifted = lift(text.encode()) if len(verdicts) == 1 and _may_lift(verdicts[0]) else None
         places = inert(lifted, verdicts[0].analysis, verdicts[0].parsed.at) if lifted is not None else frozenset()
         if lifted is None or not places:
@@ -267,9 +269,9 @@ class Judging(Settling):
         return None
 
     def _verdicts(
-        self, statements: tuple[Parsed, ...], analyses: tuple[Analysis, ...]
+        self, statements: tuple[Parsed, ...], analyses: tuple[Analysis, ...], types: tuple[int, ...]
     ) -> Generator[Wish, Any, tuple[Verdict, ...]]:
-        verdicts = []
+        verdicts: list[Verdict] = []
         now = self.clock.now()
         for i, (parsed, analysis) in enumerate(zip(statements, analyses, strict=True)):
             known = self._remembered(parsed)
@@ -278,6 +280,10 @@ class Judging(Settling):
             if analysis.writes and not is_bounded(analysis, None, 0) and parsed.parameters == 0 and not analysis.opaque:
                 estimated = yield Estimate(parsed.text)
             ask = self.ask(now=now, estimated_rows=estimated)
+            if declared is not None and verdicts[declared].plan.stand_ins:
+                shown = verdicts[declared]
+                verdicts.append(judge(parsed, shown.analysis, ask, plan=shown.plan))
+                continue
             if declared is not None:
                 # What its cursor will show is what its query would show in pieces; a refusal of that is a refusal of the FETCH.
                 inner = judge(replace(statements[declared], kind=Kind.SELECT), analysis, replace(ask, row_limited=True))
@@ -285,7 +291,8 @@ class Judging(Settling):
                     replace(inner, parsed=parsed) if inner.sqlstate else judge(parsed, analysis, ask, plan=inner.plan)
                 )
                 continue
-            verdicts.append(judge(parsed, analysis, ask, plan=known.run.plan if known is not None else None))
+            verdict = judge(parsed, analysis, ask, plan=known.run.plan if known is not None else None)
+            verdicts.append((yield from self.rewritten(verdict, ask, types)))
         return tuple(verdicts)
 
     def limited_verdict(self, run: Run) -> Verdict:
@@ -313,8 +320,9 @@ class Judging(Settling):
 
 
 def _may_lift(verdict: Verdict) -> bool:
-    """Constants of a write, and those that are opened before they are forwarded, stay part of the key."""
-    return verdict.parsed.kind is Kind.SELECT and verdict.analysis.effect_free and not verdict.plan.lookups
+    """Constants of a write, of a text that another takes the place of, and those that are opened first, stay part of the key."""
+    plain = verdict.parsed.kind is Kind.SELECT and verdict.analysis.effect_free
+    return plain and not verdict.plan.lookups and not verdict.instead
 
 
 def _declared_before(statements: tuple[Parsed, ...], at: int) -> int | None:

@@ -236,7 +236,8 @@ class SessionState:
     def sees_everything(self) -> bool:
         """Whether the chain may do anything at all here and sees no mask: for it alone the server's word is enough."""
         self.clearance = self._clearance()
-        return self.clearance.complete and judge(unreadable(""), EVERYTHING, self.ask()).effect == "permit"
+        limited = not self.clearance.complete or self.clearance.filters or self.clearance.unreadable
+        return not limited and judge(unreadable(""), EVERYTHING, self.ask()).effect == "permit"
 
     def pipeline_has_effects(self) -> bool:
         """True when earlier statements of this pipeline may have written in the implicit transaction they share."""

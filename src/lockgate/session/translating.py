@@ -1,6 +1,6 @@
 """Values that the client compares with masked columns, opened before the statement is forwarded.
 
-For: constants in the text at their exact places, and parameters of a Bind.
+For: constants in the text at their exact places, and parameters of a Bind; texts over stand-ins take the place of the client's.
 Not for: saying which values (the plan does) or opening them (`masking.lookups`). What is recorded is always the client's own text.
 Invariant: a statement whose plan has lookups is forwarded with all of them opened, or not at all.
 Source: masking.md 0.4; architecture section 3, step 8.
@@ -40,12 +40,12 @@ class Translating(Judging):
         self, statements: Sequence[Parsed], verdicts: Sequence[Verdict], text: str
     ) -> Generator[Wish, Any, tuple[Translated, str] | None]:
         """The statements and the whole text as the database may see them; None when an error was sent instead."""
-        if not any(v.plan.lookups for v in verdicts):
+        if not any(v.plan.lookups or v.instead for v in verdicts):
             return tuple(statements), text
         data, found = text.encode(), []
         for parsed, verdict in reversed(list(zip(statements, verdicts, strict=True))):
-            new = parsed.text
-            if parsed.kind is not Kind.FETCH and verdict.plan.lookups:
+            new = verdict.instead or parsed.text
+            if parsed.kind is not Kind.FETCH and verdict.plan.lookups and not verdict.instead:
                 try:
                     new = self._opened_text(parsed, verdict.plan.lookups)
                 except RefusedStatementError as refused:
@@ -65,7 +65,7 @@ class Translating(Judging):
                 "lookup-literal", "a constant that is compared with a masked column stands where it cannot be translated",
                 hint="Select the rows first.",
             )  # fmt: skip
-        opener = self._opener()
+        opener = self.opener()
         data = parsed.text.encode()
         new = replaced(
             inner,
@@ -81,7 +81,7 @@ class Translating(Judging):
         lookups = [one for verdict in verdicts for one in verdict.plan.lookups if one.given.parameter]
         if not lookups:
             return message
-        opener, values = self._opener(), list(message.parameters)
+        opener, values = self.opener(), list(message.parameters)
         try:
             for lookup in lookups:
                 at = lookup.given.at - 1
@@ -119,12 +119,6 @@ class Translating(Judging):
             verdict, sqlstate=refused.sqlstate, rule=refused.reason, sentence=refused.sentence, hint=refused.hint
         )
         yield from self.refuse(stopped, text)
-
-    def _opener(self) -> Opener:
-        return Opener(
-            self.around.pseudonyms, key_ring=self.around.key_ring, purpose=self.identity.purpose or "",
-            scope=self.around.environment, epoch=self.around.epoch, types=self.around.catalog.types,
-        )  # fmt: skip
 
 
 def _change(opener: Opener, lookup: Lookup) -> Change:

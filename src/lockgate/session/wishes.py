@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lockgate.model.catalog import Catalog
+from lockgate.model.catalog import Catalog, ColumnRef
+from lockgate.model.plan import Sought
 from lockgate.model.statement import Analysis, Parsed
 
 
@@ -49,6 +50,31 @@ class Analyse:
 
 
 @dataclass(frozen=True, slots=True)
+class Substitute:
+    """The statement with stand-ins in the place of masked columns, and only the rows that filters let through.
+
+    Answered with `Substituted`, once the server has analysed the new text and shown that it reads masked columns nowhere else; or
+    with `Failed`.
+
+    Args:
+        analysis: what the client's own text does.
+        masked: columns that may not be read.
+        sought: the client's values that are looked for among stand-ins.
+        filters: (relation, condition) for tables of which only some rows may be seen.
+        generation: of the catalog snapshot that the analysis was made with.
+    """
+
+    statement: Parsed
+    parameter_types: tuple[int, ...]
+    search_path: str
+    analysis: Analysis
+    masked: frozenset[ColumnRef]
+    sought: tuple[Sought, ...] = ()
+    filters: tuple[tuple[int, str], ...] = ()
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FreshCatalog:
     """The catalog snapshot, no older than the last DDL this gate has seen; answered with `Catalog`."""
 
@@ -84,6 +110,15 @@ class Analysed:
 
 
 @dataclass(frozen=True, slots=True)
+class Substituted:
+    """The text to run instead of the client's, and what the server said of it."""
+
+    text: str
+    row_description: bytes
+    effect_free: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A wish that cannot be fulfilled.
 
@@ -105,4 +140,4 @@ class HoldEnded:
     approver: str = ""
 
 
-Wish = NextMessage | OpenBackend | Drain | Durable | Analyse | FreshCatalog | Estimate | Hold
+Wish = NextMessage | OpenBackend | Drain | Durable | Analyse | Substitute | FreshCatalog | Estimate | Hold

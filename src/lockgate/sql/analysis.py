@@ -34,16 +34,37 @@ def analyse(
     Raises:
         RefusedStatementError: anything that is not understood.
     """
+    return analyse_queries(
+        read_trees(trees),
+        parsed=parsed,
+        catalog=catalog,
+        parameter_types=parameter_types,
+        row_description=row_description,
+    )
+
+
+def analyse_queries(
+    queries: tuple[Node, ...],
+    *,
+    parsed: Parsed,
+    catalog: Catalog,
+    parameter_types: tuple[int, ...],
+    row_description: bytes,
+) -> Analysis:
+    """As `analyse`, for a tree that was read already."""
     try:
-        return _analyse(trees, parsed, catalog, parameter_types, row_description)
+        return _analyse(queries, parsed, catalog, parameter_types, row_description)
     except RecursionError:
         raise RefusedStatementError("tree-depth", "the statement cannot be judged: it is nested too deeply") from None
 
 
 def _analyse(
-    trees: str, parsed: Parsed, catalog: Catalog, parameter_types: tuple[int, ...], row_description: bytes
+    queries: tuple[Node, ...],
+    parsed: Parsed,
+    catalog: Catalog,
+    parameter_types: tuple[int, ...],
+    row_description: bytes,
 ) -> Analysis:
-    queries = read_trees(trees)
     facts = Queries(catalog)
     if parsed.kind is Kind.COPY_FILE:
         facts.hide("COPY", "it reads or writes files or programs of the server")

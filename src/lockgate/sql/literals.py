@@ -63,6 +63,24 @@ def replaced(text: str, changes: Mapping[int, Change], plain: frozenset[int]) ->
     return result
 
 
+def meaning(text: str, place: int) -> str:
+    """What the constant at a byte offset of a statement means.
+
+    Raises:
+        RefusedStatementError: there is none.
+    """
+    found = (n for n in grammar.walk(grammar.tree_of(text)) if isinstance(n, pb.A_Const) and n.location == place)
+    value = next(map(_meaning, found), None)
+    if value is None:
+        raise _refusal()
+    return value
+
+
+def quoted_constant(value: str) -> str:
+    """A string constant that means the same whatever `standard_conforming_strings` says."""
+    return _quoted(value).decode("utf-8").strip()
+
+
 def _meaning(constant: pb.A_Const) -> str | None:
     """What a string or number token means; None for anything else."""
     if constant.isnull:

@@ -138,7 +138,16 @@ def read_trees(text: str) -> tuple[Node, ...]:
     """
     if len(text) > MAX_TEXT:
         refuse("tree-size", "its tree is too large")
-    reader = _Reader(_TOKEN.findall(unwrap(text)))
+    return read_unwrapped(unwrap(text))
+
+
+def read_unwrapped(text: str) -> tuple[Node, ...]:
+    """The QUERY nodes of a list whose lines were joined already.
+
+    Raises:
+        RefusedStatementError: as `read_trees`.
+    """
+    reader = _Reader(_TOKEN.findall(text))
     try:
         value = reader.value()
     except RecursionError:

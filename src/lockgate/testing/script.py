@@ -29,7 +29,17 @@ from lockgate.session.cache import BoundedCache
 from lockgate.session.conversation import Conversation
 from lockgate.session.fast import FastLane
 from lockgate.session.state import Judged
-from lockgate.session.wishes import BackendOpened, Drain, Durable, FreshCatalog, NextMessage, OpenBackend, Wish
+from lockgate.session.wishes import (
+    BackendOpened,
+    Drain,
+    Durable,
+    Failed,
+    FreshCatalog,
+    NextMessage,
+    OpenBackend,
+    Substitute,
+    Wish,
+)
 from lockgate.wire.postgres.frames import Frame, FrameReader
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -162,7 +172,7 @@ class ScriptedSurroundings:
 class Script:
     """Plays one conversation; use it as a context manager, so that it checks at the end that nothing was left over.
 
-    `OpenBackend` and `FreshCatalog` are answered by themselves unless `answer` says otherwise; `Drain` is answered when the backend has
+    `OpenBackend` and `FreshCatalog` are answered by themselves unless `answer` says otherwise, `Substitute` with a refusal; `Drain` is answered when the backend has
     answered everything, as in a real session. Every other wish needs a scripted answer.
 
     Args:
@@ -338,6 +348,8 @@ class Script:
             return True, BackendOpened({}, "public")
         if isinstance(wish, FreshCatalog):
             return True, self.around.catalog
+        if isinstance(wish, Substitute):
+            return True, Failed("0A000", "the script has no stand-ins", reason="stand-in")
         return False, None
 
     @property

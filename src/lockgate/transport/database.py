@@ -28,13 +28,14 @@ from lockgate.model.plan import Order
 from lockgate.model.statement import Analysis, Parsed
 from lockgate.policy.engine import Engine
 from lockgate.session.cache import BoundedCache
-from lockgate.session.wishes import Analyse, Analysed, Failed
+from lockgate.session.wishes import Analyse, Analysed, Failed, Substitute, Substituted
 from lockgate.sql.analysis import analyse
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import analyse_utility, analysis_text
 from lockgate.transport.catalog_queries import Labels, build_catalog, fingerprint, read_catalog
 from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
+from lockgate.transport.substituting import Substituting
 
 ANALYSIS_SETTINGS = {
     "debug_print_rewritten": "on", "debug_pretty_print": "off", "client_min_messages": "log", "client_encoding": "UTF8",
@@ -96,6 +97,7 @@ class Database:
         self._cache: BoundedCache[tuple[bytes, Analysis]] = BoundedCache(
             entries_max=20_000, bytes_max=128 * 1024 * 1024
         )
+        self._substituting = Substituting()
 
     # -- Surroundings ---------------------------------------------------------------------------------------------------------
 
@@ -256,10 +258,7 @@ class Database:
         if known is not None and not self._has_view(known[1], catalog):
             return known[1]
         async with self._connection() as client:
-            if client.search_path != wish.search_path:
-                quoted = wish.search_path.replace("'", "''")
-                await client.query(f"SELECT pg_catalog.set_config('search_path', '{quoted}', false)")
-                client.search_path = wish.search_path
+            await client.see_names_as(wish.search_path)
             reply = await client.parse_only(text, wish.parameter_types)
         if reply.error:
             return _rejected(reply.error)
@@ -271,6 +270,26 @@ class Database:
                            row_description=reply.row_description)  # fmt: skip
         self._cache.put(key, (seen, analysis), 8 * len(parsed.text) + 2048)
         return analysis
+
+    async def substitute(self, wish: Substitute) -> Substituted | Failed:
+        """The statement over stand-ins, analysed by the server before anybody runs it."""
+        catalog = self.catalog
+        if catalog.generation != wish.generation:
+            return Failed(
+                "57P03",
+                "definitions changed while the statement was judged",
+                "Send it again.",
+                reason="stand-in-catalog",
+            )
+        try:
+            async with self._connection() as client:
+                return await self._substituting.substitute(
+                    client, wish, catalog, self.unsafe_order, keep=not self._has_view(wish.analysis, catalog)
+                )
+        except RefusedStatementError as refused:
+            return Failed(refused.sqlstate, refused.sentence, refused.hint, reason=refused.reason)
+        except (BackendProtocolError, ServerRejectedError, OSError, TimeoutError):
+            return UNAVAILABLE
 
     def _has_view(self, analysis: Analysis, catalog: Catalog) -> bool:
         """Whether a user's view is involved: its definition may have changed since the last poll, so the server is asked each time.
@@ -308,8 +327,11 @@ class Database:
 
 
 def _with_lineage(catalog: Catalog, stored: Mapping[int, Analysis | None]) -> Catalog:
-    """The snapshot with labels for columns of materialised views that nobody has decided: what they were made of."""
+    """The snapshot with what materialised views were made of, and labels for their columns that nobody has decided."""
     relations = dict(catalog.relations)
+    for oid, analysis in stored.items():
+        made_of = frozenset({0}) if analysis is None or analysis.opaque else analysis.relations
+        relations[oid] = replace(relations[oid], made_of=made_of)
     for _ in range(STORED_LAYERS_MAX):
         changed = False
         for oid, analysis in stored.items():

@@ -29,6 +29,7 @@ from lockgate.session.wishes import (
     HoldEnded,
     NextMessage,
     OpenBackend,
+    Substitute,
     Wish,
 )  # fmt: skip
 from lockgate.transport.committer import CommitResult, Committer
@@ -286,6 +287,8 @@ class SessionLink(asyncio.Protocol):
     async def _answer(self, wish: Wish) -> object:
         if isinstance(wish, Analyse):
             return await self._database.analyse(wish)
+        if isinstance(wish, Substitute):
+            return await self._database.substitute(wish)
         if isinstance(wish, FreshCatalog):
             return await self._fresh()
         if isinstance(wish, Estimate):

@@ -308,6 +308,13 @@ class PgClient:
                 rows.append(be.cells(frame.body))
         return rows
 
+    async def see_names_as(self, search_path: str) -> None:
+        """Resolve names under a session's search_path."""
+        if self.search_path != search_path:
+            quoted = search_path.replace("'", "''")
+            await self.query(f"SELECT pg_catalog.set_config('search_path', '{quoted}', false)")
+            self.search_path = search_path
+
     async def parse_only(self, text: str, parameter_types: Sequence[int]) -> ParseReply:
         """Have the server analyse one statement: Parse, Describe, Sync; nothing is bound, nothing executed."""
         writer = self._opened.writer

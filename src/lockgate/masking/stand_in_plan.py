@@ -1,0 +1,56 @@
+"""Whether a statement may be answered over stand-ins, and the plan of its answer when it is.
+
+For: statements that `plan` refuses because they do more with masked values than show, join, group or count them.
+Not for: the rewritten text (`substitution`).
+Source: masking.md 2.3 (mode S); docs/adr/0011-stand-ins.md.
+"""
+
+from __future__ import annotations
+
+from lockgate.errors import RefusedStatementError
+from lockgate.masking.plan import values_sought
+from lockgate.masking.stand_ins import stand_in
+from lockgate.model.catalog import Catalog, ColumnRef
+from lockgate.model.plan import ColumnPlan, Disposition, Plan, Sought
+from lockgate.model.statement import Analysis, Kind, Output
+
+KINDS = frozenset({Kind.SELECT, Kind.DECLARE, Kind.COPY_OUT})
+RULE = "stand-in"
+
+
+def stand_in_plan(
+    analysis: Analysis, *, kind: Kind, catalog: Catalog, masked: frozenset[ColumnRef]
+) -> tuple[Plan, tuple[Sought, ...]]:
+    """The plan of an answer that is computed from stand-ins, and the values that are looked for among them.
+
+    Nothing is left to mask, and no order depends on a masked value. Parameters are opened when they are bound.
+
+    Raises:
+        RefusedStatementError: the statement does not only read, cannot be seen into, or looks for something in a way that cannot be kept.
+    """
+    if kind not in KINDS or analysis.writes or analysis.opaque:
+        raise RefusedStatementError(
+            "stand-in-kind", "only statements that read, and that can be seen into, run over stand-ins"
+        )
+    sought = []
+    for lookup, columns in values_sought(analysis, catalog, masked):
+        known = [column for column in map(catalog.column, columns) if column is not None]
+        if len({stand_in(column, catalog) for column in known}) != 1:
+            raise RefusedStatementError(
+                "stand-in-lookup", "a value is compared with columns that have different stand-ins"
+            )
+        sought.append(Sought(lookup, min(columns)))
+    plan = Plan(
+        columns=tuple(_column(output, catalog, masked) for output in analysis.outputs), touches_labelled=True, stand_ins=True,
+        lookups=tuple(one.lookup for one in sought if one.lookup.given.parameter),
+    )  # fmt: skip
+    return plan, tuple(sought)
+
+
+def _column(output: Output, catalog: Catalog, masked: frozenset[ColumnRef]) -> ColumnPlan:
+    hidden = sorted(output.sources & masked)
+    found = [column for column in map(catalog.column, hidden) if column is not None]
+    if not hidden:
+        return ColumnPlan(output.name, "", "none", Disposition.CLEAR, "", output.type_oid)
+    label = found[0].label if found else "unknown"
+    return ColumnPlan(output.name, catalog.column_name(hidden[0]), label, Disposition.MASKED, RULE, output.type_oid)

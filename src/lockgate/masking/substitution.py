@@ -1,0 +1,253 @@
+"""The subqueries that stand where a statement names tables with masked columns or with filtered rows.
+
+For: for each such table one subquery with the same columns in the same order and of the same types, in which masked columns are
+stand-ins, rows outside a filter are absent, and the order of rows depends on nothing that is masked.
+Not for: finding the tables in the client's text (`sql.splice`) or checking what the server makes of the result (`sql.reanalysis`).
+Invariant: the real value of a masked column is used for three things: whether it is NULL, its public shape, and which rows have equal
+ones. Equal ones are numbered by their first row, over all columns of the statement that share a label.
+Source: docs/adr/0011-stand-ins.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lockgate.errors import RefusedStatementError
+from lockgate.masking.stand_ins import StandIn, comparable, mail_domain, stand_in, type_name
+from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation
+from lockgate.model.plan import Sought
+
+_INTEGERS = frozenset({20, 21, 23})
+_BASE = "lockgate_b"
+_MAIL = "person.email"
+SUBSTITUTED_KINDS = frozenset({"r", "p", "m"})
+
+
+@dataclass(slots=True)
+class Substitution:
+    """What one statement's tables are replaced by.
+
+    Args:
+        masked: columns that the principal may not see.
+        reads: columns whose value the statement uses; other masked columns are not even read.
+        filters: table -> condition over its columns, for tables of which only some rows may be seen.
+        unsafe_order: relations whose stored order may depend on masked values.
+    """
+
+    catalog: Catalog
+    masked: frozenset[ColumnRef]
+    reads: frozenset[ColumnRef]
+    filters: Mapping[int, str]
+    unsafe_order: frozenset[int]
+    _groups: dict[tuple[str, str], list[ColumnRef]] = field(default_factory=dict)
+    _shown: dict[ColumnRef, StandIn] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Find which columns share numbers."""
+        for reference in sorted(self.masked & self.reads, key=self._place):
+            column = self.catalog.column(reference)
+            if column is None:
+                continue
+            shown = stand_in(column, self.catalog)
+            self._shown[reference] = shown
+            if shown.family:
+                self._groups.setdefault((column.label, shown.family), []).append(reference)
+
+    @property
+    def relations(self) -> frozenset[int]:
+        """Relations that must be replaced wherever they are named; views are not among them, their definitions are rewritten."""
+        named = {reference.relation for reference in self.masked} | set(self.filters)
+        known = self.catalog.relations
+        return frozenset(oid for oid in named if oid not in known or known[oid].kind != "v")
+
+    def subquery(self, oid: int, *, only: bool = False) -> str:
+        """The subquery for one relation, in brackets and without an alias.
+
+        Args:
+            only: without the tables that inherit from it.
+
+        Raises:
+            RefusedStatementError: no order of its rows is known that depends on nothing masked.
+        """
+        relation = self.catalog.relations[oid]
+        if relation.kind not in SUBSTITUTED_KINDS:
+            raise RefusedStatementError(
+                "stand-in-relation", "a relation with masked columns is neither a table nor a view"
+            )
+        joins: list[str] = []
+        columns = [self._column(relation, column, joins) for _, column in sorted(relation.columns.items())]
+        if oid in self.filters:
+            # OFFSET 0 keeps the client's own conditions outside: evaluated first, they could fail on rows that are hidden.
+            named = ", ".join(
+                f"{_BASE}.{_quoted(c.name)}" for c in relation.columns.values() if self._is_read(relation, c)
+            )
+            rows = (
+                f"(SELECT {_BASE}.tableoid, {_BASE}.ctid, {named} FROM {'ONLY ' if only else ''}{_name(relation)} AS {_BASE}"  # noqa: S608
+                f" WHERE ({self.filters[oid]}) OFFSET 0)"
+            )
+        else:
+            rows = f"{'ONLY ' if only else ''}{_name(relation)}"
+        text = f"SELECT {', '.join(columns)} FROM {rows} AS {_BASE}{''.join(joins)}"  # noqa: S608 - names are quoted
+        hidden = any(reference.relation == oid for reference in self.masked)
+        return f"({text} ORDER BY {', '.join(self._order(relation))})" if hidden else f"({text})"
+
+    def value(self, sought: Sought) -> str:
+        """A value of the client's as its column shows it, in brackets; NULL when no row has it.
+
+        For a parameter the text is `$n`, which is bound to the opened value.
+        """
+        reference = sought.column
+        column = self.catalog.relations[reference.relation].columns[reference.attnum]
+        shown = self._shown[reference]
+        kind = self._compared_type(column, shown)
+        given = sought.lookup.given
+        text = f"${given.at}" if given.parameter else sought.text
+        numbers = self._numbers(column.label, shown.family)
+        key = comparable(column, self.catalog, f"{_BASE}.value")
+        expression = shown.write(f"{_BASE}.value", "lockgate_m0.n", "lockgate_m0.d")
+        join = f"JOIN {numbers} AS lockgate_m0 ON lockgate_m0.v OPERATOR(pg_catalog.=) {key}"
+        own = type_name(sought.lookup.given_type, -1, self.catalog)
+        if own is None:
+            raise RefusedStatementError("stand-in-type", "a value has a type that the catalog snapshot does not know")
+        typed = f"{text}::{own}" if given.parameter else text
+        if self.is_array(sought):
+            several = typed if given.parameter else f"{text}::{own}"
+            return f"(SELECT ARRAY(SELECT {expression} FROM pg_catalog.unnest({several}) AS {_BASE}(value) {join}))"  # noqa: S608
+        return f"(SELECT {expression} FROM (SELECT {typed}::{kind} AS value) AS {_BASE} {join})"  # noqa: S608 - our own pieces
+
+    def cast(self, sought: Sought) -> str:
+        """What stands behind `value` in the statement: an array in brackets would be read as rows otherwise."""
+        name = type_name(sought.lookup.given_type, -1, self.catalog)
+        return f"::{name}" if self.is_array(sought) else ""
+
+    def value_columns(self, sought: Sought) -> str:
+        """A query of the same column as `value`, in brackets, that reads nothing."""
+        reference = sought.column
+        column = self.catalog.relations[reference.relation].columns[reference.attnum]
+        name = type_name(_base_type(column.type_oid, self.catalog), column.type_mod, self.catalog)
+        return f"(SELECT NULL::{name}{'[]' if self.is_array(sought) else ''})"
+
+    def is_array(self, sought: Sought) -> bool:
+        """Whether several values are given at once."""
+        known = self.catalog.types.get(sought.lookup.given_type)
+        return known is not None and known.category == "A"
+
+    def _compared_type(self, column: Column, shown: StandIn) -> str:
+        if shown.family == "number":
+            return "pg_catalog.numeric"
+        if shown.family == "text":
+            return "pg_catalog.text"
+        name = type_name(_base_type(column.type_oid, self.catalog), -1, self.catalog)
+        if not shown.family or name is None:
+            raise RefusedStatementError("stand-in-lookup", "a value cannot be looked for among stand-ins of this kind")
+        return name
+
+    def columns(self, oid: int) -> str:
+        """A query of the same columns, in brackets, that reads nothing."""
+        relation = self.catalog.relations[oid]
+        return f"(SELECT {', '.join(self._nothing(column) for _, column in sorted(relation.columns.items()))})"
+
+    def _nothing(self, column: Column) -> str:
+        name = type_name(_base_type(column.type_oid, self.catalog), column.type_mod, self.catalog)
+        if name is None:
+            raise RefusedStatementError("stand-in-type", "a column has a type that the catalog snapshot does not know")
+        return f"NULL::{name} AS {_quoted(column.name)}"
+
+    def _is_read(self, relation: Relation, column: Column) -> bool:
+        """Whether the value is used, or nobody said that it must not be."""
+        reference = ColumnRef(relation.oid, column.attnum)
+        return reference not in self.masked or reference in self._shown
+
+    def _place(self, reference: ColumnRef) -> tuple[str, int]:
+        relation = self.catalog.relations.get(reference.relation)
+        return ("" if relation is None else relation.qualified_name, reference.attnum)
+
+    def _column(self, relation: Relation, column: Column, joins: list[str]) -> str:
+        reference = ColumnRef(relation.oid, column.attnum)
+        value = f"{_BASE}.{_quoted(column.name)}"
+        if reference not in self.masked:
+            return value
+        shown = self._shown.get(reference)
+        if shown is None:
+            return self._nothing(column)
+        number = domain = ""
+        if shown.family:
+            alias = f"lockgate_m{len(joins)}"
+            numbers = self._numbers(column.label, shown.family)
+            key = comparable(column, self.catalog, value)
+            joins.append(f" LEFT JOIN {numbers} AS {alias} ON {alias}.v OPERATOR(pg_catalog.=) {key}")
+            number, domain = f"{alias}.n", f"{alias}.d"
+        return f"{shown.write(value, number, domain)} AS {_quoted(column.name)}"
+
+    def _numbers(self, label: str, family: str) -> str:
+        """Every value of a class in this statement, with its number by first appearance."""
+        members = self._groups[label, family]
+        several = len({reference.relation for reference in members}) > 1 or len(members) > 1
+        parts = [self._values(reference, place if several else None) for place, reference in enumerate(members)]
+        domain = order = ""
+        if label == _MAIL and family == "text":
+            order = f", pg_catalog.min(pg_catalog.min(u.o)) OVER (PARTITION BY {mail_domain('u.v')}) AS e"
+            domain = ", pg_catalog.dense_rank() OVER (ORDER BY g.e) AS d"
+        return (
+            f"(SELECT g.v, pg_catalog.row_number() OVER (ORDER BY g.o) AS n{domain} FROM (SELECT u.v, pg_catalog.min(u.o) AS o{order}"  # noqa: S608
+            f" FROM ({' UNION ALL '.join(parts)}) AS u WHERE u.v IS NOT NULL GROUP BY u.v) AS g)"
+        )
+
+    def _values(self, reference: ColumnRef, place: int | None) -> str:
+        """One column's values with the position of their rows."""
+        relation = self.catalog.relations[reference.relation]
+        column = relation.columns[reference.attnum]
+        order = self._order(relation)
+        key = self._key(relation)
+        if key is not None and len(key) == 1 and key[0].type_oid in _INTEGERS:
+            position = f"{order[0]}::pg_catalog.int8"
+        else:
+            position = f"pg_catalog.row_number() OVER (ORDER BY {', '.join(order)})"
+        if place is not None:
+            position = f"ARRAY[{place}::pg_catalog.int8, {position}]"
+        value = comparable(column, self.catalog, f"{_BASE}.{_quoted(column.name)}")
+        text = f"SELECT {value} AS v, {position} AS o FROM {_name(relation)} AS {_BASE}"  # noqa: S608 - names are quoted
+        return text + (f" WHERE ({self.filters[relation.oid]})" if relation.oid in self.filters else "")
+
+    def _key(self, relation: Relation) -> tuple[Column, ...] | None:
+        """The columns of a key without masked ones, one integer if there is one."""
+        hidden = {reference.attnum for reference in self.masked if reference.relation == relation.oid}
+        keys = [
+            tuple(relation.columns[number] for number in sorted(key))
+            for key in relation.unique_keys
+            if not key & hidden and key <= relation.columns.keys()
+        ]
+        return min(keys, key=lambda key: (len(key), key[0].type_oid not in _INTEGERS, key[0].attnum), default=None)
+
+    def _order(self, relation: Relation) -> list[str]:
+        key = self._key(relation)
+        if key is not None:
+            return [f"{_BASE}.{_quoted(column.name)}" for column in key]
+        hidden = {reference.attnum for reference in self.masked if reference.relation == relation.oid}
+        clustered = any(
+            index.clustered and (set(index.columns) | index.expression_columns) & hidden for index in relation.indexes
+        )
+        if relation.oid in self.unsafe_order or relation.partition_columns & hidden or clustered:
+            raise RefusedStatementError(
+                "stand-in-order", f"the rows of `{relation.qualified_name}` are stored in an order that depends on masked values",
+                hint="A unique key over unmasked columns would give them another one.",
+            )  # fmt: skip
+        return [f"{_BASE}.tableoid", f"{_BASE}.ctid"]
+
+
+def _base_type(oid: int, catalog: Catalog) -> int:
+    for _ in range(16):
+        known = catalog.types.get(oid)
+        if known is None or known.kind != "d" or not known.base:
+            break
+        oid = known.base
+    return oid
+
+
+def _name(relation: Relation) -> str:
+    return f"{_quoted(relation.schema)}.{_quoted(relation.name)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

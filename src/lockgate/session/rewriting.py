@@ -1,0 +1,95 @@
+"""A verdict's statement in other words: without rows that a filter hides, and over stand-ins where masking the answer is not enough.
+
+For: asking for the other text, and what becomes of a verdict when there is one or none.
+Not for: the text itself (the wish `Substitute`), or the verdict before (`judge.py`).
+Invariant: a statement on filtered rows goes on with the filter or is denied; a refusal stands unless the other text was analysed.
+Source: masking.md 2.3; docs/adr/0011-stand-ins.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+from lockgate.errors import RefusedStatementError
+from lockgate.masking.lookups import Opener
+from lockgate.model.plan import PASS, Sought
+from lockgate.model.statement import Parsed
+from lockgate.session.judge import Ask, Verdict, over_stand_ins
+from lockgate.session.row_filters import filters_on
+from lockgate.session.settling import Settling
+from lockgate.session.wishes import Failed, Substitute, Substituted, Wish
+from lockgate.sql.literals import meaning, quoted_constant
+
+
+class Rewriting(Settling):
+    """Rewriting verdicts' statements."""
+
+    def rewritten(self, verdict: Verdict, ask: Ask, types: tuple[int, ...]) -> Generator[Wish, Any, Verdict]:
+        """The statement rewritten where it must be: without hidden rows, and over stand-ins where masking the answer cannot serve."""
+        if verdict.sqlstate == "42501":
+            return verdict
+        try:
+            filters = filters_on(verdict.parsed, verdict.analysis, self.clearance, ask.catalog)
+            found = over_stand_ins(verdict, ask)
+            if found is None and (verdict.sqlstate or not filters):
+                return verdict
+            plan, sought = found or (verdict.plan, ())
+            if found is None and plan.lookups:
+                raise RefusedStatementError(
+                    "row-filter", "a pseudonym cannot be looked up in rows that a row filter chooses", sqlstate="42501"
+                )
+        except RefusedStatementError as refused:
+            return replace(
+                verdict,
+                plan=PASS,
+                sqlstate=refused.sqlstate,
+                rule=refused.reason,
+                sentence=refused.sentence,
+                hint=refused.hint,
+            )
+        try:
+            opened = tuple(self._opened_constant(verdict.parsed, one) for one in sought)
+        except RefusedStatementError:
+            return verdict
+        answer = yield Substitute(
+            verdict.parsed, types, self.search_path, verdict.analysis, self.clearance.masked if found else frozenset(), opened,
+            filters, ask.catalog.generation,
+        )  # fmt: skip
+        if not isinstance(answer, Substituted):
+            return self._not_rewritten(verdict, answer)
+        analysis = replace(
+            verdict.analysis,
+            row_description=answer.row_description,
+            effect_free=verdict.analysis.effect_free and answer.effect_free,
+        )
+        return replace(
+            verdict, analysis=analysis, plan=plan, instead=answer.text, sqlstate="", rule="", sentence="", hint=""
+        )
+
+    @staticmethod
+    def _not_rewritten(verdict: Verdict, failed: Failed) -> Verdict:
+        """The refusal of a statement that could not be rewritten; one that only a row filter stood in the way of is denied."""
+        if verdict.sqlstate:
+            hint = f"{verdict.hint} Over stand-ins it cannot run either: {failed.sentence}.".strip()
+            return replace(verdict, hint=hint)
+        return replace(
+            verdict, plan=PASS, sqlstate="42501", rule="row-filter", hint=failed.hint,
+            sentence=f"it cannot be limited to the rows that a row filter shows you: {failed.sentence}",
+        )  # fmt: skip
+
+    def _opened_constant(self, parsed: Parsed, sought: Sought) -> Sought:
+        """The constant as the row holds it; a value that nobody was shown opens to one that no row holds."""
+        given = sought.lookup.given
+        if given.parameter:
+            return sought
+        value = meaning(parsed.inner or parsed.text, given.at)
+        return replace(sought, text=quoted_constant(self.opener().constant(sought.lookup, value)))
+
+    def opener(self) -> Opener:
+        """What opens the client's values in this session."""
+        return Opener(
+            self.around.pseudonyms, key_ring=self.around.key_ring, purpose=self.identity.purpose or "",
+            scope=self.around.environment, epoch=self.around.epoch, types=self.around.catalog.types,
+        )  # fmt: skip

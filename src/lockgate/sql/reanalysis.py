@@ -1,0 +1,83 @@
+"""What the server made of a rewritten statement: masked columns may be read in the gate's own subqueries and nowhere else.
+
+For: the second analysis before a rewritten statement runs. Subqueries of the gate are known by their whole tree, which the server
+printed when it was asked about them alone; a relation that had to be replaced and stands elsewhere ends in a refusal.
+Not for: making the text (`splice`). The tree is compared as the server prints it, so nothing here depends on how we read it.
+Source: masking.md 0, point 6; PostgreSQL 14 to 18, outfuncs.c (tokens are escaped, so a name cannot imitate structure).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lockgate.errors import RefusedStatementError
+from lockgate.sql.tree import Node, read_unwrapped, unwrap
+
+_PLACES = re.compile(r"( :(?:location|[a-z]+_location|stmt_location|stmt_len|list_start|list_end|queryId)) -?[0-9]+")
+_RELATION = re.compile(r" :relid ([0-9]+)(?= )")
+
+
+def normal(trees: str) -> str:
+    """A printed tree in which every position in the text is unknown."""
+    return _PLACES.sub(r"\1 -1", unwrap(trees))
+
+
+def only_query(tree: str) -> str:
+    """The QUERY node of a printed list of one.
+
+    Raises:
+        RefusedStatementError: there is not exactly one.
+    """
+    text = normal(tree)
+    if not text.startswith("({QUERY ") or not text.endswith("})") or " {QUERY" in text[:8]:
+        raise RefusedStatementError("stand-in-tree", "the gate's own subquery was not understood as one")
+    return text[1:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A subquery of the gate's as the server prints it alone, and a query of the same columns that reads nothing.
+
+    The second is read in place of the first: what is inside was made by the gate, and reading it again and again would cost most of
+    the time that a new statement takes. `relation` is negative for values, counted from -1.
+    """
+
+    relation: int
+    tree: str
+    columns: str
+
+
+def check(
+    trees: str, *, known: Sequence[Known], replaced: Mapping[int, int], relations: frozenset[int]
+) -> tuple[Node, ...]:
+    """The rewritten statement's tree, with the gate's own subqueries as queries of NULLs.
+
+    Every replaced relation must be read inside a known subquery, as often as it was put there.
+
+    Args:
+        trees: the server's printed tree of the rewritten statement.
+        replaced: relation -> how often its subquery was put into the text.
+        relations: relations that may stand nowhere else.
+
+    Raises:
+        RefusedStatementError: anything else.
+    """
+    text = normal(trees)
+    found: Counter[int] = Counter()
+    for query in sorted(known, key=lambda one: len(one.tree), reverse=True):
+        pieces = text.split(query.tree)
+        found[query.relation] += len(pieces) - 1
+        text = query.columns.join(pieces)
+    left = {int(number) for number in _RELATION.findall(text)} & relations
+    if (
+        left
+        or any(found[oid] != count for oid, count in replaced.items())
+        or sum(found.values()) != sum(replaced.values())
+    ):
+        raise RefusedStatementError(
+            "stand-in-check", "the rewritten statement reads masked columns outside the gate's own subqueries"
+        )
+    return read_unwrapped(text)

@@ -1,0 +1,255 @@
+"""Put subqueries in the places where a statement names certain relations; every other byte stays the client's.
+
+For: finding, with PostgreSQL's own grammar, the exact tokens by which FROM items name a relation, and replacing these and nothing else.
+There is no deparsing: what is not replaced cannot be changed by accident, and no hand-made tree is given to native code.
+Not for: what is put there (`masking.substitution`). Names are looked up as the caller says, and names of WITH queries are told apart
+here; whether that was right is the server's to say when it analyses the result (`reanalysis`): a relation left over, or one replaced
+too many, is refused there.
+Source: PostgreSQL 18 grammar (gram.y: relation_expr, columnref, simple_select, common_table_expr).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as pb
+
+from lockgate.errors import RefusedStatementError
+from lockgate.model.statement import Given
+from lockgate.sql.grammar import COMMENTS, Token, encode, scan, tree_of
+
+Resolve = Callable[[str, str], int | None]
+"""(schema or empty, name) -> OID of the relation that the name means, None when it is none that the snapshot has."""
+
+Replace = Callable[[int, bool], str | None]
+"""(OID, ONLY) -> the subquery in brackets that stands for a relation, None when the relation stays."""
+
+_QUALIFIED = 3
+
+
+@dataclass(slots=True)
+class Spliced:
+    """The new text, how often each relation was replaced in it, and how often each value."""
+
+    text: str
+    replaced: Counter[int] = field(default_factory=Counter)
+    values: Counter[Given] = field(default_factory=Counter)
+
+
+def splice(
+    text: str, *, resolve: Resolve, replace: Replace, values: Mapping[Given, str] = MappingProxyType({})
+) -> Spliced:
+    """Replace relations in one statement.
+
+    Args:
+        values: constants by their place in this text, and parameters, to what stands for them.
+
+    Raises:
+        RefusedStatementError: a relation that must be replaced stands where a subquery cannot, or the rows are locked.
+    """
+    data = encode(text)
+    tokens = [token for token in scan(data) if token.kind not in COMMENTS]
+    tree = tree_of(text)
+    if len(tree.stmts) != 1:
+        raise RefusedStatementError("stand-in-text", "only one statement can be rewritten at a time")
+    writer = _Splicer(data, tokens, resolve, replace, values)
+    try:
+        writer.visit(tree.stmts[0].stmt, frozenset())
+    except RecursionError:
+        raise RefusedStatementError(
+            "too-complex", "the text is nested too deeply to be rewritten", sqlstate="54001"
+        ) from None
+    if any(not writer.values[given] for given in values):
+        raise RefusedStatementError("stand-in-text", "a value was not found in the text")
+    return Spliced(writer.text(), writer.replaced, writer.values)
+
+
+class _Splicer:
+    """Walks one statement's tree with the names of WITH queries in scope, and notes edits by byte position."""
+
+    def __init__(
+        self, data: bytes, tokens: list[Token], resolve: Resolve, replace: Replace, values: Mapping[Given, str]
+    ) -> None:
+        self._data = data
+        self._tokens = tokens
+        self._at = {token.start: number for number, token in enumerate(tokens)}
+        self._resolve = resolve
+        self._replace = replace
+        self._values = values
+        self.values: Counter[Given] = Counter()
+        self._edits: list[tuple[int, int, str]] = []
+        self.replaced: Counter[int] = Counter()
+
+    def text(self) -> str:
+        """The text with all edits."""
+        pieces, last = [], 0
+        for start, end, new in sorted(self._edits):
+            if start < last:
+                raise RefusedStatementError("stand-in-text", "two places to be rewritten overlap")
+            pieces += [self._data[last:start].decode("utf-8"), new]
+            last = end
+        return "".join(pieces) + self._data[last:].decode("utf-8")
+
+    # the walk
+
+    def visit(self, node: Message, names: frozenset[str]) -> None:
+        """One node; `names` are the WITH queries that a name without schema may mean."""
+        if isinstance(node, pb.SelectStmt):
+            self._select(node, names)
+        elif isinstance(node, pb.LockingClause):
+            raise RefusedStatementError("stand-in-lock", "rows that are locked cannot be read through stand-ins")
+        elif isinstance(node, pb.RangeTableSample):
+            self._refuse_relation(node.relation.range_var, names, "TABLESAMPLE")
+            self._children(node, names, leave=("relation",))
+        elif isinstance(node, pb.RangeVar):
+            self._refuse_relation(node, names, "this place")
+        elif isinstance(node, pb.CopyStmt):
+            self._copy(node, names)
+        elif isinstance(node, pb.ColumnRef):
+            self._column(node)
+        elif isinstance(node, pb.A_Const):
+            self._value(Given(parameter=False, at=node.location), node.location)
+        elif isinstance(node, pb.ParamRef):
+            self._value(Given(parameter=True, at=node.number), node.location)
+        else:
+            self._children(node, names)
+
+    def _children(self, node: Message, names: frozenset[str], leave: tuple[str, ...] = ()) -> None:
+        for descriptor, value in node.ListFields():
+            if descriptor.message_type is None or descriptor.name in leave:
+                continue
+            for child in (value,) if isinstance(value, Message) else value:
+                self.visit(child, names)
+
+    def _select(self, node: pb.SelectStmt, names: frozenset[str]) -> None:
+        if node.HasField("with_clause"):
+            names = self._with(node.with_clause, names)
+        for item in node.from_clause:
+            self._from(item, names)
+        self._children(node, names, leave=("with_clause", "from_clause"))
+
+    def _with(self, clause: pb.WithClause, names: frozenset[str]) -> frozenset[str]:
+        """The names in scope behind a WITH; its queries see those before them, or all of them when it is RECURSIVE."""
+        if clause.recursive:
+            names |= {item.common_table_expr.ctename for item in clause.ctes}
+        for item in clause.ctes:
+            self.visit(item, names)
+            names |= {item.common_table_expr.ctename}
+        return names
+
+    def _from(self, item: pb.Node, names: frozenset[str]) -> None:
+        kind = item.WhichOneof("node")
+        if kind == "range_var":
+            self._relation(item.range_var, names)
+        elif kind == "join_expr":
+            self._from(item.join_expr.larg, names)
+            self._from(item.join_expr.rarg, names)
+            self._children(item.join_expr, names, leave=("larg", "rarg"))
+        else:
+            self.visit(item, names)
+
+    # places
+
+    def _meaning(self, node: pb.RangeVar, names: frozenset[str]) -> int | None:
+        if node.relname in names and not node.schemaname:
+            return None
+        return self._resolve(node.schemaname, node.relname)
+
+    def _replacement(self, node: pb.RangeVar, names: frozenset[str]) -> tuple[int, str] | None:
+        oid = self._meaning(node, names)
+        text = None if oid is None else self._replace(oid, not node.inh)
+        return None if oid is None or text is None else (oid, text)
+
+    def _refuse_relation(self, node: pb.RangeVar, names: frozenset[str], where: str) -> None:
+        if self._replacement(node, names) is not None:
+            raise RefusedStatementError(
+                "stand-in-place", f"a relation with masked columns cannot be replaced in {where}"
+            )
+
+    def _relation(self, node: pb.RangeVar, names: frozenset[str]) -> None:
+        found = self._replacement(node, names)
+        if found is None:
+            return
+        oid, text = found
+        first, last = self._extent(node)
+        if not node.HasField("alias"):
+            text += f" AS {_quoted(node.relname)}"
+        before = self._tokens[first - 1] if first else None
+        if before is not None and before.kind == pb.TABLE:
+            first, text = first - 1, f"SELECT * FROM {text}"  # noqa: S608 - the caller's subquery
+        self._edits.append((self._tokens[first].start, self._tokens[last].end, text))
+        self.replaced[oid] += 1
+
+    def _extent(self, node: pb.RangeVar) -> tuple[int, int]:
+        """First and last token of `ONLY (a.b)`, `a.b *` or `a.b`."""
+        first = self._at.get(node.location)
+        if first is None:
+            raise RefusedStatementError("stand-in-text", "a relation's name was not found in the text")
+        last = first + 2 * (bool(node.catalogname) + bool(node.schemaname))
+        if not node.inh:
+            if self._kind(first - 1) == pb.ONLY:
+                return first - 1, last
+            if (
+                self._kind(first - 1) == pb.ASCII_40
+                and self._kind(first - 2) == pb.ONLY
+                and self._kind(last + 1) == pb.ASCII_41
+            ):
+                return first - 2, last + 1
+            raise RefusedStatementError("stand-in-text", "ONLY was not found in the text")
+        return first, last + (self._kind(last + 1) == pb.ASCII_42)
+
+    def _kind(self, number: int) -> int | None:
+        return self._tokens[number].kind if 0 <= number < len(self._tokens) else None
+
+    def _column(self, node: pb.ColumnRef) -> None:
+        """`schema.table.column` names a table without alias; its subquery has the table's name and no schema."""
+        if len(node.fields) < _QUALIFIED:
+            return
+        words = [part.string.sval for part in node.fields[:-1]]
+        oid = self._resolve(words[-2], words[-1])
+        if oid is None or self._replace(oid, False) is None:
+            return
+        first = self._at.get(node.location)
+        if first is None:
+            raise RefusedStatementError("stand-in-text", "a column's name was not found in the text")
+        self._edits.append((self._tokens[first].start, self._tokens[first + 2 * (len(words) - 1)].start, ""))
+
+    def _value(self, given: Given, location: int) -> None:
+        """A value that stands for another one; a number's sign belongs to it."""
+        text = self._values.get(given)
+        if text is None:
+            return
+        first = self._at.get(location)
+        if first is None:
+            raise RefusedStatementError("stand-in-text", "a value was not found in the text")
+        signed = self._data[self._tokens[first].start : self._tokens[first].end] == b"-"
+        self._edits.append((location, self._tokens[first + signed].end, text))
+        self.values[given] += 1
+
+    def _copy(self, node: pb.CopyStmt, names: frozenset[str]) -> None:
+        """COPY of a table becomes COPY of a query; its column list goes into the query."""
+        if not node.HasField("relation"):
+            self._children(node, names)
+            return
+        oid = self._meaning(node.relation, names)
+        text = None if oid is None else self._replace(oid, True)
+        if oid is None or text is None:
+            return
+        first, last = self._extent(node.relation)
+        columns = ", ".join(_quoted(part.string.sval) for part in node.attlist) or "*"
+        if node.attlist:
+            while self._kind(last) != pb.ASCII_41:
+                last += 1
+                if last >= len(self._tokens):
+                    raise RefusedStatementError("stand-in-text", "a column list was not found in the text")
+        query = f"(SELECT {columns} FROM {text} AS {_quoted(node.relation.relname)})"  # noqa: S608 - names are quoted
+        self._edits.append((self._tokens[first].start, self._tokens[last].end, query))
+        self.replaced[oid] += 1
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

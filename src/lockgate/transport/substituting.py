@@ -1,0 +1,201 @@
+"""Source substitution on an analysis connection: the new text, and the server's word that it reads nothing masked elsewhere.
+
+For: the wish `Substitute`. Definitions of views and trees of the gate's own subqueries come from the server; nothing is executed.
+Not for: deciding when a statement is rewritten (`session.judging`), the subqueries (`masking.substitution`), the edits (`sql.splice`).
+Invariant: a text leaves this file only after the server has analysed exactly this text.
+Source: masking.md 0, points 2 and 6; docs/adr/0011-stand-ins.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from lockgate.errors import RefusedStatementError
+from lockgate.masking.substitution import Substitution
+from lockgate.model.catalog import Catalog
+from lockgate.model.statement import Analysis, Given
+from lockgate.session.cache import BoundedCache
+from lockgate.session.wishes import Failed, Substitute, Substituted
+from lockgate.sql.analysis import analyse_queries, read_row_description
+from lockgate.sql.reanalysis import Known, check, only_query
+from lockgate.sql.splice import Spliced, splice
+from lockgate.sql.utility import analysis_text, resolve
+from lockgate.transport.pgclient import PgClient
+
+TEXT_BYTES_MAX = 4 << 20
+SYSTEM = ("pg_catalog", "information_schema")
+NOT_SAME = "the statement over stand-ins does not have the columns and parameters of the original"
+
+
+class Substituting:
+    """Rewrites statements and remembers what it rewrote, under everything that the result depends on."""
+
+    def __init__(self) -> None:
+        self._kept: BoundedCache[Substituted] = BoundedCache(entries_max=4096, bytes_max=64 << 20)
+        self._trees: BoundedCache[str] = BoundedCache(entries_max=4096, bytes_max=64 << 20)
+
+    async def substitute(
+        self, client: PgClient, wish: Substitute, catalog: Catalog, unsafe_order: frozenset[int], *, keep: bool
+    ) -> Substituted | Failed:
+        """The statement over stand-ins.
+
+        Args:
+            keep: the result depends on nothing but the catalog's generation.
+
+        Raises:
+            RefusedStatementError: it cannot be rewritten, or the server's reading of it is not the one that was meant.
+        """
+        key = (
+            wish.statement.text,
+            wish.parameter_types,
+            wish.search_path,
+            wish.masked,
+            wish.sought,
+            wish.filters,
+            catalog.generation,
+        )
+        found = self._kept.get(key) if keep else None
+        if found is not None:
+            return found
+        reads = wish.analysis.reads
+        work = _Rewriting(Substitution(catalog, wish.masked, reads, dict(wish.filters), unsafe_order), catalog)
+        for oid in sorted(wish.analysis.relations):
+            await work.learn_view(client, oid)
+        path = tuple(part.strip().strip('"') for part in wish.search_path.split(",") if part.strip())
+        values = [(one.lookup.given, work.substitution.value(one)) for one in wish.sought]
+        start = (wish.statement.inner_at or 0) if wish.statement.inner else 0
+        placed = {
+            given: query + work.substitution.cast(one) for (given, query), one in zip(values, wish.sought, strict=True)
+        }
+        moved = {g if g.parameter else Given(parameter=False, at=g.at + start): text for g, text in placed.items()}
+        text = work.rewrite(wish.statement.text, path, moved).text
+        inner = analysis_text(wish.statement, catalog)
+        asked = work.rewrite(inner or "", path, placed)
+        if len(text) > TEXT_BYTES_MAX or asked.text not in text:
+            raise RefusedStatementError(
+                "stand-in-text", "the statement over stand-ins is too long, or not the original's"
+            )
+        types = wish.analysis.parameter_types
+        pairs = [(oid, query, work.substitution.columns(oid)) for query, oid in work.subqueries.items()]
+        counts = work.counts(asked)
+        for number, ((given, query), one) in enumerate(zip(values, wish.sought, strict=True), 1):
+            pairs.append((-number, query, work.substitution.value_columns(one)))
+            counts[-number] = asked.values[given]
+        known = [
+            Known(oid, await self._tree(client, query, types, catalog), await self._tree(client, columns, (), catalog))
+            for oid, query, columns in pairs
+        ]
+        result = await _analysed(client, wish, Spliced(text, counts), asked.text, known, work)
+        if keep:
+            self._kept.put(key, result, 2 * len(text) + 4096)
+        return result
+
+    async def _tree(self, client: PgClient, subquery: str, types: tuple[int, ...], catalog: Catalog) -> str:
+        """How the server prints one of our queries when it is asked about it alone."""
+        key = (subquery, types, catalog.generation)
+        tree = self._trees.get(key)
+        if tree is None:
+            reply = await client.parse_only(subquery[1:-1], types)
+            if reply.error:
+                raise RefusedStatementError("stand-in-subquery", "the database did not accept a subquery of stand-ins")
+            tree = only_query("\n".join(reply.trees))
+            self._trees.put(key, tree, len(tree) + len(subquery))
+        return tree
+
+
+class _Rewriting:
+    """One statement's rewriting: its relations, its views, and the subqueries that were put in."""
+
+    def __init__(self, substitution: Substitution, catalog: Catalog) -> None:
+        self.substitution = substitution
+        self.subqueries: dict[str, int] = {}
+        self._catalog = catalog
+        self._definitions: dict[int, str] = {}
+        self._views: dict[int, Spliced] = {}
+
+    async def learn_view(self, client: PgClient, oid: int) -> None:
+        """Read a user's view, with every name in it qualified."""
+        relation = self._catalog.relations.get(oid)
+        if relation is None or relation.kind != "v" or relation.schema in SYSTEM:
+            return
+        await client.see_names_as("pg_catalog")
+        rows = await client.query(
+            "SELECT pg_catalog.pg_get_viewdef(c.oid), c.reloptions::pg_catalog.text FROM pg_catalog.pg_class c"  # noqa: S608 - a number
+            f" WHERE c.oid = {oid}::pg_catalog.oid"
+        )
+        if len(rows) != 1 or rows[0][0] is None:
+            raise RefusedStatementError("stand-in-view", "a view's definition cannot be read")
+        if b"security_barrier" in (rows[0][1] or b""):
+            raise RefusedStatementError(
+                "stand-in-view", "a view with a security barrier cannot be read through stand-ins"
+            )
+        self._definitions[oid] = rows[0][0].decode().strip().removesuffix(";")
+
+    def rewrite(self, text: str, path: tuple[str, ...], values: Mapping[Given, str] = MappingProxyType({})) -> Spliced:
+        """The text with every relation and value replaced that must be."""
+        return splice(
+            text,
+            resolve=lambda schema, name: self._resolve(schema, name, path),
+            replace=self._replace,
+            values=values,
+        )
+
+    def counts(self, spliced: Spliced) -> Counter[int]:
+        """How often each table's subquery stands in a text, views opened."""
+        total: Counter[int] = Counter()
+        for oid, times in spliced.replaced.items():
+            inner = self.counts(self._views[oid]) if oid in self._views else Counter({oid: 1})
+            total.update({table: times * count for table, count in inner.items()})
+        return total
+
+    def _resolve(self, schema: str, name: str, path: tuple[str, ...]) -> int | None:
+        found = resolve(schema, name, self._catalog, path)
+        return None if found is None else found.oid
+
+    def _replace(self, oid: int, only: bool) -> str | None:
+        if oid in self._definitions:
+            return self._view(oid)
+        if oid not in self.substitution.relations:
+            return None
+        text = self.substitution.subquery(oid, only=only)
+        self.subqueries[text] = oid
+        return text
+
+    def _view(self, oid: int) -> str | None:
+        """A view's definition, when there is something to replace in it."""
+        if oid not in self._views:
+            self._views[oid] = self.rewrite(self._definitions[oid], ("pg_catalog",))
+        found = self._views[oid]
+        return f"({found.text})" if found.replaced else None
+
+
+async def _analysed(
+    client: PgClient, wish: Substitute, spliced: Spliced, asked: str, known: Sequence[Known], work: _Rewriting
+) -> Substituted:
+    await client.see_names_as(wish.search_path)
+    reply = await client.parse_only(asked, wish.parameter_types)
+    if reply.error:
+        raise RefusedStatementError("stand-in-rejected", "the database does not accept the statement over stand-ins")
+    queries = check(
+        "\n".join(reply.trees), known=known, replaced=spliced.replaced, relations=work.substitution.relations
+    )
+    found = analyse_queries(
+        queries,
+        parsed=wish.statement,
+        catalog=work.substitution.catalog,
+        parameter_types=reply.parameter_types,
+        row_description=reply.row_description,
+    )
+    _agree(wish.analysis, found)
+    return Substituted(spliced.text, reply.row_description, found.effect_free)
+
+
+def _agree(original: Analysis, found: Analysis) -> None:
+    """The client's view of the statement does not change: names and types of columns, types of parameters."""
+    columns = [read_row_description(one.row_description) for one in (original, found)]
+    if columns[0] != columns[1] or original.parameter_types != found.parameter_types:
+        raise RefusedStatementError("stand-in-shape", NOT_SAME)
+    if found.opaque or found.writes:
+        raise RefusedStatementError("opaque", "the statement over stand-ins has a part that cannot be seen into")
