@@ -788,6 +788,7 @@ class Report:
     pruned: int = 0
     pending: int = 0
     witnesses: dict[str, int] = field(default_factory=dict)
+    through: str = ""  # the org log by way of which witnesses vouch for this one
     vouched_size: int = 0
     vouched_at: int | None = None
     counts: Counter[str] = field(default_factory=Counter)
@@ -1495,8 +1496,9 @@ def check_gate(root: Path, options: Options) -> Result:
             check.taken_up = org_of.story.heads[check.origin]
         result.reports.append(check.run())
         if org_of is not None:
-            check.report.vouched_size = check.taken_up.covered(org_of.report.vouched_size)
-            check.report.vouched_at = org_of.report.vouched_at
+            covered = check.taken_up.covered(org_of.report.vouched_size)
+            check.report.vouched_size = min(covered, check.report.size)
+            check.report.vouched_at, check.report.through = org_of.report.vouched_at, org_of.report.origin
         if check.recount is not None:
             result.populations[check.report.origin] = check.recount.population
     _check_successors(checks)
@@ -1763,14 +1765,17 @@ def _facts(report: Report, *, policy: bool) -> list[str]:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in report.kinds.most_common())
     rows = [
         ("records", f"{report.checked:,} of {report.size:,} checked: {kinds}" if report.checked else f"0 of {report.size:,} checked"),
-        ("time", f"{report.first_time or '-'} to {report.last_time or '-'}; opened {len(report.epochs)} times"),
+        ("time", f"{report.first_time or '-'} to {report.last_time or '-'}; opened {len(report.epochs)} time{'s' * (len(report.epochs) != 1)}"),
         ("signed", f"by {printable(report.signer) or 'no key that you trust'}; root {report.root}"),
         ("history", f"{report.checkpoints:,} kept checkpoints compared"),
         ("witnesses", _witnesses(report, policy=policy)),
-        ("statements", (f"{report.kinds['intent']:,} forwarded, {report.kinds['deny']:,} denied or refused; {report.open_intents:,} still without "
-         f"outcome, {report.unknown_outcomes:,} cut off by a crash")),
-        ("texts", f"{report.texts:,} sealed, {report.texts_erased:,} of them erased by {report.erasures:,} erasures"),
     ]  # fmt: skip
+    if report.kinds["intent"] or report.kinds["deny"]:
+        rows += [
+            ("statements", (f"{report.kinds['intent']:,} forwarded, {report.kinds['deny']:,} denied or refused; {report.open_intents:,} still without "
+             f"outcome, {report.unknown_outcomes:,} cut off by a crash")),
+            ("texts", f"{report.texts:,} sealed, {report.texts_erased:,} of them erased by {report.erasures:,} erasures"),
+        ]  # fmt: skip
     if report.pruned:
         rows.append(
             ("pruned", f"{report.pruned:,} records at the beginning, by an entry of the log; their hashes were checked")
@@ -1806,6 +1811,8 @@ def _witnesses(report: Report, *, policy: bool) -> str:
     vouched = (
         "" if report.vouched_at is None else f"; {report.vouched_size:,} of {report.size:,} records are vouched for"
     )
+    if report.through:
+        return f"by way of {printable(report.through)}{vouched}"
     return (_moments(report) or "no valid cosignature of a witness in your policy") + vouched
 
 
@@ -1843,9 +1850,8 @@ def _advice(result: Result) -> list[str]:
     lines = [] if result.policy else [
         "This does not show that no other version of the log exists: give --policy with the witnesses you trust."]  # fmt: skip
     if result.policy and later > 0:
-        lines.append(
-            f"{later:,} records are younger than the witnesses' last look: only the gate's own key vouches for those."
-        )
+        many = f"{later:,} records are" if later > 1 else "One record is"
+        lines.append(f"{many} younger than the witnesses' last look: for that, only the gate's own key vouches.")
     lines.append(
         "Keep `checkpoint` for the next time, and give it then with --seen: history before it cannot be rewritten unnoticed."
     )
