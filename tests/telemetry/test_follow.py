@@ -17,6 +17,7 @@ class Log:
     def __init__(self) -> None:
         self.logs: dict[str, list[Entry]] = {"a/1": [], "a/2": []}
         self.under: dict[str, int] = {"a/1": 0, "a/2": 0}
+        self.pruned = 0
 
     def add(self, log: str, **fields: object) -> int:
         number = len(self.logs[log])
@@ -37,6 +38,9 @@ class Log:
 
     def seal(self) -> None:
         self.under = {origin: len(entries) for origin, entries in self.logs.items()}
+
+    def minimum(self, origin: str) -> int:
+        return self.pruned
 
     def origins(self) -> list[str]:
         return sorted(self.logs)
@@ -143,3 +147,12 @@ def test_only_the_kinds_asked_for_are_sent(log: Log) -> None:
     while follower.step():
         pass
     assert sink.got == [("a/1", 10)]
+
+
+def test_what_was_pruned_before_a_receiver_got_it_is_passed_over(log: Log) -> None:
+    log.pruned = 5  # the outcome with index 5 is there, its intent with index 4 is not
+    sink = Sink()
+    follower = Follower(log, sink, Memory(), from_start=True)
+    while follower.step():
+        pass
+    assert sink.got == [("a/1", 7), ("a/1", 9), ("a/2", 7), ("a/2", 9)]

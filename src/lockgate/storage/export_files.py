@@ -80,6 +80,10 @@ class LogSource:
         """Every log."""
         return self._logs.origins()
 
+    def minimum(self, origin: str) -> int:
+        """The lowest index that was not pruned."""
+        return self._logs.minimum(origin)
+
     def sealed(self, origin: str) -> int:
         """How many entries are under its checkpoint."""
         return self._logs.sealed(origin)

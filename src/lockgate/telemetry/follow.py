@@ -47,6 +47,10 @@ class Source(Protocol):
         """Every log."""
         ...
 
+    def minimum(self, origin: str) -> int:
+        """The lowest index that was not pruned."""
+        ...
+
     def sealed(self, origin: str) -> int:
         """How many entries are under its checkpoint."""
         ...
@@ -120,7 +124,7 @@ class Follower:
         """
         passed = 0
         for origin in self._source.origins():
-            first = self._positions.get(origin, 0)
+            first = max(self._positions.get(origin, 0), self._source.minimum(origin))
             last = min(self._source.sealed(origin), first + BATCH)
             if last <= first:
                 continue
@@ -151,4 +155,6 @@ class Follower:
         if entry.get("kind") != "outcome" or not isinstance(number, int):
             return None
         known = self._intents.pop((origin, number), None)
-        return known if known is not None else self._source.decoded(origin, number, number + 1)[0]
+        if known is not None or number < self._source.minimum(origin):
+            return known
+        return self._source.decoded(origin, number, number + 1)[0]

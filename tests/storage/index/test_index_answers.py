@@ -14,6 +14,7 @@ from lockgate.storage.index.engines import ChdbEngine, IndexUnavailableError
 from lockgate.storage.index.indexer import Indexer
 from lockgate.storage.index.logs import Logs
 from lockgate.storage.port import RealFiles
+from lockgate.storage.pruning import prune
 from support.record import Record
 
 SINCE, UNTIL = "2026-10-02T00:00:00Z", "2026-10-20T00:00:00.000001Z"
@@ -232,6 +233,27 @@ def test_entries_older_than_the_searchable_days_leave_the_index_and_not_the_log(
     assert isinstance(stored, int)
     assert record.log.integrated > stored
     assert reading.ask(logs, QUESTIONS["statements"], {}).rows
+
+
+def test_pruned_entries_leave_the_index_and_a_rebuild_begins_behind_them(
+    index: Indexer, engine: ChdbEngine, logs: Logs, record: Record
+) -> None:
+    opened = record.statement(closed=False)
+    record.fill(900)
+    index.catch_up()
+    prune(str(record.folder), RealFiles(), 256)
+    record.log.append(
+        {"kind": "outcome", "intent": opened, "status": "complete", "rows": 1, "bytes": 1, "duration_us": 1}
+    )
+    record.fill(20)
+    assert index.catch_up() == 0
+    assert _size(engine) == record.log.integrated - 256
+    index.rebuild()
+    again = Indexer(engine, logs, days=10_000)
+    assert again.catch_up() == 0
+    assert _size(engine) == record.log.integrated - 256
+    assert again.ask("denials", {}).rows == reading.ask(logs, QUESTIONS["denials"], {}).rows
+    assert min(int(str(row["index"])) for row in again.ask("statements", {}).rows) >= 256
 
 
 @pytest.mark.parametrize(

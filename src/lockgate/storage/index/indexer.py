@@ -23,9 +23,10 @@ from typing import cast
 from lockgate.control.questions import Answer, Filters, check
 from lockgate.errors import CorruptLedgerError
 from lockgate.ledger.tiles import WIDTH
+from lockgate.storage import ledger_reader
 from lockgate.storage.index import native, schema
 from lockgate.storage.index.columns import Batch, Columns, read
-from lockgate.storage.index.engines import Engine
+from lockgate.storage.index.engines import Engine, escaped
 from lockgate.storage.index.hours import Hours
 from lockgate.storage.index.logs import Logs, sealed_entries
 from lockgate.storage.index.questions import Asker
@@ -52,6 +53,7 @@ class Indexer:
         self._lock = Lock()
         self._columns: dict[str, Columns] = {}
         self._positions: dict[str, int] = {}
+        self._minima: dict[str, int] = {}
         self._asker = Asker(engine)
         self._pool: ProcessPoolExecutor | None = None
         self._has_tail = True
@@ -79,6 +81,7 @@ class Indexer:
 
     def _follow(self, origin: str, sealed: int, batches: int | None) -> int:
         position = self._position(origin, sealed)
+        position = max(position, self._forget_pruned(origin))
         wanted = -(-(sealed - position) // BATCH)
         for batch in self._batches(origin, position, sealed, wanted if batches is None else min(batches, wanted)):
             self._store(origin, batch)
@@ -99,6 +102,17 @@ class Indexer:
             self._check_last(origin, size, sealed)
             self._positions[origin] = size
         return self._positions[origin]
+
+    def _forget_pruned(self, origin: str) -> int:
+        """Rows of entries that were pruned from the log leave the index too; returns the lowest index that is left."""
+        minimum = self._logs.minimum(origin)
+        if minimum > self._minima.get(origin, 0):
+            log = escaped(origin).replace("'", "\\'")
+            self._engine.run(
+                f"ALTER TABLE entries DELETE WHERE log = '{log}' AND `index` < {minimum:d} SETTINGS mutations_sync = 1"
+            )
+            self._minima[origin] = minimum
+        return minimum
 
     def _check_last(self, origin: str, size: int, sealed: int) -> None:
         """The last entry that the index knows must be the log's own."""
@@ -232,6 +246,7 @@ class Indexer:
         """Throw everything away; the next `catch_up` begins at the beginning."""
         with self._lock:
             self._positions.clear()
+            self._minima.clear()
             self._columns.clear()
             for statement in [*(f"DROP TABLE IF EXISTS {name}" for name in schema.NAMES), *schema.tables(self._days)]:
                 self._engine.run(statement)
@@ -245,5 +260,8 @@ class Indexer:
 def decode_piece(folder: str, origin: str, start: int, end: int) -> Batch:
     """Entries [start, end) of one log as blocks; runs in a process of its own, which knows nothing of the engine."""
     files = RealFiles()
-    columns = Columns(origin, lambda index: sealed_entries(folder, files, index, index + 1)[0])
+    minimum = ledger_reader.minimum(folder, files)
+    columns = Columns(
+        origin, lambda index: sealed_entries(folder, files, index, index + 1)[0] if index >= minimum else None
+    )
     return columns.batch(start, sealed_entries(folder, files, start, end))

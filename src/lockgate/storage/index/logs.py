@@ -60,6 +60,10 @@ class Logs:
         current = ledger_reader.checkpoint(self.folder(origin), self._files)
         return 0 if current is None else current.size
 
+    def minimum(self, origin: str) -> int:
+        """The lowest index that was not pruned."""
+        return ledger_reader.minimum(self.folder(origin), self._files)
+
     def entries(self, origin: str, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """Every durable entry from `start` on with its index, those under no checkpoint yet included."""
         return ledger_reader.entries(self.folder(origin), self._files, start)
@@ -69,8 +73,8 @@ class Logs:
         return sealed_entries(self.folder(origin), self._files, first, last)
 
     def entry(self, origin: str, index: int) -> bytes | None:
-        """One entry, or None."""
-        if index < 0:
+        """One entry, or None when there is none or it was pruned."""
+        if index < self.minimum(origin):
             return None
         if index < self.sealed(origin):
             return self.sealed_entries(origin, index, index + 1)[0]
