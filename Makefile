@@ -28,6 +28,7 @@ help:
 	@echo 'make regress          the regression suite of PostgreSQL 15 through the gate and directly (fetches and builds it)'
 	@echo 'make zipapp           the verifier as one file, lockgate_verify.pyz'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
+	@echo 'make bench-index      ingest and searches over five million entries; ENTRIES=500000 for less'
 	@echo 'make clean            remove the environment and caches'
 
 install: $(STAMP)
@@ -115,6 +116,13 @@ ifneq ($(wildcard bench/run.py),)
 .PHONY: bench
 bench: $(STAMP) packages
 	$(PY) bench/run.py
+endif
+
+ifneq ($(wildcard bench/index.py),)
+ENTRIES ?= 5000000
+.PHONY: bench-index
+bench-index: $(STAMP)
+	$(PY) bench/index.py --entries $(ENTRIES)
 endif
 
 ifneq ($(wildcard tests/fuzz),)

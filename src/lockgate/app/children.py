@@ -8,11 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
 FIRST_SECONDS = 1.0
 LAST_SECONDS = 30.0
+
+
+class Parent:
+    """The process that started this one, when it was told to end with it."""
+
+    def __init__(self, number: int | None) -> None:
+        """Args:
+        number: its process id as it says itself, since it may be gone before this one looks; None when it does not matter.
+        """
+        self._number = number
+
+    @property
+    def is_gone(self) -> bool:
+        """A gate that was killed tells nobody; its children belong to another process then."""
+        return self._number is not None and os.getppid() != self._number
 
 
 async def keep(command: str, config: Path) -> None:
@@ -29,6 +45,8 @@ async def keep(command: str, config: Path) -> None:
             "-m",
             "lockgate.cli.main",
             command,
+            "--with-parent",
+            str(os.getpid()),
             "--config",
             str(config),
             stdout=asyncio.subprocess.DEVNULL,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lockgate.app.children import Parent
 from lockgate.app.search import logs_of
 from lockgate.config.build import load_settings
 from lockgate.config.settings import ExportSettings, Settings
@@ -89,11 +90,12 @@ class ExportProcess:
             raise ConfigError(f"{settings.path}:1: no receiver is configured; add an `[[export]]`")
         self._stop = threading.Event()
 
-    def run(self, *, once: bool = False) -> int:
+    def run(self, *, once: bool = False, with_parent: int | None = None) -> int:
         """Follow until SIGTERM or SIGINT.
 
         Args:
             once: end when every receiver has everything, or at the first that does not take it.
+            with_parent: process id of the one that started this one, to end with it.
         """
         if once:
             return self._once()
@@ -106,7 +108,10 @@ class ExportProcess:
         for thread in threads:
             thread.start()
         _say({"ready": True, "exports": sorted(self._followers)})
-        self._stop.wait()
+        parent = Parent(with_parent)
+        while not parent.is_gone and not self._stop.wait(FOLLOW_SECONDS):
+            continue
+        self._stop.set()
         for thread in threads:
             thread.join(FOLLOW_SECONDS)
         return 0
@@ -134,11 +139,11 @@ def _say(fact: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
-def export(config: Path, *, once: bool = False) -> int:
+def export(config: Path, *, once: bool = False, with_parent: int | None = None) -> int:
     """Run the exports until told to stop.
 
     Raises:
         ConfigError: no receiver is configured, or one cannot be set up.
         ReceiverError: with `once`, a receiver did not take what it was sent.
     """
-    return ExportProcess(load_settings(config, environment=os.environ)).run(once=once)
+    return ExportProcess(load_settings(config, environment=os.environ)).run(once=once, with_parent=with_parent)

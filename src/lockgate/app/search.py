@@ -18,6 +18,7 @@ from typing import cast
 
 import msgspec
 
+from lockgate.app.children import Parent
 from lockgate.config.build import load_settings
 from lockgate.config.settings import Settings
 from lockgate.control import questions
@@ -146,12 +147,13 @@ class IndexProcess:
         self._hours = [self._indexer.hours(folder) for folder in folders]
         self._stop = asyncio.Event()
 
-    async def run(self, *, rebuild: bool = False, once: bool = False) -> None:
+    async def run(self, *, rebuild: bool = False, once: bool = False, with_parent: int | None = None) -> None:
         """Serve until SIGTERM or SIGINT.
 
         Args:
             rebuild: throw the index away first.
             once: end when everything is in the index.
+            with_parent: process id of the one that started this one, to end with it.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -168,15 +170,15 @@ class IndexProcess:
                 return
             server = await serve_control(self._settings.index.socket, self.operate)
             _say({"ready": True, "index": str(self._settings.index.socket)})
-            await self._follow()
+            await self._follow(Parent(with_parent))
             server.close()
             self._settings.index.socket.unlink(missing_ok=True)
         finally:
             self._indexer.close()
 
-    async def _follow(self) -> None:
+    async def _follow(self, parent: Parent) -> None:
         pause = FOLLOW_SECONDS
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not parent.is_gone:
             try:
                 left = self._indexer.catch_up(batches=PIECES)
                 pause = 0.0 if left > BATCH else FOLLOW_SECONDS
@@ -209,7 +211,7 @@ def _say(fact: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
-def index(config: Path, *, rebuild: bool = False, once: bool = False) -> None:
+def index(config: Path, *, rebuild: bool = False, once: bool = False, with_parent: int | None = None) -> None:
     """Run the indexer until it is told to stop.
 
     Raises:
@@ -219,6 +221,6 @@ def index(config: Path, *, rebuild: bool = False, once: bool = False) -> None:
     settings = load_settings(config, environment=os.environ)
 
     async def main() -> None:
-        await IndexProcess(settings).run(rebuild=rebuild, once=once)
+        await IndexProcess(settings).run(rebuild=rebuild, once=once, with_parent=with_parent)
 
     asyncio.run(main())

@@ -25,9 +25,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="end when every receiver has everything")
+    parser.add_argument("--with-parent", type=int, metavar="PID", help="end when this process, which started it, does")
     parser.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Send until told to stop."""
-    return exports.export(options.config, once=options.once)
+    return exports.export(options.config, once=options.once, with_parent=options.with_parent)

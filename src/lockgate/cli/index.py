@@ -25,10 +25,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_config(parser)
     parser.add_argument("--rebuild", action="store_true", help="throw the index away first")
     parser.add_argument("--once", action="store_true", help="end when everything is in the index")
+    parser.add_argument("--with-parent", type=int, metavar="PID", help="end when this process, which started it, does")
     parser.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Follow the logs until told to stop."""
-    search.index(options.config, rebuild=options.rebuild, once=options.once)
+    search.index(options.config, rebuild=options.rebuild, once=options.once, with_parent=options.with_parent)
     return 0
