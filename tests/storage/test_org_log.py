@@ -198,3 +198,16 @@ def test_what_cannot_be_written_is_taken_up_again_later() -> None:
     files.heal()
     org.publish()
     assert [e["size"] for e in stored(files, "checkpoint")] == [4]
+
+
+def test_a_time_stamp_is_kept_with_the_checkpoint_that_it_is_for() -> None:
+    files = crashing()
+    org = opened(files)
+    note = org.publish()
+    org.stamped(note, b"token")
+    folder = f"{log_folder('log', ORG.name)}/timestamps"
+    assert files.list(folder) == ["1.checkpoint", "1.tsr"]
+    assert files.read(f"{folder}/1.checkpoint") == note
+    files.fail("write", 28)
+    with pytest.raises(LedgerError, match="time stamp"):
+        org.stamped(note, b"token")

@@ -23,10 +23,12 @@ from lockgate.config.settings import Settings
 from lockgate.control.witnessing import Answer, Witnessing, WitnessWatch
 from lockgate.errors import ConfigError, LedgerError, LockgateError
 from lockgate.ledger.checkpoint import successor
+from lockgate.ledger.note import split_note
 from lockgate.ledger.trust import TrustPolicy
 from lockgate.storage.gate_logs import GateLogs, current_number
 from lockgate.storage.org_log import ORG, WITNESSED, OrgLog, log_folder
 from lockgate.storage.port import RealFiles
+from lockgate.transport.timestamping import is_available, roots_from, timestamp
 from lockgate.transport.witness_http import submit
 
 ASK_SECONDS = 5.0
@@ -68,6 +70,27 @@ def _policy_files(settings: Settings) -> dict[str, str]:
     return found
 
 
+def check_timestamping(settings: Settings) -> None:
+    """Whether tokens can be asked for, when that is configured.
+
+    Raises:
+        ConfigError: the package or the roots are missing.
+    """
+    ledger = settings.ledger
+    if ledger.timestamp_url is None:
+        return
+    if not is_available():
+        raise ConfigError(
+            f"{settings.path}:1: `timestamp_url` needs the extra `timestamps`: pip install 'lockgate[timestamps]'"
+        )
+    if ledger.timestamp_roots is None:
+        raise ConfigError(f"{settings.path}:1: `timestamp_url` needs `timestamp_roots`, so that tokens can be checked")
+    try:
+        roots_from(ledger.timestamp_roots.read_bytes())
+    except (OSError, LedgerError) as error:
+        raise ConfigError(f"{ledger.timestamp_roots}:1: cannot be used: {error}") from None
+
+
 class RolledBackError(LedgerError):
     """The org log must not be signed any more; its successor is to be opened."""
 
@@ -85,6 +108,7 @@ class Anchor:
     witnessing: Witnessing | None
     number: int
     _last: bytes = b""
+    _stamped: float | None = None
     _beat: float = 0.0
 
     @classmethod
@@ -125,6 +149,7 @@ class Anchor:
             self._beat = time.monotonic()
         note = self.org.publish()
         if self.witnessing is None or note == self._last:
+            self._stamp(note)
             return True
         result = self.witnessing.round(note)
         for url, refused in result.problems.items():
@@ -136,7 +161,23 @@ class Anchor:
         if result.satisfied:
             self.org.cosigned(result.note)
             self._last = result.note
+            self._stamp(result.note)
         return result.satisfied
+
+    def _stamp(self, note: bytes) -> None:
+        """Have a time-stamping authority confirm the checkpoint, every `timestamp_seconds`; without one, later."""
+        ledger = self.settings.ledger
+        if ledger.timestamp_url is None or ledger.timestamp_roots is None:
+            return
+        if self._stamped is not None and time.monotonic() - self._stamped < ledger.timestamp_seconds:
+            return
+        text = split_note(note)[0].encode()
+        try:
+            roots = roots_from(ledger.timestamp_roots.read_bytes())
+            self.org.stamped(note, timestamp(text, ledger.timestamp_url, roots, seconds=ASK_SECONDS))
+            self._stamped = time.monotonic()
+        except (LedgerError, OSError) as error:
+            _say("timestamp-problem", problem=str(error))
 
     def run(self, stopped: Callable[[float], bool]) -> None:
         """Work until `stopped`, which waits that long, says so; then once more, so that the end of every log is taken up."""
@@ -196,6 +237,7 @@ def start(settings: Settings) -> int:
         ConfigError: the policy cannot be used.
     """
     asks = trust_policy(settings) is not None
+    check_timestamping(settings)
     ended, alive = os.pipe()
     ready, known = os.pipe()
     process = os.fork()

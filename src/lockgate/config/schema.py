@@ -253,6 +253,21 @@ LEDGER = (
         highest=604_800,
         unit="seconds",
     ),
+    Key(
+        "timestamp_url",
+        Form.TEXT,
+        "RFC 3161 time-stamping authority for checkpoints of the org log; not set = no time stamps.",
+    ),
+    Key("timestamp_roots", Form.PATH, "PEM file of authorities that may have issued its certificate."),
+    Key(
+        "timestamp_seconds",
+        Form.SECONDS,
+        "How often a checkpoint is stamped.",
+        default=3600.0,
+        lowest=1,
+        highest=604_800,
+        unit="seconds",
+    ),
 )
 
 INDEX = (

@@ -79,6 +79,9 @@ class LedgerSettings:
     witness_seconds: float
     witness_alarm_seconds: float
     witness_refuse_seconds: float
+    timestamp_url: str | None
+    timestamp_roots: Path | None
+    timestamp_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,14 @@ from lockgate.ledger.checkpoint import Checkpoint, first_origin
 from lockgate.ledger.entry import decode
 from lockgate.ledger.note import VerificationKey, open_note, split_note
 from lockgate.ledger.tree import consistency_proof, verify_consistency
-from lockgate.storage.durable import replace
+from lockgate.storage.durable import Folders, replace
 from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import checkpoint, entries
 from lockgate.storage.port import Files
 from lockgate.storage.tile_store import read_tile
 
 ORG = "org"
+TIMESTAMPS = "timestamps"
 WITNESSED = "witnessed"
 """The newest checkpoint that enough witnesses cosigned, beside `checkpoint`."""
 _RECORDED = "recorded"
@@ -235,6 +236,20 @@ class OrgLog:
                 replace(self._files, self._log.root, "checkpoint", note)
         except OSError as error:
             raise LedgerError(f"the cosigned checkpoint cannot be written: error {error.errno}") from error
+
+    def stamped(self, note: bytes, token: bytes) -> None:
+        """Keep a time-stamping authority's token, and the checkpoint that it is for, under the checkpoint's size.
+
+        Raises:
+            LedgerError: writing failed.
+        """
+        size = Checkpoint.parse(split_note(note)[0]).size
+        try:
+            Folders(self._files, self._log.root).make(TIMESTAMPS)
+            replace(self._files, self._log.root, f"{TIMESTAMPS}/{size}.checkpoint", note)
+            replace(self._files, self._log.root, f"{TIMESTAMPS}/{size}.tsr", token)
+        except OSError as error:
+            raise LedgerError(f"the time stamp cannot be written: error {error.errno}") from error
 
     @property
     def origin(self) -> str:
