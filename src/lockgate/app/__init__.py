@@ -21,6 +21,7 @@ from lockgate.app import org
 from lockgate.app.children import keep
 from lockgate.app.completeness import Completeness
 from lockgate.app.evidence import current_log_number, key_bytes, open_ledger, text_of
+from lockgate.app.found import Found, found_path, read_found, with_found
 from lockgate.config.build import load_settings
 from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
 from lockgate.config.principals_file import parse_principals
@@ -78,6 +79,7 @@ def read_documents(settings: Settings) -> Documents:
         problems += error.problems
     try:
         catalog = parse_catalog(text_of(settings.files.catalog), file=str(settings.files.catalog))
+        catalog = with_found(catalog, read_found(settings))
     except ConfigError as error:
         problems += error.problems
     try:
@@ -169,7 +171,7 @@ def make_database(
         roles=Roles(masked, clear, target(database, database.analysis_role, analysis_password), database.unsafe_superuser),
         engine=lambda: documents().engine, labels=lambda: labels_of(documents().catalog, name),
         default_label=lambda: documents().catalog.section(name).default, key_ring=key_ring or KeyRing(key_bytes(settings.files.keys / "pseudonym.key")), epoch=settings.masking.epoch,
-        bounded_rows=limits.bounded_rows, order_buffer_bytes_max=limits.order_buffer_bytes_max, links_max=analysis.links_max,
+        content=settings.masking.content, bounded_rows=limits.bounded_rows, order_buffer_bytes_max=limits.order_buffer_bytes_max, links_max=analysis.links_max,
         wait_seconds=analysis.wait_seconds, lock_seconds=analysis.lock_seconds, statement_seconds=analysis.statement_seconds,
     )  # fmt: skip
 
@@ -187,6 +189,9 @@ class Application:
         self.databases = {
             d.name: make_database(settings, d, lambda: self.documents, key_ring) for d in settings.databases
         }
+        keeper = Found(settings, lambda entry: self.committer.append(entry), self.reload_if_changed)
+        for found_in in self.databases.values():
+            found_in.on_found = keeper.keep
         self.ledger, self._log_number = open_ledger(settings, files)
         self._rolled_back = False
         self.committer = Committer(self.ledger)
@@ -297,7 +302,12 @@ class Application:
     # -- reloading ----------------------------------------------------------------------------------------------------------------
 
     def _now_stamps(self) -> dict[Path, tuple[int, int]]:
-        files = [self.settings.files.principals, self.settings.files.catalog, revoked_path(self.settings)]
+        files = [
+            self.settings.files.principals,
+            self.settings.files.catalog,
+            revoked_path(self.settings),
+            found_path(self.settings),
+        ]
         files += sorted(self.settings.files.policies.glob("*.cedar"))
         return {p: (s.st_mtime_ns, s.st_size) for p in files if p.exists() for s in [p.stat()]}
 

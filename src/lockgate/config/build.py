@@ -245,7 +245,10 @@ def _build(
             catalog_seconds=_typed(analysis["catalog_seconds"], float),
             completeness_seconds=_typed(analysis["completeness_seconds"], float),
         ),
-        masking=MaskingSettings(epoch=_typed(draft.sections["masking"]["epoch"], int)),
+        masking=MaskingSettings(
+            epoch=_typed(draft.sections["masking"]["epoch"], int),
+            content=_typed(draft.sections["masking"]["content"], str),
+        ),
         ledger=LedgerSettings(
             unsafe_skip_sync=_typed(ledger["unsafe_skip_sync"], bool),
             sealed_days=_typed(ledger["sealed_days"], int),

@@ -20,7 +20,7 @@ from lockgate.config.load import Problems, suggestion
 from lockgate.errors import ConfigError
 from lockgate.model.catalog import LABELS
 
-DECIDERS = ("person", "name", "lineage", "default")
+DECIDERS = ("person", "name", "lineage", "content", "default")
 """Who may have decided a label; a plain text in the file was decided by a person."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")

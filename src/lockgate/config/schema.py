@@ -203,7 +203,10 @@ MASKING = (
         lowest=1,
         highest=1_000_000,
     ),
-)
+    Key("content", Form.CHOICE,
+        "Whether texts of columns that nobody labelled are looked at on their way to principals who see masked data; what looks sensitive labels its column.",
+        default="sampled", choices=("off", "sampled", "full")),
+)  # fmt: skip
 
 LEDGER = (
     Key(

@@ -67,6 +67,7 @@ class MaskingSettings:
     """Section `[masking]`."""
 
     epoch: int
+    content: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,18 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundLabel:
+    """A label that a column, by its names, should have from now on: `by` is `content` or `lineage`."""
+
+    schema: str
+    table: str
+    column: str
+    label: str
+    by: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Index:
     """One index of a relation; `columns` has 0 for an expression, `expression_columns` the columns inside expressions."""
 

@@ -161,6 +161,7 @@ class Use:
         level: number of the query level in `Analysis.levels`.
         target: WRITE_SOURCE only: the column written.
         givens: EQUAL only: the client's own values that are compared; None when something else is as well.
+        plain: WRITE_SOURCE only: the value is written unchanged.
     """
 
     kind: UseKind
@@ -170,6 +171,7 @@ class Use:
     level: int = 0
     target: ColumnRef | None = None
     givens: frozenset[Given] | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,7 @@ class Analysis:
         parameter_types: type OID of each $n.
         row_description: the server's RowDescription body as the analysis connection saw it, empty when none.
         functions: qualified names of functions called, for policy context and records.
+        copied: of CREATE TABLE AS: what the new table's columns are made of.
         compared: type OID of each given value that nothing but comparisons with columns uses.
     """
 
@@ -285,3 +288,4 @@ class Analysis:
     row_description: bytes = b""
     functions: tuple[str, ...] = ()
     compared: tuple[tuple[Given, int], ...] = ()
+    copied: tuple[Output, ...] = ()

@@ -14,7 +14,7 @@ from lockgate.ledger.blob import SealedText
 from lockgate.ledger.entry import Template
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import PseudonymPool
-from lockgate.model.catalog import Catalog
+from lockgate.model.catalog import Catalog, ColumnRef, FoundLabel
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.statement import Access
@@ -91,6 +91,8 @@ class Surroundings(Protocol):
     bounded_rows: int
     order_buffer_bytes_max: int
     unsafe_order: frozenset[int]
+    content: str
+    looked_at: dict[ColumnRef, int]
 
     @property
     def engine(self) -> Engine:
@@ -100,6 +102,10 @@ class Surroundings(Protocol):
     @property
     def catalog(self) -> Catalog:
         """The newest snapshot."""
+        ...
+
+    def learn(self, found: Sequence[FoundLabel]) -> None:
+        """Labels that were found while statements ran: in force from the next statement on, and recorded."""
         ...
 
     def clearance(self, identity: Identity, context: Mapping[str, object], now: datetime) -> Clearance:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from lockgate.errors import BackendProtocolError, RefusedStatementError
 from lockgate.masking.errors_text import redact_report
+from lockgate.model.catalog import FoundLabel
 from lockgate.model.plan import Order
 from lockgate.model.statement import Kind
+from lockgate.session import texts
 from lockgate.session.runs import Expect, Run
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import BackendReader, Frame, message
@@ -37,6 +39,7 @@ class Replies:
         masked: the principal lacks some `unmask`: notices, notifications and errors are guarded.
         make_masker: called with a run and its row description; sets `run.masker` and `run.sorter`.
         make_copier: called with a run and the number of columns of its COPY data; sets `run.copier`.
+        learn_labels: called with a run and the labels that its content asks for.
         finish: called with a run, status, SQLSTATE and command tag when its answer ends.
         parameter_changed: called with a reported setting, returns the value the client is shown.
         sees_everything: whether the principal may do and see anything, so that drift is no danger.
@@ -49,6 +52,7 @@ class Replies:
         masked: bool,
         make_masker: Callable[[Run, be.RowDescription], None],
         make_copier: Callable[[Run, int], None],
+        learn_labels: Callable[[Run, Sequence[FoundLabel]], None],
         finish: Callable[[Run, str, str, str], None],
         parameter_changed: Callable[[str, str], str],
         sees_everything: Callable[[], bool],
@@ -64,6 +68,7 @@ class Replies:
         self.skipping = False
         self._make_masker = make_masker
         self._make_copier = make_copier
+        self._learn_labels = learn_labels
         self._finish = finish
         self._parameter_changed = parameter_changed
         self._sees_everything = sees_everything
@@ -198,6 +203,8 @@ class Replies:
             self.lost = True
             return
         head.error = dict(report.fields)
+        if run is not None:
+            self._scanned(run)
         if not head.silent and not self._swallow_to_sync:
             fields = redact_report(report.fields) if self._guarded(run) else report.fields
             self._out.append(be.ErrorResponse(fields).encode())
@@ -364,6 +371,10 @@ class Replies:
             body = run.masker.mask(frame.body) if run.masker is not None else frame.body
             if run.sorter is not None:
                 run.sorter.add(body)
+            elif run.scan is not None:
+                run.scan.add(frame.body, message(frame.tag, body))
+                if run.scan.is_full:
+                    self._scanned(run)
             else:
                 self._out.append(message(frame.tag, body))
         except RefusedStatementError as error:
@@ -371,6 +382,19 @@ class Replies:
             return
         run.rows += 1
         run.row_bytes += len(body) + 5
+
+    def _scanned(self, run: Run) -> None:
+        """Release the rows that were looked at, or withhold them and label their columns."""
+        scan = run.scan
+        if scan is None:
+            return
+        found = scan.found()
+        run.scan = scan.again()
+        if found:
+            self._learn_labels(run, found)
+            run.failed, run.failed_rule = texts.CONTENT_FOUND, "content-found"
+        else:
+            self._out += scan.kept
 
     def _copied(self, run: Run, pieces: Iterable[tuple[bool, bytes]]) -> None:
         """COPY data that may be shown now, row by row as the server sends it."""
@@ -385,9 +409,10 @@ class Replies:
             run.failed = error.sentence
 
     def _completed(self, letter: str, frame: Frame, head: Expect, run: Run) -> None:
+        self._scanned(run)
         tag = from_backend(frame, be.CommandComplete).tag if letter == "C" else ""
         if run.failed:
-            self._out.append(be.error("0A000", f"lockgate: {run.failed}", detail="rule=drift"))
+            self._out.append(be.error("0A000", f"lockgate: {run.failed}", detail=f"rule={run.failed_rule}"))
             self._finish(run, "error", "0A000", "")
             self._after_own_error(head)
             return

@@ -13,6 +13,7 @@ from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
 from lockgate.model.plan import Order, Plan
 from lockgate.model.statement import Analysis, Kind, Parsed
+from lockgate.session.scanning import ContentScan
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class Run:
         intent: index of its intent entry.
         started_us: monotonic microseconds.
         inner: of a DECLARE: what its cursor will show.
+        instead: the text that runs in the place of the client's, empty where it is the client's.
         source: of a FETCH: the cursor it was judged by.
         whole: a text that could not be read: everything that is answered until ReadyForQuery is its answer.
     """
@@ -38,9 +40,12 @@ class Run:
     masker: RowMasker | None = None
     sorter: RowSorter | None = None
     copier: CopyMasker | None = None
+    scan: ContentScan | None = None
     rows: int = 0
     row_bytes: int = 0
     failed: str = ""
+    failed_rule: str = "drift"
+    instead: str = ""
     closed: bool = False
     inner: Run | None = None
     source: Portal | None = None
@@ -49,7 +54,7 @@ class Run:
     @property
     def streams_rows(self) -> bool:
         """True when rows travel unseen: nothing to mask, nothing to order."""
-        return not self.plan.masks and self.plan.order is Order.KEEP and not self.failed
+        return self.scan is None and not self.plan.masks and self.plan.order is Order.KEEP and not self.failed
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from lockgate.model.statement import Kind
 from lockgate.session import texts
 from lockgate.session.judge import SETTINGS_FOR_MASKED, Verdict, judge
 from lockgate.session.runs import Expect, Run
+from lockgate.session.scanning import content_scan
 from lockgate.session.state import SessionState, Steps
 from lockgate.session.unseen import UNREADABLE
 from lockgate.session.wishes import Durable, FreshCatalog, Hold, HoldEnded, Wish
@@ -26,6 +27,10 @@ from lockgate.wire.postgres.frames import Frame
 
 OVERLAP_KINDS = frozenset({Kind.SELECT, Kind.SHOW, Kind.EMPTY})
 """Kinds that may be forwarded while their intent is being written, when analysis proved them free of effects (promise 4)."""
+
+
+SCANNED = frozenset({Kind.SELECT, Kind.FETCH, Kind.INSERT, Kind.UPDATE, Kind.DELETE})
+"""Kinds whose rows are those of the statement that was analysed."""
 
 
 class Settling(SessionState):
@@ -124,7 +129,13 @@ class Settling(SessionState):
             )  # fmt: skip
             self.counters.count("decisions", effect=verdict.effect)
             run = Run(verdict.parsed, verdict.analysis, verdict.plan, index, self.clock.ticks_us())
+            run.instead = verdict.instead
             run.whole = verdict.parsed.shape == UNREADABLE
+            if not self.clearance.complete and verdict.parsed.kind in SCANNED:
+                around = self.around
+                run.scan = content_scan(
+                    verdict.analysis, around.catalog, self.clearance.masked, around.content, around.looked_at
+                )
             runs.append(run)
         return runs
 

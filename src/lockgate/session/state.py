@@ -7,7 +7,7 @@ Source: architecture section 3, steps 3, 4 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from lockgate.masking.copy_formats import CopyCodec, copy_shape
 from lockgate.masking.copying import CopyMasker
 from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
+from lockgate.model.catalog import FoundLabel
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Order
@@ -23,6 +24,7 @@ from lockgate.model.statement import Kind
 from lockgate.session import texts
 from lockgate.session.cache import BoundedCache
 from lockgate.session.evidence import Evidence
+from lockgate.session.following import followed
 from lockgate.session.judge import Ask, Verdict, judge
 from lockgate.session.ports import Clock, Counters, Holds, Recorder, Surroundings
 from lockgate.session.replies import Replies
@@ -68,7 +70,7 @@ class SessionState:
         self._clearance_known: Clearance
         self.clearance: Clearance = self._clearance()
         self.replies = Replies(body_bytes_max=body_bytes_max, masked=not self.clearance.complete, make_masker=self._make_masker,
-                               make_copier=self._make_copier,
+                               make_copier=self._make_copier, learn_labels=self._learn_labels,
                                finish=self._finish, parameter_changed=self._parameter_changed,
                                sees_everything=self.sees_everything)  # fmt: skip
         self.to_backend: list[bytes] = []
@@ -267,6 +269,12 @@ class SessionState:
         self._make_masker(run, replace(described, fields=fields))
         run.copier = CopyMasker(CopyCodec(shape, columns), run.masker, run.sorter)
 
+    def _learn_labels(self, run: Run, found: Sequence[FoundLabel]) -> None:
+        """Labels found while a statement ran; a hit in content also ends its answer."""
+        del run
+        self.counters.count("labels_found", by=found[0].by)
+        self.around.learn(found)
+
     def _finish(self, run: Run, status: str, sqlstate: str, tag: str) -> None:
         run.closed = True
         self.evidence.outcome(run, status, sqlstate, tag)
@@ -274,6 +282,9 @@ class SessionState:
         if status != "complete":
             return
         parsed = run.parsed
+        found = followed(run, self.around.catalog, self.search_path) if parsed.executes else ()
+        if found:
+            self._learn_labels(run, found)
         if parsed.kind is Kind.TRANSACTION and parsed.value in ("commit", "rollback"):
             self.ddl_in_transaction = False
         elif parsed.kind is Kind.DECLARE and run.inner is not None:

@@ -44,6 +44,9 @@ HOLD_ENDS = {
 }
 
 
+CONTENT_FOUND = (
+    "a column that nobody labelled holds what looks sensitive; it is labelled now, so run the statement again"
+)
 DRIFT = "the catalog changed between analysis and execution; run the statement again"
 
 

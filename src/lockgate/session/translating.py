@@ -23,6 +23,7 @@ from lockgate.session.runs import Expect, Run
 from lockgate.session.state import Steps
 from lockgate.session.wishes import Drain, Wish
 from lockgate.sql.literals import Change, replaced
+from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import analysis_text
 from lockgate.wire.postgres import frontend as fe
 
@@ -100,6 +101,8 @@ class Translating(Judging):
         if parsed.kind is not Kind.COPY_OUT or not (plan.masks or plan.order is not Order.KEEP):
             return True
         yield from self.flush_pipeline()
+        if statement.instead:
+            (parsed,) = split_and_parse(statement.instead)
         text = analysis_text(parsed, self.around.catalog) or ""
         asked = Expect("describe-statement", silent=True)
         own = texts.OWN_COPY

@@ -75,11 +75,12 @@ def _analyse(
     command = top[0].integer("commandType")
     outputs = _outputs(*top, row_description)
     kind = Kind.SELECT if command == SELECT else KINDS.get(command, Kind.OTHER)
+    copied: tuple[Output, ...] = ()
     if parsed.kind is Kind.CREATE_TABLE_AS:
         kind = Kind.CREATE_TABLE_AS
         for output in outputs:
             facts.use(UseKind.WRITE_SOURCE, output.sources, "CREATE TABLE AS", 0, literal=output.literal)
-        outputs = ()
+        outputs, copied = (), outputs
         facts.has_effects = True
     elif command == SELECT or top[0].items("returningList"):
         for output in outputs:
@@ -100,6 +101,7 @@ def _analyse(
         row_description=row_description,
         functions=tuple(facts.functions),
         compared=facts.givens.compared(),
+        copied=copied,
     )
 
 

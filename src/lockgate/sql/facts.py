@@ -101,10 +101,11 @@ class Facts:
         literal: bool = False,
         target: ColumnRef | None = None,
         givens: frozenset[Given] | None = None,
+        plain: bool = False,
     ) -> None:
         """Record a use; nothing when no column is involved."""
         if columns:
-            self.uses[Use(kind, columns, detail, literal, level, target, givens)] = None
+            self.uses[Use(kind, columns, detail, literal, level, target, givens, plain)] = None
 
     def hide(self, what: str, why: str) -> None:
         """Record a part that cannot be seen into; such a part may do anything."""

@@ -93,6 +93,12 @@ def _constant(node: pb.Node) -> str | None:
     return texts.get(kind or "")
 
 
+def _into(clause: pb.IntoClause) -> tuple[tuple[str, str], ...]:
+    """The name of the table that is made, and the names given to its columns, as JSON."""
+    names = [item.string.sval for item in clause.col_names]
+    return (("into", json.dumps([clause.rel.schemaname, clause.rel.relname])), ("columns", json.dumps(names)))
+
+
 def _listed(node: pb.Node) -> str | None:
     """As `_constant`; names in a list as JSON, a star as `*`."""
     kind = node.WhichOneof("node")
@@ -249,6 +255,7 @@ class _Reader:
         if leftmost.HasField("into_clause"):
             self._facts["kind"] = Kind.CREATE_TABLE_AS
             self._facts["temporary"] = self._facts["temporary"] or leftmost.into_clause.rel.relpersistence == "t"
+            self._facts["options"] = _into(leftmost.into_clause)
             wanted = pb.Node()
             wanted.select_stmt.CopyFrom(node)
             bare = wanted.select_stmt
@@ -300,6 +307,7 @@ class _Reader:
 
     def _create_table_as_stmt(self, node: pb.CreateTableAsStmt) -> None:
         self._facts["temporary"] = self._facts["temporary"] or node.into.rel.relpersistence == "t"
+        self._facts["options"] = _into(node.into)
         self._inner(node.query, self._tokens[2:], trims=(0, 2, 3))
 
     def _copy_stmt(self, node: pb.CopyStmt) -> None:

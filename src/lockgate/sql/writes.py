@@ -89,6 +89,7 @@ class Writes(Clauses):
                     scope.level,
                     literal=found.literal,
                     target=written,
+                    plain=found.plain and not found.literal,
                 )
         scope.writing = False
 

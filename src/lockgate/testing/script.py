@@ -20,7 +20,7 @@ from lockgate.ledger.blob import SealedText
 from lockgate.ledger.entry import Template
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import PseudonymPool
-from lockgate.model.catalog import Catalog
+from lockgate.model.catalog import Catalog, ColumnRef, FoundLabel
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.statement import Access
@@ -161,8 +161,15 @@ class ScriptedSurroundings:
         self.bounded_rows = 100
         self.order_buffer_bytes_max = 1 << 20
         self.unsafe_order: frozenset[int] = frozenset()
+        self.content = "off"
+        self.looked_at: dict[ColumnRef, int] = {}
+        self.learnt: list[FoundLabel] = []
         self.catalog: Catalog = catalog
         self.engine: Engine = engine
+
+    def learn(self, found: Sequence[FoundLabel]) -> None:
+        """Keep what was found."""
+        self.learnt += found
 
     def clearance(self, identity: Identity, context: Mapping[str, object], now: datetime) -> Clearance:
         """What the chain may not see, by the engine."""

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from lockgate.errors import BackendProtocolError, LockgateError, RefusedStatemen
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.plan import make_plan
 from lockgate.masking.pseudonyms import PseudonymPool
-from lockgate.model.catalog import Catalog, ColumnRef
+from lockgate.model.catalog import Catalog, ColumnRef, FoundLabel
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Order
@@ -68,6 +68,7 @@ class Database:
     def __init__(
         self, *, name: str, environment: str, roles: Roles, engine: Callable[[], Engine], labels: Callable[[], Labels],
         default_label: Callable[[], str], key_ring: KeyRing, epoch: int, bounded_rows: int, order_buffer_bytes_max: int,
+        content: str = "off",
         links_max: int = 2, wait_seconds: float = 5.0, lock_seconds: float = 1.0, statement_seconds: float = 5.0,
     ) -> None:  # fmt: skip
         self.database = name
@@ -79,6 +80,9 @@ class Database:
         self.bounded_rows = bounded_rows
         self.order_buffer_bytes_max = order_buffer_bytes_max
         self.unsafe_order: frozenset[int] = frozenset()
+        self.content = content
+        self.looked_at: dict[ColumnRef, int] = {}
+        self.on_found: Callable[[str, Sequence[FoundLabel]], None] = lambda _database, _found: None
         self.parameters: dict[str, str] = {}
         self._engine = engine
         self._labels = labels
@@ -142,6 +146,11 @@ class Database:
         finally:
             self._free.put_nowait(client)
 
+    def learn(self, found: Sequence[FoundLabel]) -> None:
+        """Labels that were found while statements ran: handed to whoever keeps them, and in force from the next statement on."""
+        self.on_found(self.database, found)
+        self.forget()
+
     def forget(self) -> None:
         """Labels, principals or policies changed: the next statement reads a new generation."""
         self._fingerprint = ""
@@ -168,6 +177,7 @@ class Database:
             catalog = _with_lineage(catalog, stored)
             self.unsafe_order = _with_order(catalog, stored)
             self._catalog, self._fingerprint = catalog, raw.fingerprint
+            self.looked_at.clear()
             return catalog
 
     async def search_path(self) -> str:
