@@ -189,12 +189,12 @@ class Application:
         self.databases = {
             d.name: make_database(settings, d, lambda: self.documents, key_ring) for d in settings.databases
         }
-        keeper = Found(settings, lambda entry: self.committer.append(entry), self.reload_if_changed)
-        for found_in in self.databases.values():
-            found_in.on_found = keeper.keep
         self.ledger, self._log_number = open_ledger(settings, files)
         self._rolled_back = False
         self.committer = Committer(self.ledger)
+        keeper = Found(settings, self.committer.append, self.reload_if_changed)
+        for found_in in self.databases.values():
+            found_in.on_found = keeper.keep
         self.holds = Holds(
             hold_seconds=settings.limits.hold_seconds,
             now=utc_now,
