@@ -102,6 +102,19 @@ def test_values_of_every_type_become_values_of_that_type(make: psycopg.Connectio
         assert {row[2] for row in rows} == {bases.get(expected[0][0], expected[0][0])}, (label, kind)
 
 
+@pytest.mark.parametrize("style", ["SQL, DMY", "German", "Postgres, MDY", "ISO, YMD"])
+def test_no_setting_of_the_session_changes_what_the_text_means(make: psycopg.Connection, style: str) -> None:
+    days = ("1975-06-07", "20000-01-01", "infinity", "0044-03-15 BC")
+    for kind in ("date", "timestamp", "timestamptz"):
+        catalog = table_of(make, "person.birth_date", kind, days)
+        query = f"SELECT extract(year from v) FROM {substituted(catalog, 't', 'v')} s WHERE v IS NOT NULL ORDER BY id".encode()
+        make.execute(
+            f"SET datestyle = '{style}'; SET standard_conforming_strings = off; SET search_path = public, pg_catalog".encode()
+        )
+        assert [int(row[0]) for row in make.execute(query).fetchall()] == [1975, 9999, 2000, 1, 1975], (kind, style)
+        make.execute("RESET ALL")
+
+
 def test_what_is_shown_does_not_change_when_values_are_renamed(make: psycopg.Connection) -> None:
     """The property itself, on the server: two tables that differ by a renaming that keeps the public shape look the same."""
     renamed = {

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lockgate.errors import RefusedStatementError
 from lockgate.model.statement import Kind, Parsed
-from lockgate.sql.parse import MAX_SHAPE, split_and_parse
+from lockgate.sql.parse import MAX_SHAPE, reading_alike, split_and_parse
 
 
 def one(text: str) -> Parsed:
@@ -155,3 +155,15 @@ def test_any_text_is_read_or_refused(words: list[str]) -> None:
     except RefusedStatementError:
         return
     assert found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT 'a\\b', 'c'", "SELECT  E'a\\\\b', 'c'"),
+        ("SELECT E'a\\\\b', $$\\$$", "SELECT E'a\\\\b', $$\\$$"),
+        ("SELECT 'it''s \\'", "SELECT  E'it''s \\\\'"),
+    ],
+)
+def test_strings_are_written_so_that_every_session_reads_them_alike(text: str, expected: str) -> None:
+    assert reading_alike(text) == expected

@@ -199,9 +199,9 @@ def _plus(address: str) -> str:
 def _inet(oid: int) -> str:
     length = "pg_catalog.masklen({value})"
     if oid == pgtypes.CIDR:
-        zero = "CASE pg_catalog.family({value}) WHEN 4 THEN pg_catalog.cidr '0.0.0.0/0' ELSE pg_catalog.cidr '::/0' END"
+        zero = "CASE WHEN pg_catalog.family({value}) OPERATOR(pg_catalog.=) 4 THEN pg_catalog.cidr '0.0.0.0/0' ELSE pg_catalog.cidr '::/0' END"
         return f"pg_catalog.set_masklen({zero}, {length})"
-    shown = f"CASE pg_catalog.family({{value}}) WHEN 4 THEN {_plus('0.0.0.0')} ELSE {_plus('::')} END"
+    shown = f"CASE WHEN pg_catalog.family({{value}}) OPERATOR(pg_catalog.=) 4 THEN {_plus('0.0.0.0')} ELSE {_plus('::')} END"
     return f"pg_catalog.set_masklen({shown}, {length})"
 
 
@@ -346,7 +346,7 @@ def _document(column: Column, name: str) -> str:
         else:
             place.setdefault(path[-1], (path, label))
     value = "{value}::pg_catalog.jsonb"
-    shown = f"CASE pg_catalog.jsonb_typeof({value}) WHEN 'object' THEN {_object(tree, value)} ELSE '{{}}'::pg_catalog.jsonb END"
+    shown = f"CASE WHEN pg_catalog.jsonb_typeof({value}) OPERATOR(pg_catalog.=) 'object' THEN {_object(tree, value)} ELSE '{{}}'::pg_catalog.jsonb END"
     return _typed(shown, name)
 
 
@@ -356,7 +356,7 @@ def _object(tree: dict[str, object], value: str) -> str:
         name = quoted(key)
         at = f"pg_catalog.jsonb_object_field({value}, {name})"
         if isinstance(found, dict):
-            shown = f"CASE pg_catalog.jsonb_typeof({at}) WHEN 'object' THEN {_object(found, at)} ELSE NULL END"
+            shown = f"CASE WHEN pg_catalog.jsonb_typeof({at}) OPERATOR(pg_catalog.=) 'object' THEN {_object(found, at)} ELSE NULL END"
         else:
             shown = _leaf(at, str(found[1]))  # type: ignore[index]  # a leaf is (path, label)
         parts.append(f"{name}, {shown}")

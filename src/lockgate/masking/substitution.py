@@ -42,6 +42,7 @@ class Substitution:
     unsafe_order: frozenset[int]
     _groups: dict[tuple[str, str], list[ColumnRef]] = field(default_factory=dict)
     _shown: dict[ColumnRef, StandIn] = field(default_factory=dict)
+    _made: dict[tuple[int, bool], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find which columns share numbers."""
@@ -70,6 +71,11 @@ class Substitution:
         Raises:
             RefusedStatementError: no order of its rows is known that depends on nothing masked.
         """
+        if (oid, only) not in self._made:
+            self._made[oid, only] = self._subquery(oid, only=only)
+        return self._made[oid, only]
+
+    def _subquery(self, oid: int, *, only: bool) -> str:
         relation = self.catalog.relations[oid]
         if relation.kind not in SUBSTITUTED_KINDS:
             raise RefusedStatementError(

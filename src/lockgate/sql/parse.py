@@ -67,6 +67,17 @@ def split_and_parse(text: str) -> tuple[Parsed, ...]:
     return tuple(result)
 
 
+def reading_alike(text: str) -> str:
+    """The text with every plain string that holds a backslash as an escape string, for a text read while the setting is on."""
+    parts: list[bytes] = []
+    data, position = encode(text), 0
+    for token in scan(data):
+        if data[token.start : token.start + 1] == b"'" and b"\\" in data[token.start : token.end]:
+            parts += [data[position : token.start], b" E", data[token.start : token.end].replace(b"\\", b"\\\\")]
+            position = token.end
+    return b"".join([*parts, data[position:]]).decode("utf-8")
+
+
 def reads_alike(text: str) -> bool:
     """Whether the text means the same with `standard_conforming_strings` on and off.
 

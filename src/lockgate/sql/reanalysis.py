@@ -17,6 +17,8 @@ from lockgate.errors import RefusedStatementError
 from lockgate.sql.tree import Node, read_unwrapped, unwrap
 
 _PLACES = re.compile(r"( :(?:location|[a-z]+_location|stmt_location|stmt_len|list_start|list_end|queryId)) -?[0-9]+")
+_STOOD = "LOCKGATE"
+"""Begins the word in braces that stands for a subquery; no name of the client's has a brace that is not escaped."""
 _RELATION = re.compile(r" :relid ([0-9]+)(?= )")
 
 
@@ -47,7 +49,16 @@ class Known:
 
     relation: int
     tree: str
-    columns: str
+    columns: Node
+
+
+def columns_query(tree: str) -> Node:
+    """The QUERY node of a printed list of one, read.
+
+    Raises:
+        RefusedStatementError: there is not exactly one.
+    """
+    return read_unwrapped(f"({only_query(tree)})")[0]
 
 
 def check(
@@ -67,10 +78,12 @@ def check(
     """
     text = normal(trees)
     found: Counter[int] = Counter()
+    stood: dict[str, Node] = {}
     for query in sorted(known, key=lambda one: len(one.tree), reverse=True):
         pieces = text.split(query.tree)
         found[query.relation] += len(pieces) - 1
-        text = query.columns.join(pieces)
+        stood[word := f"{_STOOD}{len(stood)}"] = query.columns
+        text = f"{{{word}}}".join(pieces)
     left = {int(number) for number in _RELATION.findall(text)} & relations
     if (
         left
@@ -80,4 +93,4 @@ def check(
         raise RefusedStatementError(
             "stand-in-check", "the rewritten statement reads masked columns outside the gate's own subqueries"
         )
-    return read_unwrapped(text)
+    return read_unwrapped(text, stood)

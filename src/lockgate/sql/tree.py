@@ -9,7 +9,8 @@ Source: PostgreSQL 14 to 18, print.c (format_node_dump), outfuncs.c, read.c (pg_
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NoReturn, Union
 
 from lockgate.errors import RefusedStatementError
@@ -141,13 +142,16 @@ def read_trees(text: str) -> tuple[Node, ...]:
     return read_unwrapped(unwrap(text))
 
 
-def read_unwrapped(text: str) -> tuple[Node, ...]:
+def read_unwrapped(text: str, known: Mapping[str, Node] = MappingProxyType({})) -> tuple[Node, ...]:
     """The QUERY nodes of a list whose lines were joined already.
+
+    Args:
+        known: nodes that were read before, by the word in braces that stands in their place.
 
     Raises:
         RefusedStatementError: as `read_trees`.
     """
-    reader = _Reader(_TOKEN.findall(text))
+    reader = _Reader(_TOKEN.findall(text), known)
     try:
         value = reader.value()
     except RecursionError:
@@ -190,8 +194,9 @@ def unwrap(text: str) -> str:
 class _Reader:
     """Reads tokens by position; field names are only recognised where a field name must stand."""
 
-    def __init__(self, tokens: list[str]) -> None:
+    def __init__(self, tokens: list[str], given: Mapping[str, Node]) -> None:
         self._tokens = tokens
+        self._given = given
         self._at = 0
         self._depth = 0
 
@@ -240,6 +245,9 @@ class _Reader:
     def _node(self) -> Node:
         self._enter()
         tag = self._next()
+        if tag in self._given and self._next() == "}":
+            self._depth -= 1
+            return self._given[tag]
         known = FIELDS.get(tag)
         if known is None:
             refuse("unknown-node", f"node {_printable(tag)} is not known")

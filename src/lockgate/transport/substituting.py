@@ -19,8 +19,10 @@ from lockgate.model.statement import Analysis, Given
 from lockgate.session.cache import BoundedCache
 from lockgate.session.wishes import Failed, Substitute, Substituted
 from lockgate.sql.analysis import analyse_queries, read_row_description
-from lockgate.sql.reanalysis import Known, check, only_query
+from lockgate.sql.parse import reading_alike
+from lockgate.sql.reanalysis import Known, check, columns_query, only_query
 from lockgate.sql.splice import Spliced, splice
+from lockgate.sql.tree import Node
 from lockgate.sql.utility import analysis_text, resolve
 from lockgate.transport.pgclient import PgClient
 
@@ -35,6 +37,8 @@ class Substituting:
     def __init__(self) -> None:
         self._kept: BoundedCache[Substituted] = BoundedCache(entries_max=4096, bytes_max=64 << 20)
         self._trees: BoundedCache[str] = BoundedCache(entries_max=4096, bytes_max=64 << 20)
+        self._substitutions: BoundedCache[Substitution] = BoundedCache(entries_max=512, bytes_max=64 << 20)
+        self._columns: BoundedCache[Node] = BoundedCache(entries_max=4096, bytes_max=64 << 20)
 
     async def substitute(
         self, client: PgClient, wish: Substitute, catalog: Catalog, unsafe_order: frozenset[int], *, keep: bool
@@ -59,10 +63,10 @@ class Substituting:
         found = self._kept.get(key) if keep else None
         if found is not None:
             return found
-        reads = wish.analysis.reads
-        work = _Rewriting(Substitution(catalog, wish.masked, reads, dict(wish.filters), unsafe_order), catalog)
+        work = _Rewriting(self._substitution(wish, catalog, unsafe_order), catalog)
         for oid in sorted(wish.analysis.relations):
             await work.learn_view(client, oid)
+        await client.see_names_as(wish.search_path)
         path = tuple(part.strip().strip('"') for part in wish.search_path.split(",") if part.strip())
         values = [(one.lookup.given, work.substitution.value(one)) for one in wish.sought]
         start = (wish.statement.inner_at or 0) if wish.statement.inner else 0
@@ -70,9 +74,10 @@ class Substituting:
             given: query + work.substitution.cast(one) for (given, query), one in zip(values, wish.sought, strict=True)
         }
         moved = {g if g.parameter else Given(parameter=False, at=g.at + start): text for g, text in placed.items()}
-        text = work.rewrite(wish.statement.text, path, moved).text
-        inner = analysis_text(wish.statement, catalog)
-        asked = work.rewrite(inner or "", path, placed)
+        inner = analysis_text(wish.statement, catalog) or ""
+        asked = work.rewrite(inner, path, placed)
+        whole = inner == wish.statement.text
+        text = asked.text if whole else work.rewrite(wish.statement.text, path, moved).text
         if len(text) > TEXT_BYTES_MAX or asked.text not in text:
             raise RefusedStatementError(
                 "stand-in-text", "the statement over stand-ins is too long, or not the original's"
@@ -84,7 +89,7 @@ class Substituting:
             pairs.append((-number, query, work.substitution.value_columns(one)))
             counts[-number] = asked.values[given]
         known = [
-            Known(oid, await self._tree(client, query, types, catalog), await self._tree(client, columns, (), catalog))
+            Known(oid, await self._tree(client, query, types, catalog), await self._read(client, columns, catalog))
             for oid, query, columns in pairs
         ]
         result = await _analysed(client, wish, Spliced(text, counts), asked.text, known, work)
@@ -92,17 +97,41 @@ class Substituting:
             self._kept.put(key, result, 2 * len(text) + 4096)
         return result
 
+    def _substitution(self, wish: Substitute, catalog: Catalog, unsafe_order: frozenset[int]) -> Substitution:
+        """The subqueries of all statements that use the same masked columns."""
+        reads = wish.analysis.reads & wish.masked
+        key = (catalog.generation, unsafe_order, wish.masked, reads, wish.filters)
+        found = self._substitutions.get(key)
+        if found is None:
+            found = Substitution(catalog, wish.masked, reads, dict(wish.filters), unsafe_order)
+            self._substitutions.put(key, found, 64 << 10)
+        return found
+
     async def _tree(self, client: PgClient, subquery: str, types: tuple[int, ...], catalog: Catalog) -> str:
         """How the server prints one of our queries when it is asked about it alone."""
         key = (subquery, types, catalog.generation)
         tree = self._trees.get(key)
         if tree is None:
-            reply = await client.parse_only(subquery[1:-1], types)
-            if reply.error:
-                raise RefusedStatementError("stand-in-subquery", "the database did not accept a subquery of stand-ins")
-            tree = only_query("\n".join(reply.trees))
+            tree = only_query(await _printed(client, subquery, types))
             self._trees.put(key, tree, len(tree) + len(subquery))
         return tree
+
+    async def _read(self, client: PgClient, subquery: str, catalog: Catalog) -> Node:
+        """The tree of a query that reads nothing, as the analysis reads it."""
+        key = (subquery, catalog.generation)
+        node = self._columns.get(key)
+        if node is None:
+            printed = await _printed(client, subquery, ())
+            node = columns_query(printed)
+            self._columns.put(key, node, 8 * len(printed))
+        return node
+
+
+async def _printed(client: PgClient, subquery: str, types: tuple[int, ...]) -> str:
+    reply = await client.parse_only(subquery[1:-1], types)
+    if reply.error:
+        raise RefusedStatementError("stand-in-subquery", "the database did not accept a subquery of stand-ins")
+    return "\n".join(reply.trees)
 
 
 class _Rewriting:
@@ -131,7 +160,8 @@ class _Rewriting:
             raise RefusedStatementError(
                 "stand-in-view", "a view with a security barrier cannot be read through stand-ins"
             )
-        self._definitions[oid] = rows[0][0].decode().strip().removesuffix(";")
+        # The session may read strings otherwise than this connection, which wrote them.
+        self._definitions[oid] = reading_alike(rows[0][0].decode().strip().removesuffix(";"))
 
     def rewrite(self, text: str, path: tuple[str, ...], values: Mapping[Given, str] = MappingProxyType({})) -> Spliced:
         """The text with every relation and value replaced that must be."""
