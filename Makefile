@@ -87,6 +87,11 @@ drivers: $(DRIVERS_STAMP)
 	@sh tools/debian_packages.sh drivers
 	$(PY) -m pytest -q tests/conformance/test_driver_matrix.py
 
+.PHONY: drivers-table
+drivers-table: $(DRIVERS_STAMP)
+	@sh tools/debian_packages.sh drivers
+	PYTHONPATH=tests $(PY) -m conformance.drivers.table
+
 .PHONY: regress
 regress: $(STAMP) packages
 	@sh tools/debian_packages.sh regress

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lockgate.masking.copy_formats import CopyCodec
+from lockgate.masking.copy_formats import SIGNATURE, CopyCodec
 from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
 
@@ -21,6 +21,7 @@ class CopyMasker:
         self._codec = codec
         self._masker = masker
         self._sorter = sorter
+        self._head = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[bool, bytes]]:
         """What may be sent now: (whether it is a row, COPY data).
@@ -30,14 +31,18 @@ class CopyMasker:
             RefusedStatementError: too much must be kept to put the rows in order.
         """
         for is_row, body in self._codec.feed(data):
+            if not is_row and body.startswith(SIGNATURE):
+                # The server sends it in one message with what comes next, and clients count on it.
+                self._head = body
+                continue
             if not is_row:
                 # What follows the rows must not overtake them: of binary data the trailer.
                 yield from self._sorted()
-                yield False, body
+                yield False, self._headed(body)
                 continue
             shown = self._masker.mask(body) if self._masker is not None else body
             if self._sorter is None:
-                yield True, self._codec.encode(shown)
+                yield True, self._headed(self._codec.encode(shown))
             else:
                 self._sorter.add(shown)
 
@@ -49,4 +54,8 @@ class CopyMasker:
     def _sorted(self) -> Iterator[tuple[bool, bytes]]:
         if self._sorter is not None:
             for body in self._sorter.finish():
-                yield True, self._codec.encode(body)
+                yield True, self._headed(self._codec.encode(body))
+
+    def _headed(self, data: bytes) -> bytes:
+        head, self._head = self._head, b""
+        return head + data

@@ -10,11 +10,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.drivers.cases import CASES, WRITES, as_lines, as_objects, raw_values
+import psycopg
+
+from conformance.drivers.cases import CASES, SETUP, UNLABELLED, WRITES, as_lines, as_objects, raw_values
+from lockgate.testing.engines import EmbeddedPostgres
+from support.gate import GateProcess
+from support.servers import create_database, drop_database
 from support.tree import ROOT
 
 HERE = Path(__file__).parent
@@ -32,7 +38,6 @@ class Driver:
         command: the adapter's command line.
         needs: a reason to skip, or None when the driver is installed.
         specials_min: how many cases of its own the adapter must have reported; fewer means it ended early.
-        refused: beginnings of masked cases that the gate refuses because the driver reads them by COPY.
         version: asks the installed driver for its version.
     """
 
@@ -44,7 +49,6 @@ class Driver:
     slow: bool = False
     lines: bool = False
     ways: str = ""
-    refused: tuple[str, ...] = ()
 
 
 def _module(name: str) -> Callable[[], str | None]:
@@ -119,10 +123,10 @@ DRIVERS = (
            ways="inspectdb, models, atomic, iterator"),
     Driver("pandas", _python("frames_adapter", "pandas"), _module("pandas"), _python_version("pandas"), 4, slow=True,
            ways="read_sql, chunks, read_sql_table, to_sql"),
-    Driver("polars, connectorx", _python("frames_adapter", "polars"), _module("polars"), _python_version("connectorx"), 7, slow=True, refused=("masked",),
+    Driver("polars, connectorx", _python("frames_adapter", "polars"), _module("polars"), _python_version("connectorx"), 7, slow=True,
            ways="binary (COPY), csv (COPY) and cursor protocol, partitions"),
     Driver("ADBC", _python("frames_adapter", "adbc"), _module("adbc_driver_postgresql"), _python_version("adbc-driver-postgresql"), 3,
-           slow=True, refused=("masked",), ways="Arrow through binary COPY, and without; ingestion"),
+           slow=True, ways="Arrow through binary COPY, and without; ingestion"),
     Driver("psqlODBC, pyodbc", _python("odbc_adapter"), _file(Path("/usr/lib/x86_64-linux-gnu/odbc/psqlodbcw.so"), "Debian package odbc-postgresql"),
            _debian_version("odbc-postgresql"), 8, slow=True, ways="parameters, catalogue functions, declare and fetch"),
     Driver("node-postgres", ("node", str(NODE / "node_postgres.js")), _node_modules, _node_version("pg"), 9, slow=True,
@@ -150,6 +154,31 @@ class Result:
     rows: list[list[str | None]] | None
     error: str | None
     text: str = ""
+
+
+@contextmanager
+def stage(server: EmbeddedPostgres, folder: Path) -> Iterator[tuple[Target, Target, GateProcess]]:
+    """The fixture, directly as its owner and through a gate as a person who may write but not see."""
+    dsn = create_database(server, "matrix", SETUP)
+    gate = GateProcess(folder, {"matrix": (dsn, "development")}).init()
+    for column in UNLABELLED:
+        gate.run("catalog", "label", "--config", str(gate.config), "--database", "matrix", f"public.{column}", "none")
+    gate.start()
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("GRANT ALL ON scratch TO PUBLIC")
+    place: Target = {"dbname": "matrix", "sslmode": "disable"}
+    direct = place | {"host": "127.0.0.1", "port": server.port, "user": "postgres", "password": server.password}
+    gated = place | {
+        "host": gate.host,
+        "port": gate.port,
+        "user": "ann",
+        "password": gate.token("ann"),
+        "sslmode": "require",
+    }
+    yield direct, gated, gate
+    if gate.stop() != 0:
+        raise AssertionError("the gate ended badly")
+    drop_database(server, "matrix")
 
 
 def run(driver: Driver, target: Target) -> tuple[dict[str, Result], str]:

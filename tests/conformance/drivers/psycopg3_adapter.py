@@ -84,13 +84,14 @@ class Psycopg3(Adapter):
             return [(b"".join(bytes(part) for part in copy),)]
 
     def _copy_in(self) -> Rows:
+        rows: list[Any] = []
         for form in ("", " (FORMAT binary)"):
             with self.link.cursor().copy(f"COPY scratch (id, name) FROM STDIN{form}".encode()) as copy:
                 copy.set_types(("int4", "text"))
                 for n in range(100):
                     copy.write_row((5000 + n, f"copied {n}"))
-        rows = self.link.execute("SELECT count(*), min(name) FROM scratch WHERE id >= 5000").fetchall()
-        self.link.execute("DELETE FROM scratch WHERE id >= 5000")
+            rows += self.link.execute("SELECT count(*), min(name) FROM scratch WHERE id >= 5000").fetchall()
+            self.link.execute("DELETE FROM scratch WHERE id >= 5000")
         return rows
 
     def _copy_in_failed(self) -> Rows:
