@@ -283,6 +283,11 @@ def _refuse_code(parsed: Parsed) -> None:
 
 
 def _refuse_copies(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
+    if parsed.kind is Kind.COPY_OUT and analysis.writes:
+        raise RefusedStatementError(
+            "copy-of-a-write", "COPY of a statement that changes data is refused for principals who see masked data",
+            hint="Send the statement by itself; RETURNING shows its rows.",
+        )  # fmt: skip
     if parsed.kind is Kind.COPY_OUT:
         return
     touched = sorted(ask.catalog.column_name(ref) for ref in analysis.reads & ask.clearance.masked)
