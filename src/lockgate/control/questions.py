@@ -70,7 +70,7 @@ QUESTIONS = {
         Question("run", "everything that happened in a run", _STATEMENT, needs=("run",), listing=_ACTS),
         Question("text", "statements without literals that contain a text", (
             "statement", "shape", "tables", "statements", "principals", "rows", *_COUNTED), needs=("text",)),
-        Question("tables", "which tables were touched", ("table", "statements", "principals", "rows", *_COUNTED)),
+        Question("tables", "which tables were touched", ("table", "statements", "rows", *_COUNTED)),
         Question("denials", "what was denied or refused, by rule", ("rule", "decision", "sqlstate", "denials", "principals", *_COUNTED)),
         Question("volume", "rows and bytes by principal and label", (
             "principal", "label", "disposition", "statements", "rows", "bytes", *_COUNTED)),

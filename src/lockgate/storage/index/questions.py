@@ -16,6 +16,8 @@ from lockgate.control.questions import Filters, Question
 from lockgate.storage.index.engines import Engine, Parameter, Row
 
 SOURCE = "everything"
+PIECE = 4000
+"""Entries asked for at once, so that their numbers fit into an address."""
 _TIME = "formatDateTime({}, '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC')"
 _TEXTS = tuple(sorted(questions.TEXT_FILTERS))
 
@@ -150,13 +152,13 @@ class Asker:
         """The newest entries, oldest first, with outcomes, texts, tables and columns."""
         keys = self._keys(question, filters, limit)
         found: list[Row] = []
-        for log, indices in keys.items():
-            lowest, highest = min(indices), max(indices)
+        pieces = [(log, indices[i : i + PIECE]) for log, indices in keys.items() for i in range(0, len(indices), PIECE)]
+        for log, indices in pieces:
             # An outcome is never before its intent; the range lets the engine skip what cannot hold it.
             rows = self._engine.rows(
                 f"SELECT *, {_TIME.format('`time`')} AS at FROM {self._source} WHERE log = {{log:String}} AND intent IN {{wanted:Array(UInt64)}}"
                 " AND intent BETWEEN {lowest:UInt64} AND {highest:UInt64}",
-                {"log": log, "wanted": indices, "lowest": lowest, "highest": highest},
+                {"log": log, "wanted": indices, "lowest": min(indices), "highest": max(indices)},
             )
             found += self._joined(question, rows, frozenset(indices))
         return sorted(found, key=lambda row: (str(row["time"]), str(row["log"]), cast("int", row["index"])))
@@ -221,8 +223,44 @@ class Asker:
     def _counted(self, question: Question, filters: Filters, limit: int) -> list[Row]:
         where = conditions(filters)
         results(filters, where)
-        sql = _COUNTED[question.name](filters, where, self._source)
-        return [tidied(question, row) for row in self._engine.rows(f"{sql} LIMIT {limit:d}", where.parameters)]
+        if question.name == "readers":
+            sql = self._readers(filters, where)
+        else:
+            sql = _COUNTED[question.name](filters, where, self._source)
+        return (
+            [tidied(question, row) for row in self._engine.rows(f"{sql} LIMIT {limit:d}", where.parameters)]
+            if sql
+            else []
+        )
+
+    def _readers(self, filters: Filters, where: Where) -> str:
+        """For each disposition that occurs with what was asked for, the sets of columns that have it; empty text when none does."""
+        fits, wanted = matching_columns(filters, where), _list(filters, "column")
+        named = " OR ".join(
+            f"n = {{column{i}:String}} OR endsWith(n, concat('.', {{column{i}:String}}))" for i in range(len(wanted))
+        )
+        fitting = " AND ".join(part for part in (f"({named})" if named else "", fits) if part)
+        kinds = [
+            str(row["kind"])
+            for row in self._engine.rows(
+                f"SELECT DISTINCT arrayJoin(arrayFilter((d, n, l) -> {fitting}, dispositions, names, labels)) AS kind FROM used_columns ORDER BY kind",
+                where.parameters,
+            )
+        ]
+        each = []
+        for number, kind in enumerate(kinds):
+            where.parameters[f"kind{number}"] = kind
+            sets = f"SELECT id FROM used_columns WHERE arrayExists((n, l, d) -> {fitting} AND d = {{kind{number}:String}}, names, labels, dispositions)"
+            each.append(f"if(columns IN ({sets}), {{kind{number}:String}}, '')")
+        where.add("kind IN ('intent', 'outcome')")
+        return (
+            f"SELECT p.principal AS principal, p.on_behalf_of AS on_behalf_of, p.disposition AS disposition, {_SUMS}, {_SPAN} FROM ("
+            f"SELECT principal, on_behalf_of, log, arrayJoin(arrayFilter(x -> x != '', [{', '.join(each)}])) AS disposition, {_STATEMENTS}, {_PARTS} "
+            f"FROM {self._source}{where.text} GROUP BY principal, on_behalf_of, log, disposition) AS p "
+            "GROUP BY principal, on_behalf_of, disposition ORDER BY statements DESC, principal, on_behalf_of, disposition"
+            if each
+            else ""
+        )
 
 
 def tidied(question: Question, row: Mapping[str, object]) -> Row:
@@ -231,70 +269,56 @@ def tidied(question: Question, row: Mapping[str, object]) -> Row:
     for name in question.columns:
         value = row.get(name)
         found[name] = None if value == "" else value
+    if isinstance(row.get("reference"), list):
+        found["log"], found["index"] = cast("list[object]", row["reference"])
     return found
 
 
-_SPAN = (
-    f"{_TIME.format('min(p.first)')} AS first, {_TIME.format('max(p.last)')} AS last, "
-    "argMax(p.reference, (p.last, p.reference.2)).1 AS log, argMax(p.reference, (p.last, p.reference.2)).2 AS `index`"
-)
-_ONE_SPAN = f"{_TIME.format('p.first')} AS first, {_TIME.format('p.last')} AS last, p.reference.1 AS log, p.reference.2 AS `index`"
-_PARTS = "min(`time`) AS first, max(`time`) AS last, argMax((log, intent), (`time`, intent)) AS reference"
+_PARTS = "min(`time`) AS first, max(`time`) AS last, max(intent) AS at"
+"""Of each group and log: its span, and its newest statement."""
+_SPAN = f"{_TIME.format('min(p.first)')} AS first, {_TIME.format('max(p.last)')} AS last, argMax((p.log, p.at), (p.last, p.log)) AS reference"
 _STATEMENTS = "countIf(kind != 'outcome') AS statements, sumIf(rows, kind = 'outcome') AS rows"
 _SUMS = "sum(p.statements) AS statements, sum(p.rows) AS rows"
 
 
-def _readers(filters: Filters, where: Where, source: str) -> str:
-    """First by set of columns, which there are few of; then the sets say which dispositions fit."""
-    where.add("kind IN ('intent', 'outcome')")
-    fits, wanted = matching_columns(filters, where), _list(filters, "column")
-    named = " OR ".join(
-        f"n = {{column{i}:String}} OR endsWith(n, concat('.', {{column{i}:String}}))" for i in range(len(wanted))
-    )
-    fitting = " AND ".join(part for part in (f"({named})" if named else "", fits) if part)
-    return (
-        f"SELECT p.principal AS principal, p.on_behalf_of AS on_behalf_of, c.disposition AS disposition, {_SUMS}, {_SPAN} FROM ("
-        f"SELECT principal, on_behalf_of, columns, {_STATEMENTS}, {_PARTS} FROM {source}{where.text} "
-        "GROUP BY principal, on_behalf_of, columns) AS p INNER JOIN ("
-        "SELECT DISTINCT id, arrayJoin(arrayFilter((d, n, l) -> "
-        + fitting
-        + ", dispositions, names, labels)) AS disposition FROM used_columns"
-        ") AS c ON p.columns = c.id GROUP BY principal, on_behalf_of, disposition ORDER BY statements DESC, principal, on_behalf_of, disposition"
-    )
-
-
 def _volume(filters: Filters, where: Where, source: str) -> str:
+    """Sets of columns become pairs of label and disposition before anything is counted: there are few pairs and many sets."""
     where.add("kind = 'outcome'")
+    where.add("columns != 0")
     fits = matching_columns(filters, where)
     pairs = (
         f"arrayFilter((p, l, d) -> {fits}, arrayZip(labels, dispositions), labels, dispositions)"
         if fits
         else "arrayZip(labels, dispositions)"
     )
+    identity = "cityHash64(pair.1, pair.2)"
     return (
-        "SELECT p.principal AS principal, c.pair.1 AS label, c.pair.2 AS disposition, sum(p.statements) AS statements, sum(p.rows) AS rows, "
-        f"sum(p.bytes) AS bytes, {_SPAN} FROM (SELECT principal, columns, count() AS statements, sum(rows) AS rows, sum(bytes) AS bytes, "
-        f"{_PARTS} FROM {source}{where.text} GROUP BY principal, columns) AS p INNER JOIN ("
-        f"SELECT DISTINCT id, arrayJoin({pairs}) AS pair FROM used_columns"
-        ") AS c ON p.columns = c.id GROUP BY principal, label, disposition ORDER BY rows DESC, principal, label, disposition"
+        f"SELECT p.principal AS principal, c.label AS label, c.disposition AS disposition, {_SUMS}, sum(p.bytes) AS bytes, {_SPAN} FROM ("
+        f"SELECT principal, log, arrayJoin(u.pairs) AS pair, count() AS statements, sum(rows) AS rows, sum(bytes) AS bytes, {_PARTS} "
+        f"FROM (SELECT principal, log, columns, rows, bytes, `time`, intent FROM {source}{where.text}) AS e "
+        f"INNER JOIN (SELECT DISTINCT id, arrayDistinct(arrayMap(pair -> {identity}, {pairs})) AS pairs FROM used_columns) AS u "
+        "ON e.columns = u.id GROUP BY principal, log, pair) AS p "
+        f"INNER JOIN (SELECT {identity} AS id, any(pair.1) AS label, any(pair.2) AS disposition FROM "
+        "(SELECT arrayJoin(arrayZip(labels, dispositions)) AS pair FROM used_columns) GROUP BY id) AS c ON p.pair = c.id "
+        "GROUP BY principal, label, disposition ORDER BY rows DESC, principal, label, disposition"
     )
 
 
 def _text(_: Filters, where: Where, source: str) -> str:
     where.add("kind IN ('intent', 'deny', 'outcome')")
     return (
-        "SELECT s.statement AS statement, s.sql AS shape, s.tables AS tables, p.statements AS statements, p.principals AS principals, "
-        f"p.rows AS rows, {_ONE_SPAN} "
-        f"FROM (SELECT shape, {_STATEMENTS}, uniqExact(principal) AS principals, {_PARTS} FROM {source}{where.text} GROUP BY shape) AS p "
-        "INNER JOIN (SELECT DISTINCT id, statement, sql, tables FROM shapes) AS s ON p.shape = s.id ORDER BY statements DESC, shape, tables"
+        f"SELECT s.statement AS statement, s.sql AS shape, s.tables AS tables, {_SUMS}, uniqExactMerge(p.who) AS principals, {_SPAN} FROM ("
+        f"SELECT shape, log, {_STATEMENTS}, uniqExactState(principal) AS who, {_PARTS} FROM {source}{where.text} GROUP BY shape, log) AS p "
+        "INNER JOIN (SELECT DISTINCT id, statement, sql, tables FROM shapes) AS s ON p.shape = s.id "
+        "GROUP BY statement, shape, tables ORDER BY statements DESC, shape, tables"
     )
 
 
 def _tables(_: Filters, where: Where, source: str) -> str:
     where.add("kind IN ('intent', 'outcome')")
     return (
-        f"SELECT s.table AS table, {_SUMS}, uniqExactMerge(p.who) AS principals, {_SPAN} FROM ("
-        f"SELECT shape, {_STATEMENTS}, uniqExactState(principal) AS who, {_PARTS} FROM {source}{where.text} GROUP BY shape) AS p "
+        f"SELECT s.table AS table, {_SUMS}, {_SPAN} FROM ("
+        f"SELECT shape, log, {_STATEMENTS}, {_PARTS} FROM {source}{where.text} GROUP BY shape, log) AS p "
         "INNER JOIN (SELECT DISTINCT id, arrayJoin(tables) AS table FROM shapes) AS s ON p.shape = s.id "
         "GROUP BY table ORDER BY statements DESC, table"
     )
@@ -303,10 +327,10 @@ def _tables(_: Filters, where: Where, source: str) -> str:
 def _denials(_: Filters, where: Where, source: str) -> str:
     where.add("kind = 'deny'")
     return (
-        f"SELECT p.rule AS rule, p.decision AS decision, p.sqlstate AS sqlstate, p.denials AS denials, p.principals AS principals, {_ONE_SPAN} "
-        f"FROM (SELECT rule, decision, sqlstate, count() AS denials, uniqExact(principal) AS principals, {_PARTS} FROM {source}{where.text} "
-        "GROUP BY rule, decision, sqlstate) AS p ORDER BY denials DESC, rule, decision, sqlstate"
+        f"SELECT p.rule AS rule, p.decision AS decision, p.sqlstate AS sqlstate, sum(p.denials) AS denials, uniqExactMerge(p.who) AS principals, {_SPAN} "
+        f"FROM (SELECT rule, decision, sqlstate, log, count() AS denials, uniqExactState(principal) AS who, {_PARTS} FROM {source}{where.text} "
+        "GROUP BY rule, decision, sqlstate, log) AS p GROUP BY rule, decision, sqlstate ORDER BY denials DESC, rule, decision, sqlstate"
     )
 
 
-_COUNTED = {"readers": _readers, "volume": _volume, "text": _text, "tables": _tables, "denials": _denials}
+_COUNTED = {"volume": _volume, "text": _text, "tables": _tables, "denials": _denials}

@@ -140,7 +140,7 @@ class _Counts:
         identity = tuple(str(value) for value in key.values())
         group = self.groups.setdefault(
             identity,
-            {**key, name: 0, "rows": 0, "bytes": 0, "who": set(), "first": row["time"], "last": "", "at": (0, 0)},
+            {**key, name: 0, "rows": 0, "bytes": 0, "who": set(), "first": row["time"], "newest": {}},
         )
         group[name] = cast("int", group[name]) + 1
         for number in ("rows", "bytes"):
@@ -148,10 +148,12 @@ class _Counts:
         cast("set[object]", group["who"]).add(row["principal"])
         group["principals"] = len(cast("set[object]", group["who"]))
         group["first"] = min(str(group["first"]), str(row["time"]))
-        last = str(row.get("ended") or row["time"])
-        mark = (last, cast("int", row["index"]))
-        if mark > cast("tuple[str, int]", group["at"] if group["last"] else ("", 0)):
-            group.update({"at": mark, "last": last, "log": row["log"], "index": row["index"]})
+        newest = cast("dict[str, tuple[str, int]]", group["newest"])
+        last, at = newest.get(str(row["log"]), ("", 0))
+        last, at = max(last, str(row.get("ended") or row["time"])), max(at, cast("int", row["index"]))
+        newest[str(row["log"])] = last, at
+        group["last"], group["log"] = max((moment, log) for log, (moment, _) in newest.items())
+        group["index"] = newest[str(group["log"])][1]
 
     def sorted(self, by: str, *then: str) -> list[Row]:
         """The largest first."""
