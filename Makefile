@@ -34,11 +34,12 @@ help:
 install: $(STAMP)
 
 # Everything pinned and checked by hash; the project itself is installed without looking anything up.
-$(STAMP): requirements-dev.lock pyproject.toml
+$(STAMP): requirements-dev.lock pyproject.toml src/lockgate/_speed.pyx
 	@$(PYTHON) tools/check_python.py
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PY) tools/build_speed.py
 	@touch $@
 
 packages:
@@ -78,6 +79,11 @@ test-all: $(STAMP) packages
 	$(PYTEST)
 
 DRIVERS_STAMP := $(VENV)/.drivers
+# The compiled core; `make install` builds it too, where a C compiler is.
+.PHONY: speed
+speed: $(STAMP)
+	@$(PY) tools/build_speed.py
+
 $(DRIVERS_STAMP): $(STAMP) requirements-drivers.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-drivers.lock
 	@touch $@

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lockgate import speed
 from lockgate.app import org
 from lockgate.app.children import keep
 from lockgate.app.completeness import Completeness
@@ -482,6 +483,8 @@ def serve(config: Path, listen: Address | None = None) -> None:
         ConfigError: something cannot be used; nothing has started.
     """
     settings = load_settings(config, environment=os.environ)
+    if not speed.use(settings.gateway.core):
+        raise ConfigError(f"{config}:1: `core` is `compiled`, and the compiled core is not built; use `auto`")
     process = org.start(settings)
 
     async def main() -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lockgate import __version__
+from lockgate import __version__, speed
 from lockgate.cli import catalog, demo, explain, export, index, init, log, policy, request, serve, token, witness
 from lockgate.errors import ConfigError, LockgateError
 
@@ -30,7 +30,11 @@ def parser() -> argparse.ArgumentParser:
         prog="lockgate", description="An identity-aware gate in front of databases: identify, understand, decide, record, mask.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    top.add_argument("--version", action="version", version=f"lockgate {__version__} (plain Python core)")
+    top.add_argument(
+        "--version",
+        action="version",
+        version=f"lockgate {__version__} ({'plain Python' if speed.name() == speed.PLAIN else 'compiled'} core)",
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (init, serve, token, request, explain, log, index, export, policy, catalog, witness, demo):
         module.add_to(commands)

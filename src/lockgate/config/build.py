@@ -233,6 +233,7 @@ def _build(
             cleartext_on_loopback=_typed(gateway["cleartext_on_loopback"], bool),
             tls_certificate=_maybe(gateway["tls_certificate"], Path),
             tls_key=_maybe(gateway["tls_key"], Path),
+            core=_typed(gateway["core"], str),
             control_socket=_typed(gateway["control_socket"], Path),
             metrics_listen=_maybe(gateway["metrics_listen"], Address),
         ),

@@ -66,6 +66,13 @@ GATEWAY = (
     ),
     Key("tls_certificate", Form.PATH, "PEM file with the certificate chain shown to clients."),
     Key("tls_key", Form.PATH, "PEM file with the private key of `tls_certificate`."),
+    Key(
+        "core",
+        Form.CHOICE,
+        "What does the work per row and message: the compiled module, plain Python, or the compiled one where it is built.",
+        default="auto",
+        choices=("auto", "plain", "compiled"),
+    ),
     Key("control_socket", Form.PATH, "Unix socket of the operators' commands.", default="run/control.sock"),
     Key("metrics_listen", Form.ADDRESS, "Loopback address where metrics are served; not set = no metrics."),
 )

@@ -32,6 +32,7 @@ class GatewaySettings:
     cleartext_on_loopback: bool
     tls_certificate: Path | None
     tls_key: Path | None
+    core: str
     control_socket: Path
     metrics_listen: Address | None
 

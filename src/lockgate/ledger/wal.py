@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from zlib import crc32
 
+from lockgate import speed
 from lockgate.errors import LedgerError
 
 _HEADER = struct.Struct(">II Q")
@@ -24,6 +25,18 @@ def frame(index: int, payload: bytes) -> bytes:
     if not 0 < len(payload) <= PAYLOAD_BYTES_MAX:
         raise LedgerError("a frame's payload is empty or too long")
     return _HEADER.pack(len(payload), crc32(payload, crc32(index.to_bytes(8, "big"))), index) + payload
+
+
+def frames(payloads: list[bytes], index: int, *, same: bool = False) -> bytes:
+    """The frames of payloads one after the other, with indices from `index` on, or all with this one.
+
+    Raises:
+        LedgerError: a payload is empty or too long.
+    """
+    if speed.core is not None:
+        found: bytes = speed.core.frames(payloads, index, same)
+        return found
+    return b"".join(frame(index if same else index + number, payload) for number, payload in enumerate(payloads))
 
 
 def scan(stored: bytes) -> tuple[list[tuple[int, bytes]], int]:

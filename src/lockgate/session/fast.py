@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from lockgate import speed
 from lockgate.errors import ClientProtocolError
 from lockgate.model.decision import Effect
 from lockgate.model.plan import Order
@@ -354,32 +355,45 @@ def _is_plain(verdict: Verdict) -> bool:
 
 
 def _parameters(data: bytes, offset: int, end: int) -> bytes | None:
-    """The parameters of a Bind as they are sealed, which is as they travel; None when the message is not one to be sure of.
+    """The parameters of a Bind as they are sealed, which is as they travel; None when the message is not one to be sure of."""
+    found = (bind_values if speed.core is None else speed.core.bind_values)(data, offset, end)
+    if found is None or found[1] - found[0] > PARAMETERS_BYTES_MAX:
+        return None
+    return data[found[0] : found[1]]
+
+
+def bind_values(data: bytes, offset: int, end: int) -> tuple[int, int] | None:
+    """Where the values of a Bind begin and end; None when the message is not well-formed.
 
     Args:
+        data: what holds the message.
         offset: where the parameter formats begin.
         end: where the message ends.
     """
-    formats = _INT16.unpack_from(data, offset)[0]
-    if formats and not _are_formats(data[offset + 2 : offset + 2 + 2 * formats]):
+    if not 0 <= offset <= end <= len(data):
         return None
-    start = offset = offset + 2 + 2 * formats
-    count = _INT16.unpack_from(data, offset)[0]
-    offset += 2
-    for _ in range(count):
-        size = _INT32.unpack_from(data, offset)[0]
-        offset += 4
-        if size > 0:
-            offset += size
-        elif size < -1:
+    try:
+        formats = _INT16.unpack_from(data, offset)[0]
+        if formats and not _are_formats(data[offset + 2 : offset + 2 + 2 * formats]):
             return None
-    stop = offset
-    results = _INT16.unpack_from(data, offset)[0]
-    if offset + 2 + 2 * results != end or formats not in (0, 1, count) or stop - start > PARAMETERS_BYTES_MAX:
+        start = offset = offset + 2 + 2 * formats
+        count = _INT16.unpack_from(data, offset)[0]
+        offset += 2
+        for _ in range(count):
+            size = _INT32.unpack_from(data, offset)[0]
+            offset += 4
+            if size > 0:
+                offset += size
+            elif size < -1:
+                return None
+        results = _INT16.unpack_from(data, offset)[0]
+    except struct.error:
+        return None
+    if offset + 2 + 2 * results != end or formats not in (0, 1, count):
         return None
     if results and not _are_formats(data[offset + 2 : end]):
         return None
-    return data[start:stop]
+    return start, offset
 
 
 def _are_formats(codes: bytes) -> bool:
@@ -403,12 +417,18 @@ def _measure(data: bytes, asked: _Asked, status: int) -> tuple[int, int, int] | 
         if position > last or data[position] != tags.ROW_DESCRIPTION:
             return None
         position += 1 + max(4, _INT32.unpack_from(data, position + 1)[0])
+    return (rows_and_tag if speed.core is None else speed.core.rows_and_tag)(data, position, status)
+
+
+def rows_and_tag(data: bytes, position: int, status: int) -> tuple[int, int, int] | None:
+    """Rows, their bytes and the tag's count, where rows, `SELECT` and ReadyForQuery are all that follows; None when it is not."""
+    last = len(data) - 6
     first, rows = position, 0
     unpack = _INT32.unpack_from
-    while position < last and data[position] == tags.DATA_ROW:
+    while 0 <= position < last and data[position] == tags.DATA_ROW:
         position += 1 + max(4, unpack(data, position + 1)[0])
         rows += 1
-    if position >= last or data[position] != tags.COMMAND_COMPLETE:
+    if not 0 <= position < last or data[position] != tags.COMMAND_COMPLETE:
         return None
     end = position + 1 + unpack(data, position + 1)[0]
     if end != last or not data.startswith(_READY, end) or data[-1] != status:

@@ -359,15 +359,14 @@ class LedgerLog:
 
     def _write(self, first: int) -> None:
         self._keys.store_new()
-        frames, inline = [], []
+        inline = []
         for name, sealed in self._texts:
             if len(sealed) > _INLINE_TEXT_BYTES_MAX:
                 self._tiles.store_text(name, sealed)
             else:
-                frames.append(wal.frame(wal.BLOB_INDEX, sealed))
                 inline.append(sealed)
-        frames.extend(wal.frame(first + i, entry.encoded) for i, entry in enumerate(self._buffer))
-        self._writer.write(b"".join(frames))
+        texts = wal.frames(inline, wal.BLOB_INDEX, same=True)
+        self._writer.write(texts + wal.frames([entry.encoded for entry in self._buffer], first))
         self._fresh_texts.extend(inline)
 
     def _fail(self, first: int) -> CommitResult:

@@ -1,0 +1,206 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, embedsignature=True
+"""The compiled core: what is done for every row, every message and every entry, in C.
+
+For: the same answers as the plain functions beside which each of these is named; a test compares them.
+Not for: anything that decides, keeps state or does I/O. Every access to bytes is checked against their length.
+Source: ADR 14.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.string cimport memcpy
+from libc.stdint cimport uint64_t
+from zlib import crc32
+
+from lockgate.errors import BackendProtocolError, LedgerError
+
+cdef Py_ssize_t MAX_PAYLOAD = 1 << 24
+cdef bytes SELECT = b"SELECT "
+
+
+cdef inline long long _int32(const unsigned char[:] data, Py_ssize_t at) except? -9:
+    """A signed 32-bit integer at a checked place."""
+    cdef long long value
+    value = (<long long>data[at] << 24) | (data[at + 1] << 16) | (data[at + 2] << 8) | data[at + 3]
+    return value - (1 << 32) if value >= (1 << 31) else value
+
+
+def scan(const unsigned char[:] front, Py_ssize_t position, int first, int second):
+    """`wire.postgres.frames.scan`: (where the last message with one of two tags ends, how many there are)."""
+    cdef Py_ssize_t last = front.shape[0] - 5
+    cdef Py_ssize_t rows = 0
+    cdef long long length
+    if position < 0:
+        return position, 0
+    while position <= last:
+        if front[position] != first and front[position] != second:
+            break
+        length = _int32(front, position + 1)
+        if length < 4:
+            break
+        rows += 1
+        position += length + 1
+    return position, rows
+
+
+def rows_and_tag(const unsigned char[:] data, Py_ssize_t position, int status):
+    """`session.fast.rows_and_tag`: (rows, their bytes, count of the tag) of `DataRow* CommandComplete ReadyForQuery`, or None."""
+    cdef Py_ssize_t size = data.shape[0]
+    cdef Py_ssize_t last = size - 6
+    cdef Py_ssize_t first = position, rows = 0, end, i
+    cdef long long length
+    cdef uint64_t count = 0
+    if position < 0:
+        return None
+    while position < last and data[position] == 68:
+        length = _int32(data, position + 1)
+        position += 1 + (length if length > 4 else 4)
+        rows += 1
+    if position >= last or data[position] != 67:
+        return None
+    length = _int32(data, position + 1)
+    end = position + 1 + length
+    if end != last or data[size - 1] != status:
+        return None
+    if data[end] != 90 or data[end + 1] or data[end + 2] or data[end + 3] or data[end + 4] != 5:
+        return None
+    # `SELECT `, at least one and at most 18 digits, a zero byte.
+    if length < 4 + 7 + 1 + 1 or length > 4 + 7 + 18 + 1 or data[end - 1] != 0:
+        return None
+    for i in range(7):
+        if data[position + 5 + i] != <unsigned char>SELECT[i]:
+            return None
+    for i in range(position + 12, end - 1):
+        if data[i] < 48 or data[i] > 57:
+            return None
+        count = count * 10 + (data[i] - 48)
+    return rows, position - first, count
+
+
+def bind_values(const unsigned char[:] data, Py_ssize_t offset, Py_ssize_t end):
+    """`session.fast.bind_values`: (where the values begin, where they end) in a Bind, or None when it is not well-formed."""
+    cdef Py_ssize_t formats, count, results, start, i
+    cdef long long size
+    if offset < 0 or end > data.shape[0] or offset + 2 > end:
+        return None
+    formats = (data[offset] << 8) | data[offset + 1]
+    offset += 2
+    if offset + 2 * formats + 2 > end:
+        return None
+    for i in range(formats):
+        if data[offset] or data[offset + 1] > 1:
+            return None
+        offset += 2
+    start = offset
+    count = (data[offset] << 8) | data[offset + 1]
+    offset += 2
+    for i in range(count):
+        if offset + 4 > end:
+            return None
+        size = _int32(data, offset)
+        offset += 4
+        if size > 0:
+            offset += size
+        elif size < -1:
+            return None
+    if offset + 2 > end or (formats > 1 and formats != count):
+        return None
+    results = (data[offset] << 8) | data[offset + 1]
+    if offset + 2 + 2 * results != end:
+        return None
+    for i in range(results):
+        if data[offset + 2 + 2 * i] or data[offset + 3 + 2 * i] > 1:
+            return None
+    return start, offset
+
+
+def frames(list payloads, unsigned long long index, bint same):
+    """`ledger.wal.frames`: the frames of payloads with indices from `index` on, or all with `index` when `same`."""
+    cdef Py_ssize_t total = 0, size, i
+    cdef unsigned long long number = index
+    cdef unsigned long crc
+    cdef bytes payload, result
+    cdef unsigned char head[16]
+    cdef char *out
+    for payload in payloads:
+        size = len(payload)
+        if not 0 < size <= MAX_PAYLOAD:
+            raise LedgerError("a frame's payload is empty or too long")
+        total += 16 + size
+    result = PyBytes_FromStringAndSize(NULL, total)
+    out = PyBytes_AS_STRING(result)
+    for payload in payloads:
+        size = len(payload)
+        for i in range(8):
+            head[8 + i] = (number >> (56 - 8 * i)) & 0xFF
+        crc = crc32(payload, crc32(PyBytes_FromStringAndSize(<char *>head + 8, 8)))
+        for i in range(4):
+            head[i] = (size >> (24 - 8 * i)) & 0xFF
+            head[4 + i] = (crc >> (24 - 8 * i)) & 0xFF
+        if total < 16 + size:
+            raise LedgerError("frames do not fit their place")
+        memcpy(out, head, 16)
+        memcpy(out + 16, PyBytes_AS_STRING(payload), size)
+        out += 16 + size
+        total -= 16 + size
+        if not same:
+            number += 1
+    return result
+
+
+def cells(bytes body, Py_ssize_t count):
+    """`masking.rows.cells`: the values of a DataRow, None for NULL.
+
+    Raises:
+        BackendProtocolError: the row is malformed or has another number of columns.
+    """
+    cdef const unsigned char[:] data = body
+    cdef Py_ssize_t length = data.shape[0], position = 2, number
+    cdef long long size
+    cdef list found = []
+    if length < 2 or ((data[0] << 8) | data[1]) != count:
+        raise BackendProtocolError("a row has another number of columns than was planned")
+    for number in range(count):
+        if position + 4 > length:
+            raise BackendProtocolError("a row ends inside the length of a value")
+        size = _int32(data, position)
+        position += 4
+        if size == -1:
+            found.append(None)
+            continue
+        if size < 0 or position + size > length:
+            raise BackendProtocolError("a value is longer than its row")
+        found.append(body[position : position + size])
+        position += size
+    if position != length:
+        raise BackendProtocolError("a row has bytes after its last value")
+    return found
+
+
+def row(list values):
+    """`masking.rows.row`: a DataRow of values, None for NULL."""
+    cdef Py_ssize_t total = 2, size, i
+    cdef bytes value, result
+    cdef char *out
+    cdef char *stop
+    for one in values:
+        total += 4 + (0 if one is None else len(<bytes?>one))
+    if len(values) > 0xFFFF or total > 0x7FFFFFFF:
+        raise BackendProtocolError("a row is longer than the protocol allows")
+    result = PyBytes_FromStringAndSize(NULL, total)
+    out = PyBytes_AS_STRING(result)
+    stop = out + total
+    out[0] = (len(values) >> 8) & 0xFF
+    out[1] = len(values) & 0xFF
+    out += 2
+    for one in values:
+        size = -1 if one is None else len(<bytes?>one)
+        if stop - out < 4 + (size if size > 0 else 0):
+            raise BackendProtocolError("a row does not fit its place")
+        for i in range(4):
+            out[i] = (size >> (24 - 8 * i)) & 0xFF
+        out += 4
+        if size > 0:
+            value = one
+            memcpy(out, PyBytes_AS_STRING(value), size)
+            out += size
+    return result

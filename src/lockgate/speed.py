@@ -1,0 +1,43 @@
+"""Which core does what is done for every row, message and entry: plain Python, or the same functions compiled.
+
+For: the one switch. Each function has its plain form in the room it belongs to, which asks here for a compiled one.
+Not for: building the compiled module (`tools/build_speed.py`); without it everything works, slower.
+Source: ADR 14.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+PLAIN, COMPILED, AUTO = "plain", "compiled", "auto"
+CORES = (AUTO, PLAIN, COMPILED)
+
+
+def _load() -> Any:
+    try:
+        return importlib.import_module("lockgate._speed")
+    except ImportError:
+        return None
+
+
+_BUILT: Any = _load()
+core: Any = _BUILT
+"""The compiled module while it is in use, else None."""
+
+
+def is_built() -> bool:
+    """Whether there is a compiled module at all."""
+    return _BUILT is not None
+
+
+def name() -> str:
+    """The core in use: `compiled` or `plain`."""
+    return PLAIN if core is None else COMPILED
+
+
+def use(wanted: str) -> bool:
+    """Take a core for all rooms; false when the compiled one was asked for by name and is not there."""
+    global core  # noqa: PLW0603  one switch for the whole process, set before anything is served
+    core = None if wanted == PLAIN else _BUILT
+    return wanted != COMPILED or core is not None
