@@ -134,16 +134,17 @@ def test_a_failed_sync_reports_nothing_durable_and_gives_the_indices_again(tmp_p
     files.fail("fdatasync", errno.EIO)
     dropped = log.append(intent(1))
     kept = log.append({"kind": "heartbeat"}, keep=True)
-    assert log.commit() == CommitResult(1, failed=(dropped,), moved={kept: 1})
+    assert log.commit() == CommitResult(1, failed=(dropped,))
+    assert kept == 2, "what accounts for the dropped one takes its place, before the kept one"
     assert health(log) == "failing"
-    assert log.append(intent(2)) == 2
+    assert log.append(intent(2)) == 3
     assert log.commit() == CommitResult(4)
     assert health(log) == "healthy"
     files.crash()
     opened(files)
     kinds = [entry["kind"] for entry in stored(files)]
-    assert kinds == ["boot", "heartbeat", "intent", "admin", "boot", "outcome"]
-    account = stored(files)[3]
+    assert kinds == ["boot", "admin", "heartbeat", "intent", "boot", "outcome"]
+    account = stored(files)[1]
     assert (account["event"], account["dropped"], account["sessions"]) == ("entries-dropped", 1, {})
     assert findings(files, tmp_path) == []
 
@@ -162,11 +163,12 @@ def test_an_outcome_follows_a_kept_intent_to_its_new_index() -> None:
     log = opened(files)
     files.fail("write", errno.EIO)
     log.append(intent(1))
-    moved = log.append(intent(2), keep=True)
+    log.append(intent(2))
+    moved = log.append(intent(3), keep=True)
     log.append({"kind": "outcome", "intent": moved, "status": "complete"}, keep=True)
-    assert log.commit().moved == {2: 1, 3: 2}
+    assert log.commit().moved == {3: 2, 4: 3}
     log.commit()
-    assert stored(files)[-2]["intent"] == 1
+    assert stored(files)[-1]["intent"] == 2
 
 
 def test_a_full_disk_refuses_and_then_the_log_recovers_by_itself(tmp_path: Path) -> None:
@@ -184,9 +186,9 @@ def test_a_full_disk_refuses_and_then_the_log_recovers_by_itself(tmp_path: Path)
     files.heal()
     assert log.commit().durable == 7
     assert log.healthy
-    assert [entry.get("request") for entry in stored(files)[1:]] == [0, 1, 2, 3, 4, None]
-    assert stored(files)[-1]["sessions"] == {"s": [10, 14]}, "which numbers of the session are missing, and why"
-    assert stored(files)[-1]["dropped"] == 5
+    assert [entry.get("request") for entry in stored(files)[1:]] == [None, 0, 1, 2, 3, 4]
+    assert stored(files)[1]["sessions"] == {"s": [10, 14]}, "which numbers of the session are missing, and why"
+    assert stored(files)[1]["dropped"] == 5
     log.close()
     assert findings(files, tmp_path) == []
 
@@ -208,13 +210,13 @@ def test_a_suspended_log_drops_statements_and_keeps_on_recording(tmp_path: Path)
     log.suspended = True
     refused = log.append({**intent(1), "s": 4})
     kept = log.append({"kind": "heartbeat"}, keep=True)
-    assert log.commit() == CommitResult(1, failed=(refused,), moved={kept: 1}), "nothing dropped lies below `durable`"
-    assert log.healthy
+    assert log.commit() == CommitResult(1, failed=(refused,)), "nothing dropped lies below `durable`"
+    assert (kept, log.healthy) == (2, True)
     also = log.append({**intent(2), "s": 5})
     assert also == 3
     assert log.commit() == CommitResult(3, failed=(also,)), "what was kept is written though more is refused"
-    assert [entry["kind"] for entry in stored(files)] == ["boot", "heartbeat", "admin"]
-    assert stored(files)[2]["sessions"] == {"s": [4, 4]}
+    assert [entry["kind"] for entry in stored(files)] == ["boot", "admin", "heartbeat"]
+    assert stored(files)[1]["sessions"] == {"s": [4, 4]}
     log.suspended = False
     assert log.append(intent(3)) == 4
     assert log.commit() == CommitResult(5)
@@ -432,7 +434,7 @@ def test_entries_made_from_a_template_are_the_entries_that_append_makes() -> Non
     again.close()
 
 
-def test_kept_entries_made_from_a_template_move_when_those_before_them_are_dropped() -> None:
+def test_kept_entries_made_from_a_template_stand_behind_the_account_of_the_dropped() -> None:
     log = opened(files := crashing())
     intent = log.template({"kind": "intent"}, ("s", "text"))
     outcome = log.template({"kind": "outcome", "status": "complete"}, ("affected", "intent", "rows"))
@@ -443,7 +445,7 @@ def test_kept_entries_made_from_a_template_move_when_those_before_them_are_dropp
     lost = log.append_filled(outcome, (0, dropped), (0,), keep=True)
     files.fail("write", errno.ENOSPC)
     result = log.commit()
-    assert (set(result.failed), dict(result.moved)) == ({dropped, lost}, {kept: dropped})
+    assert (set(result.failed), dict(result.moved)) == ({dropped, lost}, {})
     assert log.commit().durable == dropped + 2  # with an entry that says how many were dropped
-    assert stored(files)[dropped]["intent"] == first
+    assert stored(files)[kept]["intent"] == first
     log.close()

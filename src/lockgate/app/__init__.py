@@ -381,6 +381,8 @@ class Application:
             watchers.append(asyncio.ensure_future(self.completeness.run(asks)))
         if self.settings.index.folder is not None or self.settings.index.server is not None:
             watchers.append(asyncio.ensure_future(keep("index", self.settings.path)))
+        if self.settings.mirror.url is not None:
+            watchers.append(asyncio.ensure_future(keep("mirror", self.settings.path)))
         if any(not export.url.startswith("parquet:") for export in self.settings.exports):
             watchers.append(asyncio.ensure_future(keep("export", self.settings.path)))
         sys.stdout.write(json.dumps(ready) + "\n")

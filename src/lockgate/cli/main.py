@@ -13,7 +13,21 @@ import sys
 from collections.abc import Sequence
 
 from lockgate import __version__, speed
-from lockgate.cli import catalog, demo, explain, export, index, init, log, policy, request, serve, token, witness
+from lockgate.cli import (
+    catalog,
+    demo,
+    explain,
+    export,
+    index,
+    init,
+    log,
+    mirror,
+    policy,
+    request,
+    serve,
+    token,
+    witness,
+)
 from lockgate.errors import ConfigError, LockgateError
 
 EPILOG = """examples:
@@ -36,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         version=f"lockgate {__version__} ({'plain Python' if speed.name() == speed.PLAIN else 'compiled'} core)",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (init, serve, token, request, explain, log, index, export, policy, catalog, witness, demo):
+    for module in (init, serve, token, request, explain, log, index, export, policy, catalog, witness, mirror, demo):
         module.add_to(commands)
     return top
 

@@ -25,6 +25,7 @@ from lockgate.config.settings import (
     LedgerSettings,
     LimitSettings,
     MaskingSettings,
+    MirrorSettings,
     Settings,
 )
 from lockgate.errors import ConfigError, InvariantError
@@ -62,6 +63,7 @@ def settings_from(text: str, *, path: Path, environment: Mapping[str, str]) -> S
     if draft is None:
         raise ConfigError(problems.sentences())
     _check_gateway(draft.sections["gateway"], problems)
+    _check_mirror(draft.sections["mirror"], problems)
     index_password = _check_index(draft.sections["index"], problems, folder, environment)
     secrets = [_check_database(draft, i, problems, folder, environment) for i in range(len(draft.databases))]
     export_secrets = [_check_export(draft, i, problems, folder, environment) for i in range(len(draft.exports))]
@@ -114,6 +116,24 @@ def _check_index(values: Values, problems: Problems, folder: Path, environment: 
         return found
     problems.add(("index", "password"), f"`password`: {found}")
     return None
+
+
+def _check_mirror(values: Values, problems: Problems) -> None:
+    url, endpoint = values.get("url"), values.get("endpoint")
+    if isinstance(url, str) and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?", url):
+        problems.add(("mirror", "url"), "`url` must be `s3://bucket/prefix`")
+    if isinstance(endpoint, str) and not re.fullmatch(r"https?://[^@/?#]+/?", endpoint):
+        problems.add(("mirror", "endpoint"), "`endpoint` must be `https://host:port`, without credentials")
+
+
+def _mirror(values: Values) -> MirrorSettings:
+    return MirrorSettings(
+        url=_maybe(values["url"], str),
+        endpoint=_maybe(values["endpoint"], str),
+        region=_maybe(values["region"], str),
+        retain_days=_typed(values["retain_days"], int),
+        seconds=_typed(values["seconds"], float),
+    )
 
 
 def _index(values: Values, password: Secret | None, folder: Path) -> IndexSettings:
@@ -262,6 +282,7 @@ def _build(
             timestamp_seconds=_typed(ledger["timestamp_seconds"], float),
         ),
         index=_index(draft.sections["index"], index_password, path.parent),
+        mirror=_mirror(draft.sections["mirror"]),
         files=FileSettings(**{name: _typed(value, Path) for name, value in files.items()}),
         databases=tuple(_database(v, s) for v, s in zip(draft.databases, secrets, strict=True)),
         exports=exports,

@@ -289,6 +289,15 @@ INDEX = (
     Key("socket", Form.PATH, "Unix socket on which the index answers.", default="run/index.sock"),
 )  # fmt: skip
 
+MIRROR = (
+    Key("url", Form.TEXT, "Bucket with object lock for copies of the logs, `s3://bucket/prefix`; not set = no copies. Credentials are found as "
+        "by every AWS client."),
+    Key("endpoint", Form.TEXT, "Address of another S3-compatible service, such as `https://s3.example.com`."),
+    Key("region", Form.TEXT, "Region of the bucket."),
+    Key("retain_days", Form.WHOLE, "For how long nobody can remove a copy.", default=2557, lowest=1, highest=36_500, unit="days"),
+    Key("seconds", Form.SECONDS, "How often what is new is copied.", default=60.0, lowest=1, highest=86_400, unit="seconds"),
+)  # fmt: skip
+
 FILES = (
     Key("principals", Form.PATH, "File of principals.", default="principals.toml"),
     Key("catalog", Form.PATH, "File of labels.", default="catalog.toml"),
@@ -337,7 +346,7 @@ EXPORT = (
 )  # fmt: skip
 
 SECTIONS: dict[str, tuple[Key, ...]] = {
-    "gateway": GATEWAY, "limits": LIMITS, "analysis": ANALYSIS, "masking": MASKING, "ledger": LEDGER, "index": INDEX,
+    "gateway": GATEWAY, "limits": LIMITS, "analysis": ANALYSIS, "masking": MASKING, "ledger": LEDGER, "index": INDEX, "mirror": MIRROR,
     "files": FILES,
 }  # fmt: skip
 """Tables of the file that occur once."""

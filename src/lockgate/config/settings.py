@@ -98,6 +98,17 @@ class IndexSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorSettings:
+    """Section `[mirror]`: where copies of the logs go."""
+
+    url: str | None
+    endpoint: str | None
+    region: str | None
+    retain_days: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class FileSettings:
     """Section `[files]`: where the other files are, as absolute paths."""
 
@@ -152,6 +163,7 @@ class Settings:
     masking: MaskingSettings
     ledger: LedgerSettings
     index: IndexSettings
+    mirror: MirrorSettings
     files: FileSettings
     databases: tuple[DatabaseSettings, ...]
     exports: tuple[ExportSettings, ...]

@@ -20,6 +20,7 @@ _WORDS = {
     "masking": "Pseudonyms.",
     "ledger": "The record.",
     "index": "Where the record is searched; without `url`, searches read the log.",
+    "mirror": "Copies of the record that nobody can remove before their time.",
     "files": "The other files; relative paths start at this file's folder.",
 }
 

@@ -92,6 +92,7 @@ class LedgerLog:
         self._fresh_texts: list[bytes] = []
         self._intents = OpenIntents()
         self._dropped = Dropped()
+        self._account: _Buffered | None = None
         self._archived: datetime | None = None
         self._closing = self._closed = False
         self.healthy = True
@@ -321,8 +322,6 @@ class LedgerLog:
         waiting = self._buffer[self._settled :] if self.suspended else []
         if self.suspended:
             del self._buffer[self._settled :]
-        else:
-            self._account_for_dropped(keep=False)
         try:
             self._write(first)
         except OSError:
@@ -342,20 +341,15 @@ class LedgerLog:
         self._buffer = waiting
         self._texts.clear()
         self._kept_bytes = self._settled = 0
+        if self._account is not None:
+            self._account, self._dropped = None, Dropped()
         self.healthy = True
         if not waiting:
             return CommitResult(self.size)
         # What is dropped has indices from `durable` on, as after a failure: nobody may take it for written. The rest goes next time.
         result = CommitResult(self.size, *self._drop_unkept(self.size))
-        self._account_for_dropped(keep=True)
         self._settled = len(self._buffer)
         return result
-
-    def _account_for_dropped(self, *, keep: bool) -> None:
-        """Say in the log how many entries were dropped, and which of a session's numbers are missing for it."""
-        if self._dropped.count:
-            self.append(self._dropped.entry(), keep=keep)
-            self._dropped = Dropped()
 
     def _write(self, first: int) -> None:
         self._keys.store_new()
@@ -379,29 +373,46 @@ class LedgerLog:
 
     def _drop_unkept(self, first: int) -> tuple[tuple[int, ...], dict[int, int]]:
         """Drop what is not kept, and give the rest the indices that became free: the dropped ones, and old to new ones."""
-        kept: list[_Buffered] = []
-        failed: list[int] = []
-        moved: dict[int, int] = {}
+        kept: list[tuple[int, _Buffered]] = []
+        failed: dict[int, None] = {}
         for index, entry in enumerate(self._buffer, first):
+            if entry.keep and entry.fields.get("intent") not in failed:
+                kept.append((index, entry))
+            else:
+                failed[index] = None
+                self._dropped.add(entry.fields)
+        if failed:
+            kept = self._account_for_dropped(kept)
+        moved: dict[int, int] = {}
+        for position, (index, entry) in enumerate(kept):
+            entry.fields["n"] = self._counter + position
             intent = entry.fields.get("intent")
-            gone = isinstance(intent, int) and intent >= first and intent not in moved
-            if not entry.keep or gone:
-                if self._dropped.add(entry.fields):
-                    failed.append(index)
-                continue
-            entry.fields["n"] = self._counter + len(kept)
             if isinstance(intent, int):
                 entry.fields["intent"] = moved.get(intent, intent)
             entry.encoded = encode(entry.fields)
             entry.template = None  # its fields are others now
-            moved[index] = first + len(kept)
-            kept.append(entry)
-        self._buffer = kept
-        self._kept_bytes = sum(len(entry.encoded) for entry in kept)
-        wanted = {entry.fields.get("text") for entry in kept}
+            if first + position != index >= 0:
+                moved[index] = first + position
+        self._buffer = [entry for _, entry in kept]
+        self._kept_bytes = sum(len(entry.encoded) for entry in self._buffer)
+        wanted = {entry.fields.get("text") for entry in self._buffer}
         self._texts = [(name, sealed) for name, sealed in self._texts if name in wanted]
         self._keys.forget_texts()
-        return tuple(failed), {old: new for old, new in moved.items() if old != new}
+        return tuple(failed), moved
+
+    def _account_for_dropped(self, kept: list[tuple[int, _Buffered]]) -> list[tuple[int, _Buffered]]:
+        """Say in the log how many entries were dropped, and which of a session's numbers are missing for it.
+
+        It stands before everything that was kept and that comes later: nothing behind a gap is ever on the disk without it.
+        """
+        if self._account is not None:
+            self._account.fields.update(self._dropped.entry())
+            return kept
+        now = str(kept[0][1].fields["time"]) if kept else max(self._last_time, time_text(self._clock()))
+        self._last_time = max(self._last_time, now)
+        fields: dict[str, object] = {**self._dropped.entry(), "v": SCHEMA_VERSION, "epoch": self._epoch, "time": now}
+        self._account = _Buffered(b"", keep=True, given=fields)
+        return [(-1, self._account), *kept]
 
     def integrate(self, limit: int | None = None) -> None:
         """Put durable entries under a signed checkpoint, then remove segments that are no longer needed.

@@ -67,30 +67,15 @@ class Dropped:
     since: str = ""
     sessions: dict[str, list[int]] = field(default_factory=dict)
 
-    def add(self, fields: Mapping[str, object]) -> bool:
-        """Count one; false for an entry that accounts for others: it was nobody's, and stands for those."""
-        if fields.get("event") == DROPPED:
-            self._add_all(fields)
-            return False
+    def add(self, fields: Mapping[str, object]) -> None:
+        """Count one."""
         self.count += 1
         self.since = self.since or str(fields["time"])
         session, number = fields.get("session"), fields.get("s")
         if isinstance(session, str) and isinstance(number, int):
-            self._add_number(session, number)
-        return True
-
-    def _add_all(self, fields: Mapping[str, object]) -> None:
-        count, sessions = fields.get("dropped"), fields.get("sessions")
-        self.count += count if isinstance(count, int) else 0
-        self.since = str(fields["since"])
-        for session, numbers in sessions.items() if isinstance(sessions, dict) else ():
-            for number in numbers:
-                self._add_number(session, number)
-
-    def _add_number(self, session: str, number: int) -> None:
-        if session in self.sessions or len(self.sessions) < _SESSIONS_MAX:
             first, last = self.sessions.get(session, (number, number))
-            self.sessions[session] = [min(first, number), max(last, number)]
+            if session in self.sessions or len(self.sessions) < _SESSIONS_MAX:
+                self.sessions[session] = [min(first, number), max(last, number)]
 
     def entry(self) -> dict[str, object]:
         """The entry that accounts for them."""

@@ -122,7 +122,17 @@ class OrgLog:
         return self._heads.get(origin)
 
     def gather(self) -> list[Problem]:
-        """Take up every worker's checkpoint that moved on, durably; what was wrong with others, each once."""
+        """Take up every worker's checkpoint that moved on, durably; what was wrong with others, each once.
+
+        Raises:
+            LedgerError: something cannot be read; call again later.
+        """
+        try:
+            return self._gather()
+        except OSError as error:
+            raise LedgerError(f"a log cannot be read: error {error.errno}") from error
+
+    def _gather(self) -> list[Problem]:
         problems: list[Problem] = []
         for name in self._files.list(self._ledger):
             folder = f"{self._ledger}/{name}"
