@@ -156,6 +156,21 @@ def test_rows_outside_a_filter_are_neither_shown_nor_numbered(make: psycopg.Conn
     assert rows == [(2, "Person S1")]
 
 
+def test_filtered_rows_are_not_ordered_by_what_is_masked_in_the_answer(make: psycopg.Connection) -> None:
+    make.execute("CREATE TABLE a(id int PRIMARY KEY, mail text NOT NULL UNIQUE); CREATE INDEX ON a (id, mail)")
+    catalog = read_catalog(make, {("a", "mail"): "person.email"})
+    relation = next(r for r in catalog.relations.values() if r.name == "a")
+    hidden = frozenset({ColumnRef(relation.oid, 2)})
+    filters = {relation.oid: "mail LIKE '%'"}
+    assert (
+        Substitution(catalog, frozenset(), frozenset(), filters, frozenset())
+        .subquery(relation.oid)
+        .endswith("AS lockgate_b)")
+    )
+    text = Substitution(catalog, frozenset(), frozenset(), filters, frozenset(), hidden).subquery(relation.oid)
+    assert text.endswith('ORDER BY lockgate_b."id")')
+
+
 def test_masked_columns_that_a_statement_does_not_read_are_not_read(make: psycopg.Connection) -> None:
     make.execute("CREATE TABLE a(id int PRIMARY KEY, name text, other text)")
     catalog = read_catalog(make, {("a", "name"): "person.name", ("a", "other"): "person.name"})

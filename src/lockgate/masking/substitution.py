@@ -33,6 +33,7 @@ class Substitution:
         reads: columns whose value the statement uses; other masked columns are not even read.
         filters: table -> condition over its columns, for tables of which only some rows may be seen.
         unsafe_order: relations whose stored order may depend on masked values.
+        hidden: further columns whose values must not order rows: those that are masked in the answer.
     """
 
     catalog: Catalog
@@ -40,12 +41,14 @@ class Substitution:
     reads: frozenset[ColumnRef]
     filters: Mapping[int, str]
     unsafe_order: frozenset[int]
+    hidden: frozenset[ColumnRef] = frozenset()
     _groups: dict[tuple[str, str], list[ColumnRef]] = field(default_factory=dict)
     _shown: dict[ColumnRef, StandIn] = field(default_factory=dict)
     _made: dict[tuple[int, bool], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find which columns share numbers."""
+        self.hidden |= self.masked
         for reference in sorted(self.masked & self.reads, key=self._place):
             column = self.catalog.column(reference)
             if column is None:
@@ -95,7 +98,7 @@ class Substitution:
         else:
             rows = f"{'ONLY ' if only else ''}{_name(relation)}"
         text = f"SELECT {', '.join(columns)} FROM {rows} AS {_BASE}{''.join(joins)}"  # noqa: S608 - names are quoted
-        hidden = any(reference.relation == oid for reference in self.masked)
+        hidden = any(reference.relation == oid for reference in self.hidden)
         return f"({text} ORDER BY {', '.join(self._order(relation))})" if hidden else f"({text})"
 
     def value(self, sought: Sought) -> str:
@@ -218,7 +221,7 @@ class Substitution:
 
     def _key(self, relation: Relation) -> tuple[Column, ...] | None:
         """The columns of a key without masked ones, one integer if there is one."""
-        hidden = {reference.attnum for reference in self.masked if reference.relation == relation.oid}
+        hidden = {reference.attnum for reference in self.hidden if reference.relation == relation.oid}
         keys = [
             tuple(relation.columns[number] for number in sorted(key))
             for key in relation.unique_keys
@@ -230,7 +233,7 @@ class Substitution:
         key = self._key(relation)
         if key is not None:
             return [f"{_BASE}.{_quoted(column.name)}" for column in key]
-        hidden = {reference.attnum for reference in self.masked if reference.relation == relation.oid}
+        hidden = {reference.attnum for reference in self.hidden if reference.relation == relation.oid}
         clustered = any(
             index.clustered and (set(index.columns) | index.expression_columns) & hidden for index in relation.indexes
         )

@@ -55,7 +55,7 @@ class Rewriting(Settling):
             return verdict
         answer = yield Substitute(
             verdict.parsed, types, self.search_path, verdict.analysis, self.clearance.masked if found else frozenset(), opened,
-            filters, ask.catalog.generation,
+            filters, ask.catalog.generation, self.clearance.masked,
         )  # fmt: skip
         if not isinstance(answer, Substituted):
             return self._not_rewritten(verdict, answer)

@@ -59,6 +59,7 @@ class Substitute:
     Args:
         analysis: what the client's own text does.
         masked: columns that may not be read.
+        hidden: columns by whose values rows may not be ordered: those masked for the principal, also where masking the answer is enough.
         sought: the client's values that are looked for among stand-ins.
         filters: (relation, condition) for tables of which only some rows may be seen.
         generation: of the catalog snapshot that the analysis was made with.
@@ -72,6 +73,7 @@ class Substitute:
     sought: tuple[Sought, ...] = ()
     filters: tuple[tuple[int, str], ...] = ()
     generation: int = 0
+    hidden: frozenset[ColumnRef] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Substituting:
             wish.masked,
             wish.sought,
             wish.filters,
+            wish.hidden,
             catalog.generation,
         )
         found = self._kept.get(key) if keep else None
@@ -100,10 +101,10 @@ class Substituting:
     def _substitution(self, wish: Substitute, catalog: Catalog, unsafe_order: frozenset[int]) -> Substitution:
         """The subqueries of all statements that use the same masked columns."""
         reads = wish.analysis.reads & wish.masked
-        key = (catalog.generation, unsafe_order, wish.masked, reads, wish.filters)
+        key = (catalog.generation, unsafe_order, wish.masked, reads, wish.filters, wish.hidden)
         found = self._substitutions.get(key)
         if found is None:
-            found = Substitution(catalog, wish.masked, reads, dict(wish.filters), unsafe_order)
+            found = Substitution(catalog, wish.masked, reads, dict(wish.filters), unsafe_order, wish.hidden)
             self._substitutions.put(key, found, 64 << 10)
         return found
 
