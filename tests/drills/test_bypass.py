@@ -23,7 +23,7 @@ from support.verifying import verify
 SETUP = "CREATE EXTENSION pg_stat_statements; CREATE TABLE marks(id int); CREATE ROLE eve LOGIN PASSWORD 'eve'; GRANT ALL ON marks TO eve"
 
 
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
+def until(true: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not happen"

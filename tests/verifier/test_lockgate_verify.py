@@ -232,6 +232,14 @@ def test_entries_that_are_no_entries(log: Path, entry: bytes) -> None:
     assert "entry-malformed" in kinds(log)
 
 
+def test_an_entry_that_says_something_twice(log: Path) -> None:
+    entries = all_entries(log)
+    assert entries[3].endswith(b'"v":1}')
+    entries[3] = entries[3][:-1] + b',"v":1}'
+    rewrite(log, entries, SIGNER, old_checkpoints=False)
+    assert "entry-malformed" in kinds(log)
+
+
 def test_a_key_that_did_not_sign(log: Path) -> None:
     other = Ed25519Signer("gw/1", bytes(32))
     assert {kind for kind, _, _ in verify(log, other.vkey).findings} == {"unknown-key"}
