@@ -8,6 +8,7 @@ Source: PostgreSQL documentation, 55.2; architecture section 3; docs/follow-one-
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 from lockgate.errors import ClientProtocolError
 from lockgate.model.statement import Kind, Parsed
 from lockgate.session import texts
-from lockgate.session.extended import ExtendedProtocol
-from lockgate.session.judge import Verdict
+from lockgate.session.extended import PARAMETER_BYTES_MAX, ExtendedProtocol
+from lockgate.session.judge import Verdict, judge
 from lockgate.session.runs import Expect, Run
 from lockgate.session.state import Steps
+from lockgate.session.unseen import EVERYTHING
 from lockgate.session.wishes import Drain, NextMessage, Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
@@ -59,7 +61,7 @@ class Conversation(ExtendedProtocol):
         elif letter in "PBDECSH":
             yield from self.extended(frame, letter)
         elif letter == "F":
-            yield from self._refuse_function_call()
+            yield from self._function_call(frame)
         else:
             raise ClientProtocolError(f"message `{letter}` is not allowed after login")
 
@@ -70,14 +72,40 @@ class Conversation(ExtendedProtocol):
             if letter in "cf":
                 self.replies.copy_in = False
 
-    def _refuse_function_call(self) -> Steps:
+    def _function_call(self, frame: Frame) -> Steps:
+        """A call by number, past any text: decided by policy as a statement that may do anything, refused where masks are."""
         yield from self.flush_pipeline()
-        self.counters.count("refusals", reason="function-call")
-        self.evidence.unreadable(text="", sqlstate="0A000", rule="function-call")
-        self.to_client.append(be.error("0A000", "lockgate: FunctionCall is refused: it names a function by number, past the statement's text",
-                                       detail="rule=function-call", hint="Call the function in a SELECT."))  # fmt: skip
-        self._spoil()
-        self.to_client.append(self._ready())
+        oid = from_client(frame, fe.FunctionCall).oid
+        if (yield from self.ensure_backend()):
+            yield from self._call_judged(frame, oid)
+        else:
+            self.to_client.append(self._ready())
+
+    def _call_judged(self, frame: Frame, oid: int) -> Steps:
+        if self.replies.poisoned:
+            self.to_client += [be.error("25P02", texts.ABORTED), self._ready()]
+            return
+        self.clearance = self._clearance()
+        if not self.clearance.complete:
+            self.counters.count("refusals", reason="function-call")
+            self.evidence.unreadable(text=f"FunctionCall {oid}", sqlstate="0A000", rule="function-call")
+            self.to_client.append(be.error("0A000", "lockgate: FunctionCall is refused for principals who see masked data: it names a function by number, past the statement's text",
+                                           detail="rule=function-call", hint="Call the function in a SELECT."))  # fmt: skip
+            self._spoil()
+            self.to_client.append(self._ready())
+            return
+        function = self.around.catalog.functions.get(oid)
+        name = f"{function.schema}.{function.name}" if function is not None else f"function {oid}"
+        text = f"FunctionCall {name}"
+        parsed = Parsed(text=text, kind=Kind.CALL, shape=text, calls=(name,))
+        verdict = judge(parsed, replace(EVERYTHING, kind=Kind.CALL, functions=(name,)), self.ask())
+        parameters = _bounded(frame.body)
+        approval = yield from self.settle((verdict,), text, parameters)
+        runs = self.start((verdict,), text, parameters=parameters, approval=approval) if approval is not None else []
+        if runs and (yield from self.recorded(runs)):
+            self._forward_judged(frame.encode(), Expect("query", tuple(runs)))
+        else:
+            self.to_client.append(self._ready())
 
     def _simple(self, frame: Frame) -> Steps:
         if (yield from self.is_too_long(frame.body)):
@@ -178,3 +206,10 @@ def _rows_max(verdicts: Sequence[Verdict]) -> int | None:
     if not isinstance(shown, int) or verdicts[0].analysis.row_description:
         return None
     return max(2 * shown, shown + ROWS_ROOM)
+
+
+def _bounded(arguments: bytes) -> bytes:
+    """Arguments of a call for the record; very long ones by their length and hash, as for parameters."""
+    if len(arguments) <= PARAMETER_BYTES_MAX:
+        return arguments
+    return len(arguments).to_bytes(8, "big") + hashlib.sha256(arguments).digest()

@@ -152,7 +152,7 @@ class Replies:
             self._ready(frame)
         elif head is None:
             raise BackendProtocolError(f"unasked message `{letter}`")
-        elif letter in "DTnCIsGHd":
+        elif letter in "DTnCIsGHdV":
             self._about_run(letter, frame, head, run)
         elif letter in "123t" or letter == "c":
             self._about_step(letter, frame, head)

@@ -20,7 +20,7 @@ from lockgate.model.catalog import FoundLabel
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Order
-from lockgate.model.statement import Kind
+from lockgate.model.statement import Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.cache import BoundedCache
 from lockgate.session.evidence import Evidence
@@ -290,6 +290,12 @@ class SessionState:
         elif parsed.kind is Kind.DECLARE and run.inner is not None:
             # Only now: a DECLARE that failed leaves an older cursor of this name as it was. Cursors and portals share one space.
             self.portals[parsed.name] = Portal(run.inner, Kind.DECLARE, made_under=self.version())
+        elif parsed.kind is Kind.PREPARE:
+            # Names of SQL and of the protocol share one space; what runs by such a name is judged as EXECUTE is.
+            execute = Parsed(
+                text=f"EXECUTE {parsed.name}", kind=Kind.EXECUTE, shape=f"EXECUTE {parsed.name}", name=parsed.name
+            )
+            self.prepared[parsed.name] = Prepared(execute.text, (execute,), (), execute.text, pending=False)
         elif parsed.kind is Kind.CLOSE:
             if parsed.name:
                 self.portals.pop(parsed.name, None)
