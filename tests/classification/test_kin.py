@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lockgate.classification.kin import follow, remember
-from lockgate.model.catalog import Column, Relation
+from lockgate.model.catalog import Column, Index, Relation
 
 
 def relation(oid: int, **labels: str) -> Relation:
@@ -65,3 +65,17 @@ def test_a_renamed_column_keeps_its_label_until_somebody_labels_its_new_name() -
 
 def test_a_line_that_is_taken_out_of_the_file_is_not_remembered() -> None:
     assert labels(remember({1: relation(1, mail="person.email")}, {1: relation(1, mail="unknown")})[1]) == ["unknown"]
+
+
+def test_a_table_with_children_has_no_key_because_each_child_counts_for_itself() -> None:
+    """Found by the generator: two rows with one id, and their order was that of masked values."""
+    columns = {1: Column(1, "id", 20, -1, True, "none")}
+    key = (Index(9, "pk", (1,), frozenset(), unique=True, partial=False, immediate=True, clustered=False),)
+    found = follow(
+        {1: Relation(1, "public", "t1", "r", columns, key), 2: Relation(2, "public", "t2", "r", columns, key)},
+        [(2, 1)],
+        [],
+    )
+    assert (found[1].unique_keys, found[2].unique_keys) == ((), (frozenset({1}),))
+    parted = follow({1: Relation(1, "public", "t1", "p", columns, key), 2: relation(2, id="none")}, [(2, 1)], [])
+    assert parted[1].unique_keys == (frozenset({1}),)
