@@ -41,6 +41,13 @@ def test_a_masked_read_is_told_with_its_columns_labels_and_masks(gate: GateProce
     assert "raw-value" not in out
 
 
+def test_a_statement_over_stand_ins_is_told_with_the_text_that_the_database_gets(gate: GateProcess) -> None:
+    status, out = explain(gate, "SELECT id FROM people ORDER BY upper(email) LIMIT 3", "--as", "bot")
+    assert status == 0
+    assert "over stand-ins in the place of masked values" in out
+    assert "the database is sent:" in out
+
+
 def test_a_refusal_is_told_with_its_rule_and_what_can_be_done(gate: GateProcess) -> None:
     status, out = explain(gate, "SELECT touch()", "--as", "bot", "--json")
     told = json.loads(out)
@@ -72,7 +79,7 @@ def test_an_explained_statement_has_not_run(gate: GateProcess) -> None:
 
 
 def test_errors_of_text_principal_and_database_are_told(gate: GateProcess) -> None:
-    assert "42703" in explain(gate, "SELECT nope FROM people", "--as", "root")[1]
+    assert "42703" in explain(gate, "SELECT nope FROM people", "--as", "bot")[1]
     assert "syntax error" in explain(gate, "SELEC 1", "--as", "bot")[1]
     assert explain(gate, "SELECT 1", "--as", "nobody")[0] == 2
     assert explain(gate, "SELECT 1", "--as", "bot", "--on-behalf-of", "etl")[0] == 2

@@ -97,7 +97,7 @@ def _show_statement(told: Mapping[str, object]) -> None:
     if isinstance(plan, Mapping) and not refusal:
         say(f"  rows: order {plan['order']}; errors: {plan['errors']}")
     if told.get("instead"):
-        say("  what the database gets instead:")
+        say("  the database is sent:")
         say("    " + str(told["instead"]).replace("\n", "\n    "))
 
 
