@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from lockgate.cli.main import main
 from lockgate.control.questions import QUESTIONS
 from lockgate.ledger.proof import LogProof
 from lockgate.ledger.tree import leaf_hash, verify_inclusion
+from support.entries import AWKWARD
 from support.record import Record
 
 CONFIG = """
@@ -189,6 +191,32 @@ def test_people_read_a_table_with_numbers_to_the_right(place: Place, capsys: pyt
         assert len(line) < 150
     end = head.index("statements") + len("statements")
     assert all(line[end - 1].isdigit() for line in lines)
+
+
+def test_nothing_that_was_recorded_reaches_the_terminal_as_a_command(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for turn in range(2):
+        place.record.statement(shape=AWKWARD, principal="o\x1b[2Jr\u202e", tables=["\x9b31m"], run=f"awkward-{turn}")
+    place.record.commit()
+    for question in (
+        ["text", "--text", "evil"],
+        ["statements", "--text", "evil"],
+        ["readers", "--column", "email"],
+        ["tables"],
+    ):
+        assert place.run("log", "search", *question) == 0
+        out = capsys.readouterr().out
+        assert "\ufffd" in out or question[0] == "readers"
+        assert all(line.isprintable() for line in out.split("\n"))
+
+
+def test_entries_are_aligned_and_name_their_log(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.run("log", "search", "--limit", "40") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gw/1#")]
+    assert len(lines) == 40
+    assert len({line.index("  2026-") for line in lines}) == 1
+    assert len({re.search(r"  \w+/\w+  ", line).start() for line in lines}) == 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("question", [name for name, question in QUESTIONS.items() if question.needs])

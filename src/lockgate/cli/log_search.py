@@ -170,26 +170,49 @@ def _remark(answer: Answer, *, configured: bool) -> None:
 def show(answer: Answer) -> None:
     """An answer as text for people."""
     if answer.question in ("statements", "principal", "run"):
-        for row in answer.rows:
-            _show_entry(row)
+        for line in entries(answer.rows):
+            say(line)
         return
     if answer.rows:
         for line in table(answer, shutil.get_terminal_size((160, 24)).columns if sys.stdout.isatty() else 10_000):
             say(line)
 
 
-def _show_entry(row: dict[str, object]) -> None:
-    columns = cast("list[dict[str, str]]", row.get("columns") or [])
-    used = ", ".join(f"{c['name']}={c['disposition']}" for c in columns)
-    who = str(row.get("principal") or "-") + (f" for {row['on_behalf_of']}" if row.get("on_behalf_of") else "")
-    outcome = f"{row['rows']} rows" if row.get("rows") is not None else str(row.get("sqlstate") or "")
-    what = str(row.get("shape") or row.get("event") or "")
-    say(f"{row['index']:>6}  {str(row['time'])[:19]}  {who:<22} {row.get('database') or '-'}/{row.get('environment') or '-'}  {row.get('decision') or row['kind']:<7} {outcome:<9} "
-        f"{' '.join(what.split())[:90]}")  # fmt: skip
-    if used:
-        say(f"        {used}")
+def printable(text: object) -> str:
+    """One line without anything that a terminal obeys: a name or a statement may contain what it likes."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(str(text).split()))
 
 
+def entries(rows: list[dict[str, object]]) -> list[str]:
+    """Entries one by one, aligned, each with the columns it used below."""
+    cells = []
+    for row in rows:
+        who = str(row.get("principal") or "-") + (f" for {row['on_behalf_of']}" if row.get("on_behalf_of") else "")
+        outcome = f"{row['rows']} rows" if row.get("rows") is not None else str(row.get("sqlstate") or "")
+        place = f"{row.get('database') or '-'}/{row.get('environment') or '-'}"
+        first = (
+            f"{row['log']}#{row['index']}",
+            str(row["time"])[:19],
+            who,
+            place,
+            row.get("decision") or row["kind"],
+            outcome,
+        )
+        cells.append([printable(text) for text in first])
+    widths = [max((len(line[i]) for line in cells), default=0) for i in range(6)]
+    lines = []
+    for row, line in zip(rows, cells, strict=True):
+        what = printable(row.get("shape") or row.get("event") or "")[:SHAPE_MAX]
+        lines.append("  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=True)), what]).rstrip())
+        columns = cast("list[dict[str, str]]", row.get("columns") or [])
+        if columns:
+            lines.append(
+                " " * (widths[0] + 2) + printable(", ".join(f"{c['name']}={c['disposition']}" for c in columns))
+            )
+    return lines
+
+
+SHAPE_MAX = 90
 _NUMERIC = frozenset({"statements", "principals", "rows", "bytes", "denials"})
 WIDTH_MAX = 60
 
@@ -220,7 +243,7 @@ def _cell(name: str, row: dict[str, object]) -> str:
         return f"{value:,}"
     if name in ("time", "first", "last"):
         return str(value)[:19]
-    text = ", ".join(map(str, value)) if isinstance(value, list) else " ".join(str(value).split())
+    text = printable(", ".join(map(str, value)) if isinstance(value, list) else value)
     if name == "policy":
         return text[:16]
-    return text if len(text) <= WIDTH_MAX else text[: WIDTH_MAX - 1] + "\u2026"
+    return (text if len(text) <= WIDTH_MAX else text[: WIDTH_MAX - 1] + "\u2026") or "-"
