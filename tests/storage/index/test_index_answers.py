@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from lockgate.control.questions import QUESTIONS, Filters
 from lockgate.errors import CorruptLedgerError, LedgerError
-from lockgate.storage.index import columns, indexer, reading
+from lockgate.storage.index import columns, indexer, reading, schema
 from lockgate.storage.index.engines import ChdbEngine, IndexUnavailableError
 from lockgate.storage.index.indexer import Indexer
 from lockgate.storage.index.logs import Logs
@@ -33,6 +34,9 @@ ASKED: list[tuple[str, Filters]] = [
     ("statements", {"disposition": "masked", "database": "hr"}),
     ("statements", {"table": ["customers", "public.orders"]}),
     ("statements", {"table": ["archive.customers"]}),
+    ("statements", {"table": ["rders"]}),
+    ("readers", {"column": ["mail"]}),
+    ("statements", {"column": ["ustomers.email"]}),
     ("statements", {"sqlstate": "42501"}),
     ("statements", {"status": "complete", "limit": 5}),
     ("statements", {"rows": 17}),
@@ -166,6 +170,47 @@ class _Torn:
             raise IndexUnavailableError("torn")
 
 
+class _Late:
+    """An engine whose insert of entries is not heard of, and arrives only when somebody inserts entries again."""
+
+    def __init__(self, engine: ChdbEngine) -> None:
+        self._engine = engine
+        self.waits: list[tuple[bytes, str]] | None = []
+        self.run, self.rows, self.export, self.close = engine.run, engine.rows, engine.export, engine.close
+
+    def insert(self, table: str, stored: bytes, *, token: str) -> None:
+        if table == "entries" and self.waits == []:
+            self.waits.append((stored, token))
+            raise IndexUnavailableError("torn")
+        if table == "entries" and self.waits:
+            (late, its), self.waits = self.waits[0], None
+            self._engine.insert(table, late, token=its)
+        self._engine.insert(table, stored, token=token)
+
+
+@pytest.mark.parametrize("grown", [False, True])
+@pytest.mark.parametrize("again", [False, True])
+def test_an_insert_that_arrives_late_is_neither_lost_nor_doubled(
+    engine: ChdbEngine, logs: Logs, record: Record, grown: bool, again: bool
+) -> None:
+    record.fill(40)
+    Indexer(engine, logs, days=10_000).rebuild()
+    late = _Late(engine)
+    index = Indexer(late, logs, days=10_000)
+    with pytest.raises(IndexUnavailableError, match="torn"):
+        index.catch_up()
+    if grown:
+        record.fill(40)
+    if again:
+        index = Indexer(late, logs, days=10_000)
+    for _ in range(2):
+        with suppress(IndexUnavailableError):
+            index.catch_up()
+    assert late.waits is None
+    assert index.catch_up() == 0
+    assert _size(engine) == record.log.integrated
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_an_insert_that_fails_or_is_not_heard_of_leaves_nothing_out_and_nothing_twice(
     engine: ChdbEngine, logs: Logs, record: Record, monkeypatch: pytest.MonkeyPatch, stored: bool
@@ -233,6 +278,25 @@ def test_entries_older_than_the_searchable_days_leave_the_index_and_not_the_log(
     assert isinstance(stored, int)
     assert record.log.integrated > stored
     assert reading.ask(logs, QUESTIONS["statements"], {}).rows
+
+
+def test_an_index_of_another_version_is_built_anew_and_one_of_this_version_is_not(
+    engine: ChdbEngine, logs: Logs, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.fill(100)
+    Indexer(engine, logs, days=10_000).rebuild()
+    assert Indexer(engine, logs, days=10_000).catch_up() == 0
+    stored = _size(engine)
+    Indexer(engine, logs, days=10_000)
+    assert _size(engine) == stored
+    monkeypatch.setattr(schema, "VERSION", 99)
+    newer = Indexer(engine, logs, days=10_000)
+    assert _size(engine) == 0
+    newer.catch_up()
+    assert _size(engine) == stored
+    monkeypatch.undo()
+    Indexer(engine, logs, days=10_000)
+    assert _size(engine) == 0
 
 
 def test_pruned_entries_leave_the_index_and_a_rebuild_begins_behind_them(

@@ -26,7 +26,7 @@ from lockgate.ledger.tiles import WIDTH
 from lockgate.storage import ledger_reader
 from lockgate.storage.index import native, schema
 from lockgate.storage.index.columns import Batch, Columns, read
-from lockgate.storage.index.engines import Engine, escaped
+from lockgate.storage.index.engines import Engine, IndexUnavailableError, escaped
 from lockgate.storage.index.hours import Hours
 from lockgate.storage.index.logs import Logs, sealed_entries
 from lockgate.storage.index.questions import Asker
@@ -54,11 +54,18 @@ class Indexer:
         self._columns: dict[str, Columns] = {}
         self._positions: dict[str, int] = {}
         self._minima: dict[str, int] = {}
+        self._sure: set[str] = set()
         self._asker = Asker(engine)
         self._pool: ProcessPoolExecutor | None = None
         self._has_tail = True
+        found = engine.rows(schema.KNOWN)
+        if found and not schema.is_current(str(found[0]["comment"])):
+            found = []
+            self.rebuild()
         for statement in schema.tables(days):
             engine.run(statement)
+        if found and not schema.keeps(str(found[0]["declared"]), days):
+            engine.run(schema.keep(days))
 
     # -- following ----------------------------------------------------------------------------------------------------------------
 
@@ -91,17 +98,19 @@ class Indexer:
     def _position(self, origin: str, sealed: int) -> int:
         """How many entries of a log the table has; asked once, and again after anything went wrong."""
         if origin not in self._positions:
-            stored = self._engine.rows(
-                "SELECT max(`index`) + 1 AS size, count() AS found FROM entries WHERE log = {log:String}",
-                {"log": origin},
-            )[0]
             marked = self._engine.rows(
                 "SELECT max(size) AS size FROM positions WHERE log = {log:String}", {"log": origin}
             )[0]
-            size = max(cast("int", stored["size"]) if stored["found"] else 0, cast("int", marked["size"]))
+            size = max(self._stored(origin), cast("int", marked["size"]))
             self._check_last(origin, size, sealed)
             self._positions[origin] = size
         return self._positions[origin]
+
+    def _stored(self, origin: str) -> int:
+        """The index behind the last entry of a log that the table has."""
+        sql = "SELECT max(`index`) + 1 AS size, count() AS found FROM entries WHERE log = {log:String}"
+        row = self._engine.rows(sql, {"log": origin})[0]
+        return cast("int", row["size"]) if row["found"] else 0
 
     def _forget_pruned(self, origin: str) -> int:
         """Rows of entries that were pruned from the log leave the index too; returns the lowest index that is left."""
@@ -167,6 +176,10 @@ class Indexer:
             self._store_dictionaries(batch)
             for block in batch.blocks:
                 self._engine.insert("entries", block.stored, token=f"{block.log}:{block.start}")
+                if origin not in self._sure and self._stored(origin) != block.end:
+                    # A block that nobody had heard of arrived meanwhile, and this one was dropped as its repeat.
+                    raise IndexUnavailableError(f"the index moved on by itself in log `{origin}`; looking again")
+                self._sure.add(origin)
                 self._positions[origin] = block.end
             size = native.block(
                 1,
@@ -190,6 +203,7 @@ class Indexer:
         except BaseException:
             self._positions.pop(origin, None)
             self._columns.pop(origin, None)
+            self._sure.discard(origin)
             raise
 
     # -- answering ----------------------------------------------------------------------------------------------------------------
@@ -247,6 +261,7 @@ class Indexer:
         with self._lock:
             self._positions.clear()
             self._minima.clear()
+            self._has_tail = True
             self._columns.clear()
             for statement in [*(f"DROP TABLE IF EXISTS {name}" for name in schema.NAMES), *schema.tables(self._days)]:
                 self._engine.run(statement)

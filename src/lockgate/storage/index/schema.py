@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 VERSION = 1
-"""Of the tables below; an index of another version is built anew."""
+"""Of the tables below, kept as comment of `entries`; an index of another version is built anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +86,46 @@ def _table(name: str, columns: tuple[Column, ...], engine: str, *more: str) -> s
     return f"CREATE TABLE IF NOT EXISTS {name} ({declared}) ENGINE = {engine}"
 
 
+def _ttl(days: int) -> str:
+    return f"TTL toDateTime(`time`) + INTERVAL {days:d} DAY DELETE"
+
+
+KNOWN = (
+    "SELECT engine_full AS declared, comment FROM system.tables WHERE database = currentDatabase() AND name = 'entries'"
+)
+"""What there is already; `is_current` and `keeps` read it."""
+
+
+def is_current(comment: str) -> bool:
+    """Whether tables are of this version."""
+    return comment == f"version {VERSION}"
+
+
+def keeps(declared: str, days: int) -> bool:
+    """Whether entries are kept for so long already; saying it again would rewrite all of them."""
+    return f"toIntervalDay({days:d})" in declared
+
+
+def keep(days: int) -> str:
+    """The statement that keeps entries for so long from now on."""
+    return f"ALTER TABLE entries MODIFY {_ttl(days)}"
+
+
 def tables(days: int) -> list[str]:
     """The statements that make every table.
 
     Args:
         days: how long an entry can be found by the index; the log keeps it as long as its own retention says.
     """
-    kept = f"TTL toDateTime(`time`) + INTERVAL {days:d} DAY DELETE"
+    kept = _ttl(days)
     return [
         _table("entries", ENTRY, f"MergeTree PARTITION BY toYYYYMM(`time`) ORDER BY (`time`, log, `index`) {kept} "
-               "SETTINGS ttl_only_drop_parts = 0, non_replicated_deduplication_window = 1000", *_SKIPPING),
+               f"SETTINGS non_replicated_deduplication_window = 1000 COMMENT 'version {VERSION}'", *_SKIPPING),
         _table("tail", ENTRY, "Memory"),
         _table("shapes", SHAPE, "ReplacingMergeTree ORDER BY id"),
         _table("used_columns", USED, "ReplacingMergeTree ORDER BY id"),
         _table("positions", POSITION, "ReplacingMergeTree(size) ORDER BY log"),
         "CREATE OR REPLACE VIEW everything AS SELECT * FROM entries UNION ALL SELECT * FROM tail",
-        f"ALTER TABLE entries MODIFY {kept}",
     ]  # fmt: skip
 
 
