@@ -110,7 +110,8 @@ def test_a_null_that_looks_like_a_guess_is_refused(ann: Bot) -> None:
 def test_what_cannot_be_masked_is_refused(ann: Bot) -> None:
     for statement in (
         "COPY (SELECT upper(full_name), people FROM people) TO STDOUT", "COPY people TO PROGRAM 'cat'", "COPY people TO '/tmp/x'",
-        "COPY (DELETE FROM people WHERE id = 1 RETURNING email) TO STDOUT WITH (ENCODING 'LATIN1')",
+        "COPY (DELETE FROM people WHERE id = 1 RETURNING email) TO STDOUT",
+        "COPY (WITH gone AS (DELETE FROM people WHERE id = 1 RETURNING email) SELECT email FROM gone) TO STDOUT",
     ):  # fmt: skip
         with pytest.raises(psycopg.Error) as caught:
             copied(ann, statement)

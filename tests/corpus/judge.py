@@ -6,6 +6,7 @@ For: one verdict per case and form. Not for: printing (`report`).
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ OVER, UNSTABLE, OK, WORKING, REFUSED, SKIPPED = "over-refused", "unstable", "ok"
 FAILURES = frozenset({LEAK, TWIN, NOT_REFUSED, LOST, WRONG})
 """Verdicts that make the whole run fail."""
 
+_COPY_MARKS = re.compile(rb'[\t,|"\n]')
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "CREATE", "DO ", "CALL", "TRUNCATE")
 
 
@@ -221,6 +223,10 @@ def _leaks_of(
             parts = _fields(be.cells(frame.body))
             same = twin and other.frames[position].tag == frame.tag
             twins = _fields(be.cells(other.frames[position].body)) if same else []
+        elif frame.tag == tags.COPY_DATA:
+            # Values between separators, as far as a piece of a pseudonym must be told from a piece of a value.
+            parts = _COPY_MARKS.split(frame.body)
+            twins = _COPY_MARKS.split(other.frames[position].body) if same_length else []
         for column, part in enumerate(parts):
             counterpart = (twins[column] if column < len(twins) else None) or b""
             for hit in canaries.look(part or b"", sent) if part else ():

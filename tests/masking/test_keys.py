@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,3 +45,30 @@ def test_a_short_master_key_is_refused_and_the_ring_does_not_print_it() -> None:
         KeyRing(bytes(31))
     assert "41" not in repr(KeyRing(b"A" * 32))
     assert "AAAA" not in repr(KeyRing(b"A" * 32))
+
+
+class Service:
+    """A key service that makes HMACs with a key that it does not give out."""
+
+    def __init__(self, length: int = 32) -> None:
+        self.asked: list[bytes] = []
+        self._length = length
+
+    def derive(self, info: bytes) -> bytes:
+        self.asked.append(info)
+        return hmac.digest(b"kept elsewhere", info + b"\1", "sha256")[: self._length]
+
+
+def test_a_key_service_takes_the_place_of_a_key_in_memory() -> None:
+    service = Service()
+    ring = KeyRing(service)
+    first = ring.key(class_="person.email", purpose="p", scope="s", epoch=1, use="text")
+    assert first == ring.key(class_="person.email", purpose="p", scope="s", epoch=1, use="text")
+    assert len(service.asked) == 1
+    assert ring.key(class_="person.email", purpose="p", scope="s", epoch=2, use="text") != first
+    assert "elsewhere" not in repr(ring)
+
+
+def test_a_key_of_another_length_is_not_used() -> None:
+    with pytest.raises(InvariantError):
+        KeyRing(Service(16)).key(class_="person.email", purpose="p", scope="s", epoch=1, use="text")

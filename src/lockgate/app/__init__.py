@@ -21,7 +21,7 @@ from lockgate import speed
 from lockgate.app import org
 from lockgate.app.children import keep
 from lockgate.app.completeness import Completeness
-from lockgate.app.evidence import current_log_number, key_bytes, open_ledger, text_of
+from lockgate.app.evidence import current_log_number, key_bytes, masking_keys, open_ledger, text_of
 from lockgate.app.found import Found, found_path, read_found, with_found
 from lockgate.config.build import load_settings
 from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
@@ -122,7 +122,8 @@ def check_keys(settings: Settings) -> None:
         ConfigError: with every problem.
     """
     problems: list[str] = []
-    for name in ("pseudonym.key", "token.key", "text.key", "person.key"):
+    own = () if settings.masking.key is not None else ("pseudonym.key",)
+    for name in (*own, "token.key", "text.key", "person.key"):
         try:
             key_bytes(settings.files.keys / name)
         except ConfigError as error:
@@ -171,7 +172,7 @@ def make_database(
         name=name, environment=database.environment,
         roles=Roles(masked, clear, target(database, database.analysis_role, analysis_password), database.unsafe_superuser),
         engine=lambda: documents().engine, labels=lambda: labels_of(documents().catalog, name),
-        default_label=lambda: documents().catalog.section(name).default, key_ring=key_ring or KeyRing(key_bytes(settings.files.keys / "pseudonym.key")), epoch=settings.masking.epoch,
+        default_label=lambda: documents().catalog.section(name).default, key_ring=key_ring or masking_keys(settings), epoch=settings.masking.epoch,
         content=settings.masking.content, bounded_rows=limits.bounded_rows, order_buffer_bytes_max=limits.order_buffer_bytes_max, links_max=analysis.links_max,
         wait_seconds=analysis.wait_seconds, lock_seconds=analysis.lock_seconds, statement_seconds=analysis.statement_seconds,
     )  # fmt: skip
@@ -186,7 +187,7 @@ class Application:
         self.metrics = Metrics()
         self.clock = RealClock()
         self._token_key = key_bytes(settings.files.keys / "token.key")
-        key_ring = KeyRing(key_bytes(settings.files.keys / "pseudonym.key"))
+        key_ring = masking_keys(settings)
         self.databases = {
             d.name: make_database(settings, d, lambda: self.documents, key_ring) for d in settings.databases
         }

@@ -17,6 +17,7 @@ from lockgate.config.settings import Settings
 from lockgate.errors import ConfigError
 from lockgate.ledger.checkpoint import successor
 from lockgate.ledger.note import Ed25519Signer
+from lockgate.masking.keys import KeyRing
 from lockgate.storage.gate_logs import GateLogs, current_number
 from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import open_text
@@ -57,6 +58,12 @@ def key_bytes(path: Path) -> bytes:
     if len(value) < 32:
         raise ConfigError(f"{path}:1: holds fewer than 32 bytes")
     return value
+
+
+def masking_keys(settings: Settings) -> KeyRing:
+    """The keys of the pseudonyms: from the place that `[masking] key` names, else from the folder of keys."""
+    key = settings.masking.key
+    return KeyRing(bytes.fromhex(key.reveal().strip()) if key else key_bytes(settings.files.keys / "pseudonym.key"))
 
 
 def gate_logs(settings: Settings, files: Files | None = None) -> GateLogs:

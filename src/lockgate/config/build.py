@@ -65,6 +65,7 @@ def settings_from(text: str, *, path: Path, environment: Mapping[str, str]) -> S
     _check_gateway(draft.sections["gateway"], problems)
     _check_mirror(draft.sections["mirror"], problems)
     index_password = _check_index(draft.sections["index"], problems, folder, environment)
+    masking_key = _check_masking(draft.sections["masking"], problems, folder, environment)
     secrets = [_check_database(draft, i, problems, folder, environment) for i in range(len(draft.databases))]
     export_secrets = [_check_export(draft, i, problems, folder, environment) for i in range(len(draft.exports))]
     if not draft.databases:
@@ -72,7 +73,7 @@ def settings_from(text: str, *, path: Path, environment: Mapping[str, str]) -> S
     if problems.found:
         raise ConfigError(problems.sentences())
     exports = tuple(_export(v, s, folder) for v, s in zip(draft.exports, export_secrets, strict=True))
-    return _build(path.absolute(), draft, secrets, index_password, exports)
+    return _build(path.absolute(), draft, secrets, (index_password, masking_key), exports)
 
 
 def _check_gateway(values: Values, problems: Problems) -> None:
@@ -100,6 +101,19 @@ def _check_gateway(values: Values, problems: Problems) -> None:
         problems.add(
             ("gateway", "metrics_listen"), "`metrics_listen` must be a loopback address; use `127.0.0.1:<port>`"
         )
+
+
+def _check_masking(values: Values, problems: Problems, folder: Path, environment: Mapping[str, str]) -> Secret | None:
+    reference = values.get("key")
+    if not isinstance(reference, str):
+        return None
+    found = resolve(reference, folder=folder, environment=environment)
+    if isinstance(found, str):
+        problems.add(("masking", "key"), f"`key`: {found}")
+        return None
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){32,}", found.reveal().strip()):
+        problems.add(("masking", "key"), "`key`: is not a key of at least 64 hexadecimal digits")
+    return found
 
 
 def _check_index(values: Values, problems: Problems, folder: Path, environment: Mapping[str, str]) -> Secret | None:
@@ -240,7 +254,7 @@ def _build(
     path: Path,
     draft: Draft,
     secrets: list[dict[str, Secret]],
-    index_password: Secret | None,
+    own: tuple[Secret | None, Secret | None],
     exports: tuple[ExportSettings, ...],
 ) -> Settings:
     gateway, limits, analysis = (draft.sections[name] for name in ("gateway", "limits", "analysis"))
@@ -269,6 +283,7 @@ def _build(
         masking=MaskingSettings(
             epoch=_typed(draft.sections["masking"]["epoch"], int),
             content=_typed(draft.sections["masking"]["content"], str),
+            key=own[1],
         ),
         ledger=LedgerSettings(
             unsafe_skip_sync=_typed(ledger["unsafe_skip_sync"], bool),
@@ -281,7 +296,7 @@ def _build(
             timestamp_roots=_maybe(ledger["timestamp_roots"], Path),
             timestamp_seconds=_typed(ledger["timestamp_seconds"], float),
         ),
-        index=_index(draft.sections["index"], index_password, path.parent),
+        index=_index(draft.sections["index"], own[0], path.parent),
         mirror=_mirror(draft.sections["mirror"]),
         files=FileSettings(**{name: _typed(value, Path) for name, value in files.items()}),
         databases=tuple(_database(v, s) for v, s in zip(draft.databases, secrets, strict=True)),

@@ -210,6 +210,8 @@ MASKING = (
         lowest=1,
         highest=1_000_000,
     ),
+    Key("key", Form.SECRET,
+        "Where the master key of the pseudonyms comes from, as at least 64 hexadecimal digits; not set = `pseudonym.key` in the folder of keys."),
     Key("content", Form.CHOICE,
         "Whether texts of columns that nobody labelled are looked at on their way to principals who see masked data; what looks sensitive labels its column.",
         default="sampled", choices=("off", "sampled", "full")),

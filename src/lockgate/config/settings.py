@@ -69,6 +69,7 @@ class MaskingSettings:
 
     epoch: int
     content: str
+    key: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

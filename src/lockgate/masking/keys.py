@@ -7,6 +7,8 @@ Source: RFC 5869 (HKDF); docs/adr/0003-pseudonym-constructions.md.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -17,15 +19,42 @@ _CACHED_KEYS = 4096
 _DOMAIN = b"lockgate/masking/1"
 
 
+class Master(Protocol):
+    """Whoever holds the master key: bytes in this process, or a key service that never gives it out."""
+
+    def derive(self, info: bytes) -> bytes:
+        """32 bytes that depend on `info` and the master key, as a keyed pseudo-random function gives them.
+
+        A key service that can make HMAC-SHA-256 of `info` and the byte 1 makes what HKDF-Expand makes of its key.
+        """
+        ...
+
+
+class HeldMaster:
+    """A master key in this process's memory."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < KEY_BYTES:
+            raise InvariantError("the masking master key must have at least 32 bytes")
+        self._key = bytes(key)
+
+    def __repr__(self) -> str:
+        return "HeldMaster(...)"
+
+    def derive(self, info: bytes) -> bytes:
+        """HKDF-SHA-256 without salt."""
+        return HKDF(SHA256(), KEY_BYTES, None, info).derive(self._key)
+
+
 class KeyRing:
     """Derives 32-byte keys from one master key and remembers a bounded number of them."""
 
     __slots__ = ("_keys", "_master")
 
-    def __init__(self, master: bytes) -> None:
-        if len(master) < KEY_BYTES:
-            raise InvariantError("the masking master key must have at least 32 bytes")
-        self._master = bytes(master)
+    def __init__(self, master: bytes | Master) -> None:
+        self._master: Master = HeldMaster(master) if isinstance(master, bytes) else master
         self._keys: dict[tuple[str, str, str, int, str], bytes] = {}
 
     def __repr__(self) -> str:
@@ -44,7 +73,9 @@ class KeyRing:
         name = (class_, purpose, scope, epoch, use)
         key = self._keys.get(name)
         if key is None:
-            key = HKDF(SHA256(), KEY_BYTES, None, _info(class_, purpose, scope, str(epoch), use)).derive(self._master)
+            key = self._master.derive(_info(class_, purpose, scope, str(epoch), use))
+            if len(key) != KEY_BYTES:
+                raise InvariantError("the holder of the master key gave a key of another length")
             if len(self._keys) >= _CACHED_KEYS:
                 self._keys.clear()
             self._keys[name] = key
