@@ -46,6 +46,10 @@ def test_a_statement_over_stand_ins_is_told_with_the_text_that_the_database_gets
     assert status == 0
     assert "over stand-ins in the place of masked values" in out
     assert "the database is sent:" in out
+    compared = explain(
+        gate, "SELECT upper(email) FROM people WHERE email = 'p3@raw-value.example'", "--as", "bot", "--json"
+    )[1]
+    assert "rewritten" not in compared  # it would hold the opened constant
 
 
 def test_a_refusal_is_told_with_its_rule_and_what_can_be_done(gate: GateProcess) -> None:

@@ -96,9 +96,9 @@ def _show_statement(told: Mapping[str, object]) -> None:
     plan = told.get("plan")
     if isinstance(plan, Mapping) and not refusal:
         say(f"  rows: order {plan['order']}; errors: {plan['errors']}")
-    if told.get("instead"):
+    if told.get("rewritten"):
         say("  the database is sent:")
-        say("    " + str(told["instead"]).replace("\n", "\n    "))
+        say("    " + str(told["rewritten"]).replace("\n", "\n    "))
 
 
 def _use(use: Mapping[str, object]) -> str:

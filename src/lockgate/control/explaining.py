@@ -126,8 +126,6 @@ def _statement(verdict: Verdict, catalog: Catalog, clearance: Clearance) -> dict
         told["rewritten"] = verdict.instead
     if verdict.effect == "hold":
         told["approvers"] = list(decision.hold_groups)
-    if verdict.instead:
-        told["instead"] = verdict.instead
     told |= {
         "accesses": [{"action": a.action.value, "on": a.name or "the database"} for a in analysis.accesses],
         "reads": [_column(r, catalog, clearance) for r in sorted(analysis.reads) if _is_labelled(r, catalog, clearance)],
