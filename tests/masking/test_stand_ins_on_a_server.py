@@ -156,6 +156,25 @@ def test_rows_outside_a_filter_are_neither_shown_nor_numbered(make: psycopg.Conn
     assert rows == [(2, "Person S1")]
 
 
+@pytest.mark.parametrize(
+    "forced", ["enable_hashjoin = off; SET enable_nestloop = off", "enable_seqscan = off", "enable_hashagg = off"]
+)
+def test_no_plan_shows_the_order_of_values(make: psycopg.Connection, forced: str) -> None:
+    make.execute(
+        "CREATE TABLE a(id int PRIMARY KEY, city text, name text); CREATE INDEX ON a (name); CREATE INDEX ON a (city, name)"
+    )
+    make.execute(
+        "INSERT INTO a SELECT g, 'c' || g % 3, chr(122 - g % 26) || g FROM generate_series(1, 60) g; ANALYZE a"
+    )
+    catalog = read_catalog(make, {("a", "name"): "person.name"})
+    make.execute(f"SET {forced}".encode())
+    subquery = substituted(catalog, "a", "name")
+    for text in (f"SELECT id, name FROM {subquery} s", f"SELECT id FROM {subquery} s WHERE city = 'c1'"):
+        found = [row[0] for row in make.execute(text.encode()).fetchall()]
+        assert found == sorted(found)
+    make.execute("RESET ALL")
+
+
 def test_filtered_rows_are_not_ordered_by_what_is_masked_in_the_answer(make: psycopg.Connection) -> None:
     make.execute("CREATE TABLE a(id int PRIMARY KEY, mail text NOT NULL UNIQUE); CREATE INDEX ON a (id, mail)")
     catalog = read_catalog(make, {("a", "mail"): "person.email"})

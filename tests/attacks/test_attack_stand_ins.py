@@ -1,0 +1,156 @@
+"""Two databases that differ in masked values only give the same answers, cell for cell, when statements compute with those values.
+
+Stand-ins have no key and no dependence on a value but its public shape, so nothing needs to be mapped before answers are compared.
+Source: promise 5; docs/adr/0011-stand-ins.md; masking.md 5 (twins).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from lockgate.testing.engines import EmbeddedPostgres
+from support.gate import GateProcess
+from support.servers import create_database, drop_database
+
+TABLES = """
+CREATE TABLE people(id int PRIMARY KEY, full_name text NOT NULL, email text UNIQUE, ssn varchar(11), phone varchar(20), birth_date date,
+  card char(19), city text, api_key text, client_ip inet);
+CREATE INDEX ON people (lower(email)); CREATE INDEX ON people (city, email); CREATE INDEX ON people (birth_date, id);
+CREATE INDEX ON people (ssn) WHERE city = 'Ulm';
+CREATE TABLE orders(id int PRIMARY KEY, person_id int REFERENCES people, contact_email text, total numeric, status text);
+CREATE INDEX ON orders (contact_email);
+CREATE TABLE visits(visitor_name text, at int); CREATE TABLE parts(email text, at int) PARTITION BY RANGE (at);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (50); CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (50) TO (999);
+CREATE VIEW contacts AS SELECT p.id, upper(p.email) AS mail, left(p.ssn, 3) AS area, o.total FROM people p JOIN orders o ON o.person_id = p.id;
+"""
+STATEMENTS = (
+    "SELECT id FROM people ORDER BY email", "SELECT id FROM people ORDER BY full_name DESC, ssn LIMIT 7 OFFSET 3",
+    "SELECT id, upper(email), reverse(ssn), right(card, 4) FROM people WHERE id < 40", "SELECT * FROM people ORDER BY card LIMIT 20",
+    "SELECT count(*) FROM people WHERE ssn < '500-00-0000'", "SELECT id FROM people WHERE email LIKE '%a%' OR phone LIKE '+49 3%'",
+    "SELECT count(*) FROM people WHERE full_name ~ '^[A-M]' AND length(full_name) > 0", "SELECT min(ssn), max(email), min(birth_date), max(card) FROM people",
+    "SELECT id, rank() OVER (ORDER BY birth_date), ntile(4) OVER (ORDER BY card) FROM people",
+    "SELECT id, lag(email) OVER (PARTITION BY city ORDER BY ssn), first_value(phone) OVER (ORDER BY full_name) FROM people",
+    "SELECT a.id, count(*) FROM people a JOIN people b ON a.ssn > b.ssn GROUP BY a.id ORDER BY 2, 1",
+    "SELECT split_part(email, '@', 2), count(*) FROM people GROUP BY 1", "SELECT lower(full_name), array_agg(id) FROM people GROUP BY 1",
+    "SELECT string_agg(email, ',') FROM people", "SELECT array_agg(ssn ORDER BY email) FROM people", "SELECT DISTINCT lower(contact_email) FROM orders",
+    "SELECT DISTINCT ON (city) id, lower(email) FROM people ORDER BY city, email", "SELECT percentile_disc(0.3) WITHIN GROUP (ORDER BY email) FROM people",
+    "SELECT o.id, p.id FROM orders o JOIN people p ON lower(p.email) = lower(o.contact_email) LIMIT 30",
+    "SELECT o.id FROM orders o LEFT JOIN people p ON p.email || '' = o.contact_email WHERE p.id IS NULL",
+    "SELECT id FROM people WHERE lower(email) IN (SELECT lower(contact_email) FROM orders WHERE total > 40) LIMIT 9",
+    "SELECT upper(email) FROM people UNION SELECT upper(contact_email) FROM orders", "SELECT lower(email) FROM people EXCEPT SELECT lower(contact_email) FROM orders",
+    "SELECT lower(email) FROM people INTERSECT ALL SELECT lower(contact_email) FROM orders",
+    "WITH RECURSIVE r(n, e) AS (SELECT 1, (SELECT min(email) FROM people) UNION ALL SELECT n + 1, e || n FROM r WHERE n < 4) SELECT * FROM r",
+    "SELECT p.id, l.c FROM people p, LATERAL (SELECT count(*) AS c FROM orders o WHERE o.contact_email > p.email) l ORDER BY l.c DESC, 1 LIMIT 9",
+    "SELECT g FROM generate_series(1, 500) g LIMIT (SELECT length(max(email)) FROM people)", "SELECT count(*) FROM people p, generate_series(1, right(p.ssn, 2)::int)",
+    "SELECT c FROM people, regexp_split_to_table(ssn, '') c WHERE id = 1", "SELECT id, CASE WHEN ssn LIKE '1%' THEN 1 ELSE 1 / 0 END FROM people WHERE id < 3",
+    "SELECT ssn::date FROM people", "SELECT full_name::int FROM people LIMIT 1", "SELECT (replace(ssn, '-', '')::bigint * 9000000000)::int FROM people",
+    "SELECT mail, sum(total) FROM contacts GROUP BY mail ORDER BY 2 LIMIT 5", "SELECT area, count(*) FROM contacts GROUP BY area", "SELECT mail FROM contacts LIMIT 5",
+    "SELECT initcap(visitor_name), at FROM visits LIMIT 6", "SELECT upper(visitor_name), count(*) FROM visits GROUP BY 1", "SELECT at FROM visits ORDER BY visitor_name LIMIT 4",
+    "SELECT upper(email), at FROM parts", "SELECT at FROM ONLY parts_1 ORDER BY email LIMIT 3", "SELECT tableoid::regclass::text, count(*) FROM parts GROUP BY 1 ORDER BY 1",
+    "SELECT extract(year from birth_date), left(city, 2), count(*) FROM people GROUP BY 1, 2", "SELECT id FROM people WHERE birth_date BETWEEN '1960-05-01' AND '1960-05-31'",
+    "SELECT md5(ssn), sha256(ssn::bytea), hashtext(email) FROM people LIMIT 3", "SELECT host(client_ip), client_ip << '10.0.0.0/8' FROM people WHERE id < 9",
+    "SELECT row_to_json(p) FROM people p LIMIT 3", "SELECT k, count(*) FROM people p, jsonb_each_text(to_jsonb(p)) j(k, v) GROUP BY k, v IS NULL ORDER BY 1, 2",
+    "SELECT p::text FROM people p ORDER BY p.email LIMIT 2", "SELECT coalesce(nullif('101-11-1007', ssn), ssn) FROM people WHERE id = 1", "SELECT id FROM people WHERE (id, ssn) > (5, '150')",
+    "SELECT count(*) FROM people GROUP BY left(full_name, 1) ORDER BY 1 LIMIT 3", "SELECT id FROM people TABLESAMPLE SYSTEM (50) ORDER BY email", "SELECT corr(ascii(email), id) FROM people",
+    "SELECT id FROM people WHERE city = 'Ulm' AND ssn > '0' LIMIT 5", "SELECT lower(api_key), id FROM people LIMIT 3", "SELECT DISTINCT lower(api_key) FROM people",
+    "SELECT width_bucket(extract(year from birth_date), 1950, 2010, 60), mode() WITHIN GROUP (ORDER BY ssn) FROM people GROUP BY 1 ORDER BY 1",
+)  # fmt: skip
+
+
+def people(seed: int) -> list[str]:
+    """Rows of one twin: what is not masked is the same in both; equal values stay equal, and shapes stay."""
+    draw, same = random.Random(seed), random.Random(0)
+    taken: set[str] = set()
+
+    def renamed(shape: str) -> str:
+        while True:
+            made = "".join(
+                draw.choice("0123456789") if c == "0" else draw.choice("abcdefghijklmnopqrstuvwxyz") if c == "a" else c
+                for c in shape
+            )
+            if made not in taken:
+                taken.add(made)
+                return made
+
+    names = [renamed("aaaa aaaaaa") for _ in range(20)]
+    domains = [*(f"{renamed('aaaaaa')}.example" for _ in range(5)), "gmail.com", "gmx.de"]
+    rows = []
+    for n in range(1, 121):
+        null = same.random() < 0.1
+        mail = f"{renamed('aaaaa00')}@{domains[same.randrange(7)]}"
+        values = [
+            str(n), f"'{names[same.randrange(20)]}'", "NULL" if null else f"'{mail}'", "NULL" if null else f"'{renamed('000-00-0000')}'",
+            f"'+49 {renamed('000 0000000')}'", f"'{1940 + same.randrange(60)}-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}'",
+            f"'{renamed('0000 0000 0000 0000')}'", same.choice(["'Ulm'", "'Bonn'", "'Kiel'"]), f"'{renamed('aaaa_aaaaaaaa')}'",
+            f"'{draw.randint(1, 254)}.{draw.randint(1, 254)}.{draw.randint(1, 254)}.{draw.randint(1, 254)}'",
+        ]  # fmt: skip
+        rows.append(f"INSERT INTO people VALUES ({', '.join(values)})")
+        for order in range(same.randrange(4)):
+            contact = f"'{mail}'" if same.random() < 0.8 else f"'{renamed('aaaaa00')}@gmail.com'"
+            rows.append(f"INSERT INTO orders VALUES ({n * 10 + order}, {n}, {contact}, {same.randrange(90)}, 'open')")
+        rows.append(f"INSERT INTO visits VALUES ('{names[same.randrange(20)]}', {same.randrange(99)})")
+        rows.append(f"INSERT INTO parts VALUES ('{mail}', {same.randrange(99)})")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def gate(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    folder = tmp_path_factory.mktemp("twins") / "gate"
+    made = {
+        name: (create_database(postgres, f"twin_{name}", TABLES + ";\n".join(people(seed)) + "; ANALYZE"), "production")
+        for seed, name in enumerate(("one", "two"), 1)
+    }
+    running = GateProcess(folder, made).init()
+    running.start()
+    yield running
+    running.stop()
+    for name in made:
+        drop_database(postgres, f"twin_{name}")
+
+
+def answer(connection: psycopg.Connection, text: str, *, binary: bool) -> object:
+    cursor = connection.cursor(binary=binary)
+    try:
+        rows = cursor.execute(text.encode()).fetchall()
+    except psycopg.Error as error:
+        return error.sqlstate, str(error).split("entry=")[0]
+    return [c.name for c in cursor.description or ()], rows
+
+
+def test_twins_cannot_be_told_apart_by_what_is_computed(gate: GateProcess) -> None:
+    ran = 0
+    with (
+        psycopg.connect(gate.dsn("bot", "one"), autocommit=True) as one,
+        psycopg.connect(gate.dsn("bot", "two"), autocommit=True) as two,
+    ):
+        for text in STATEMENTS:
+            for binary in (False, True):
+                answers = [answer(connection, text, binary=binary) for connection in (one, two)]
+                assert answers[0] == answers[1], text
+                ran += isinstance(answers[0], tuple) and isinstance(answers[0][0], list)
+    assert ran >= 2 * (len(STATEMENTS) - 8), "most of them must run, or nothing was shown"
+
+
+def test_twins_cannot_be_told_apart_piece_by_piece(gate: GateProcess) -> None:
+    shown = []
+    for name in ("one", "two"):
+        with psycopg.connect(gate.dsn("bot", name), autocommit=True) as connection, connection.transaction():
+            connection.execute("DECLARE c SCROLL CURSOR FOR SELECT id, upper(email) FROM people ORDER BY ssn")
+            steps = [
+                connection.execute(step).fetchall()
+                for step in (
+                    "FETCH 3 FROM c",
+                    "FETCH BACKWARD 2 FROM c",
+                    "FETCH LAST FROM c",
+                    "FETCH ABSOLUTE 9 FROM c",
+                )
+            ]
+            with connection.cursor().copy(
+                "COPY (SELECT id, upper(full_name) FROM people ORDER BY email LIMIT 9) TO STDOUT (FORMAT binary)"
+            ) as copy:
+                shown.append((steps, b"".join(bytes(part) for part in copy)))
+    assert shown[0] == shown[1]
