@@ -126,6 +126,8 @@ def test_values_stay_values_however_they_are_spelt(engine: ChdbEngine, tmp_path:
         "it's",
         'a"b',
         "back\\slash",
+        "back\\newline \\0 \\t",
+        "at the end\\",
         "tab\tnew\nline\r",
         "nul\0",
         "ünï",
