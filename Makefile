@@ -25,6 +25,7 @@ help:
 	@echo 'make generate         random statements over random schemas, for MINUTES minutes, with twins and canaries'
 	@echo 'make drivers          every driver of the matrix through the gate and directly (installs them)'
 	@echo 'make crash RUNS=1000  crash runs of the log from seeds, each checked by the verifier'
+	@echo 'make fuzz             coverage-guided fuzzing of codecs, texts and dialogue, FUZZ_SECONDS each'
 	@echo 'make regress          the regression suite of PostgreSQL 15 through the gate and directly (fetches and builds it)'
 	@echo 'make zipapp           the verifier as one file, lockgate_verify.pyz'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
@@ -136,11 +137,13 @@ bench-index: $(STAMP)
 	$(PY) bench/index.py --entries $(ENTRIES)
 endif
 
-ifneq ($(wildcard tests/fuzz),)
+FUZZ_TARGETS := client_stream backend_stream passed_rows first_packet row text dialogue
+FUZZ_SECONDS ?= 60
 .PHONY: fuzz
-fuzz: $(STAMP)
-	$(PYTEST) tests/fuzz
-endif
+fuzz: $(DRIVERS_STAMP)
+	@log=$$(mktemp); for target in $(FUZZ_TARGETS); do echo "$$target for $(FUZZ_SECONDS) s"; \
+	  PYTHONPATH=tests $(PY) tests/fuzz/run.py $$target $(FUZZ_SECONDS) >$$log 2>&1 || { tail -n 60 $$log; exit 1; }; \
+	  tail -n 5 $$log; done; rm -f $$log
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --no-header \
         --no-annotate --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml

@@ -10,7 +10,21 @@ from lockgate.model.statement import Kind, Opaque
 from lockgate.session.wishes import Analyse, Analysed, Failed, FreshCatalog
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
-from support.scripted import CITY, EMAILS, catalog, described, done, error_of, knows, of, ready, script, tags
+from support.scripted import (
+    CITY,
+    EMAIL,
+    EMAILS,
+    begin,
+    catalog,
+    described,
+    done,
+    error_of,
+    knows,
+    of,
+    ready,
+    script,
+    tags,
+)
 
 REJECTED = Failed(
     "42P01", "rejected", report={"S": "ERROR", "C": "42P01", "M": "relation does not exist"}, reason="server-rejected"
@@ -81,3 +95,32 @@ def test_the_catalog_is_read_again_after_a_definition_only_for_what_it_does_not_
         assert sum(isinstance(wish, FreshCatalog) for wish in play.asked) == asked
         play.forwarded()
         play.backend(done("SELECT 0"), ready())
+
+
+@pytest.mark.parametrize(("name", "letters"), [("root", "Q"), ("uma", ""), ("ann", "")])
+def test_a_cursor_outlives_definitions_of_others_only_for_who_sees_everything(name: str, letters: str) -> None:
+    with script(name) as play:
+        begin(play)
+        knows(play, EMAILS).client(fe.Query("DECLARE c CURSOR FOR SELECT email FROM people"))
+        play.forwarded()
+        play.backend(done("DECLARE CURSOR"), ready("T"))
+        play.around.catalog = catalog(generation=2)
+        shown = play.client(fe.Query("FETCH 1 FROM c"))
+        assert tags(play.forwarded()) == letters
+        if letters:
+            play.backend(described(("email", EMAIL)), done("FETCH 0"), ready("T"))
+        else:
+            assert "rule=cursor-outdated" in error_of(shown).fields["D"]
+
+
+@pytest.mark.parametrize("name", ["root", "uma"])
+def test_a_text_that_reads_only_with_backslashes_goes_on_only_for_who_sees_everything(name: str) -> None:
+    with script(name) as play:
+        play.conversation.reported["standard_conforming_strings"] = "off"
+        if name == "root":
+            knows(play, of(Kind.OTHER)).client(fe.Query("SELECT 'a\\'b' AS x"))
+            assert tags(play.forwarded()) == "Q"
+            play.backend(done("SELECT 1"), ready())
+        else:
+            play.answer(Analyse, REJECTED)
+            assert error_of(play.client(fe.Query("SELECT 'a\\'b' AS x"))).sqlstate == "42P01"
