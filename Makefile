@@ -24,6 +24,7 @@ help:
 	@echo 'make corpus           masking attacks and benign statements through the gate, with twins and canaries'
 	@echo 'make generate         random statements over random schemas, for MINUTES minutes, with twins and canaries'
 	@echo 'make drivers          every driver of the matrix through the gate and directly (installs them)'
+	@echo 'make bench-append     what the log costs over a plain file with the same syncs'
 	@echo 'make crash RUNS=1000  crash runs of the log from seeds, each checked by the verifier'
 	@echo 'make fuzz             coverage-guided fuzzing of codecs, texts and dialogue, FUZZ_SECONDS each'
 	@echo 'make regress          the regression suite of PostgreSQL 15 through the gate and directly (fetches and builds it)'
@@ -117,6 +118,10 @@ endif
 MINUTES ?= 30
 generate: $(STAMP) packages
 	$(PY) tests/generator/run.py --minutes $(MINUTES)
+
+.PHONY: bench-append
+bench-append: $(STAMP)
+	$(PY) bench/append.py
 
 RUNS  ?= 1000
 FIRST ?= 0

@@ -68,3 +68,6 @@ def test_the_policy_decides_what_goes_and_the_log_says_so(
     assert prune("--yes")["entries"] == 0
     gate.start()
     gate.stop()
+    done_ = gate.verify()
+    assert done_.returncode == 0, done_.stdout + done_.stderr
+    assert "pruned" in done_.stdout
