@@ -9,10 +9,13 @@ Source: architecture section 3, step 6; dataplane.md, "in loop: forward, fsync, 
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from lockgate.errors import LedgerError
 from lockgate.ledger.blob import SealedText
 from lockgate.ledger.entry import Template
 from lockgate.transport.plane import DataPlaneSelector
@@ -103,6 +106,8 @@ class Committer:
         self.durable = log.size
         self.commits = 0
         self.failures = 0
+        self.problem = ""
+        """Why durable entries cannot be put under a checkpoint now; empty when they can."""
         self._timers: list[asyncio.TimerHandle] = []
 
     def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
@@ -215,16 +220,25 @@ class Committer:
 
         def run() -> None:
             self._timers[:] = [t for t in self._timers if not t.cancelled() and t.when() > loop.time()]
-            action()
-            self._timers.append(loop.call_later(seconds, run))
+            try:
+                action()
+            finally:
+                self._timers.append(loop.call_later(seconds, run))
 
         self._timers.append(loop.call_later(seconds, run))
 
     def _integrate(self) -> None:
         if not self._log.healthy:
             self._note(keep=False)  # try again by itself, so that the gate recovers without a client
-        # A bounded piece at a time, because tiles are written in the loop.
-        self._log.integrate(INTEGRATED_AT_ONCE)
+        # A bounded piece at a time, because tiles are written in the loop. What fails now is tried again at the next turn.
+        try:
+            self._log.integrate(INTEGRATED_AT_ONCE)
+        except LedgerError as error:
+            if str(error) != self.problem:
+                sys.stderr.write(json.dumps({"event": "ledger-behind", "problem": str(error)}) + "\n")
+            self.problem = str(error)
+        else:
+            self.problem = ""
 
     def _heartbeat(self) -> None:
         self.append({"kind": "heartbeat"}, keep=False)

@@ -340,8 +340,7 @@ class SessionLink(asyncio.Protocol):
             return
         if result.failed:
             self.fast.settle()
-            self._failed.update(dict.fromkeys(result.failed))
-            running = [r for e in self.conversation.replies.owed for r in e.runs if r.intent in self._failed]
+            running = [r for e in self.conversation.replies.owed for r in e.runs if r.intent in result.failed]
             if running:
                 for run in running:
                     run.closed = True  # its intent's index is given out again: no outcome may name it
@@ -351,14 +350,18 @@ class SessionLink(asyncio.Protocol):
                 self._drop_backend()
                 self.end("ledger-unavailable")
                 return
-        self._moved.update(result.moved)
+        # Only what is waited for now: an index that became free is given out again, to anybody.
+        self._failed.clear()
+        self._moved.clear()
         if isinstance(self._wish, Durable):
+            index = self._wish.index
+            if index in result.failed:
+                self._failed[index] = None
+            elif index in result.moved:
+                self._moved[index] = result.moved[index]
             self.step()
         elif not self.conversation.replies.drained:
             self._show()
-        if len(self._failed) > 1024:
-            self._failed.clear()
-            self._moved.clear()
 
     # -- cancel and end -------------------------------------------------------------------------------------------------------
 
