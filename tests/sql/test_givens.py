@@ -123,6 +123,17 @@ def test_rows_of_one_shown_value_keep_their_order_and_of_several_do_not(
         assert plan.order is order, text
 
 
+def test_an_index_that_one_value_opens_decides_the_order(world: tuple[psycopg.Connection, Catalog]) -> None:
+    connection, _ = world
+    connection.execute("CREATE INDEX ON visit(price) WHERE contact = 'somebody@real.example'")
+    catalog = read_catalog(connection, LABELS)
+    text = "SELECT visit_id FROM visit WHERE contact = 'a'"
+    plan = plan_of(text, see(connection, text), catalog)
+    assert not isinstance(plan, str)
+    assert plan.order is Order.SORT
+    assert plan_of(text + " LIMIT 1", see(connection, text + " LIMIT 1"), catalog) == "row-choice"
+
+
 def test_what_nobody_masks_is_not_opened(world: tuple[psycopg.Connection, Catalog]) -> None:
     connection, catalog = world
     text = "SELECT visit_id FROM visit WHERE state = 'a' AND contact = 'b'"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
-from lockgate.model.catalog import Catalog, Function
+from lockgate.model.catalog import Catalog, ColumnRef, Function
 from lockgate.model.statement import UseKind
 from lockgate.sql.aggregates import Aggregates
 from lockgate.sql.facts import COMPUTED, CONSTANT, NO_COLUMNS, NULL, Val, merge
@@ -116,9 +116,19 @@ class Expressions(Aggregates):
             others = [node for value, node in zip(values, nodes, strict=True) if not value.sources]
             givens = self.givens.take(others, scope) if literal else frozenset()
         self.use(UseKind.EQUAL, sources, detail, scope.level, literal=literal, givens=givens)
-        if not (fixes and givens and len(sources) == 1):
+        if not (fixes and givens and len(sources) == 1 and not self._opens_an_index(sources)):
             self.decide(sources, scope, mode)
         return COMPUTED
+
+    def _opens_an_index(self, columns: Iterable[ColumnRef]) -> bool:
+        """Whether one value of a column may allow an index in whose condition it stands, and so another order of rows."""
+        for reference in columns:
+            relation = self.catalog.relations.get(reference.relation)
+            if relation is None or any(
+                i.partial and reference.attnum in i.expression_columns for i in relation.indexes
+            ):
+                return True
+        return False
 
     def decide(self, sources: Iterable, scope: Scope, mode: int) -> None:  # type: ignore[type-arg]
         """The database may order or look up rows by these columns; only the top select list cannot become a predicate."""
