@@ -133,7 +133,7 @@ HEADER = SIGNATURE + bytes(8)
     [
         (CopyShape("binary"), b"PGCOPY\n\xff\r\n\1" + bytes(8)),
         (CopyShape("binary"), SIGNATURE + b"\0\1\0\0" + bytes(4)),
-        (CopyShape("binary"), HEADER + b"\0\2\0\0\0\1a\0\0\0\1b"),
+        (CopyShape("binary"), HEADER + b"\0\2\0\0\0\1a\0\0\0\1b" + b"\xff\xff"),
         (CopyShape("binary"), HEADER + b"\0\1\xff\xff\xff\xfe"),
         (CopyShape("binary"), HEADER + b"\xff\xff\0"),
         (CopyShape("binary"), HEADER + b"\0\1\0\0\0\2a"),

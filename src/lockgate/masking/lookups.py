@@ -116,7 +116,7 @@ def _number(lookup: Lookup, pseudonym: Pseudonym, given: int, raw: bytes, *, bin
     limit = pgtypes.INTEGER_LIMITS.get(lookup.type_oid, numeric.LARGEST)
     own = pgtypes.INTEGER_LIMITS.get(given)
     value = _read_number(given, raw, binary=binary)
-    opened = None if value is None or abs(value) > limit else pseudonym.reverse_integer(value, limit)
+    opened = None if value is None else pseudonym.reverse_integer(value, limit)
     if opened is None or (own is not None and abs(opened) > own):
         opened = NO_NUMBER if own is None else -(own + 1)
     if not binary:
