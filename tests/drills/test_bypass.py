@@ -103,6 +103,7 @@ def test_what_goes_past_the_gate_is_a_number_and_what_goes_through_it_is_none(
     assert verify(gate.log_folder, (gate.folder / "keys/log.pub").read_text()).findings == []
 
 
+@pytest.mark.slow
 def test_a_gate_that_was_killed_blames_nobody_for_what_it_forgot(server: EmbeddedPostgres, gate: GateProcess) -> None:
     for _ in range(5):
         with gate.connect("ann", "shop") as client:

@@ -285,3 +285,32 @@ def test_a_receipt_proves_one_entry_up_to_the_witness_and_no_other(evidence: Evi
             assert found(evidence, path=proof)[0] in (BROKEN, NOT_VOUCHED), (changed.name, position)
             flip(changed, position)
     assert verifier.run([str(tmp_path / "missing.tlog-proof"), "--key", str(evidence.key)]) == BROKEN
+
+
+def test_a_second_receipt_about_another_checkpoint_vouches_for_nothing(evidence: Evidence, tmp_path: Path) -> None:
+    proof = receipts(evidence, tmp_path / "proofs", 7, org=True)
+    size = stated(evidence.worker).size
+    others = (
+        i
+        for i, e in enumerate(all_entries(evidence.org))
+        if decode(e)["kind"] == "checkpoint" and decode(e)["size"] != size
+    )
+    at = next(others)
+    proof.with_name("gate-1-7.org.tlog-proof").write_bytes(
+        proven(evidence.org, at, "witnessed", all_entries(evidence.org)[at])
+    )
+    assert found(evidence, path=proof) == (BROKEN, {"proof-invalid"})
+
+
+def test_an_org_log_that_holds_something_the_worker_did_not_sign(evidence: Evidence) -> None:
+    org = all_entries(evidence.org)
+    at = max(i for i, entry in enumerate(org) if decode(entry)["kind"] == "checkpoint")
+    note = str(decode(org[at])["note"])
+    for changed, name in (
+        (note.replace("gate/1\n", "gate/9\n", 1), "unknown-key"),
+        (note[:-6] + "AAAA=\n", "bad-signature"),
+    ):
+        evidence.sign_again(
+            evidence.org, [edited(e, note=changed) if i == at else e for i, e in enumerate(org)], old_checkpoints=False
+        )
+        assert found(evidence)[1] & {"bad-signature", name}, name
