@@ -1,14 +1,15 @@
-"""The benchmark: pgbench against PostgreSQL directly, PgBouncer, and the gate with and without synced evidence, side by side.
+"""The benchmark: pgbench against PostgreSQL directly, TCP relays, PgBouncer and gates, side by side.
 
-One command: `make bench`. Every figure is a ratio taken in the same round; rounds are shuffled and interleaved, the table shows
+One command: `make bench`. Every figure is a ratio taken in the same round; rounds are shuffled and interleaved, tables show
 medians. Absolute numbers say little: machines are shared and noisy.
 
-Not for: tests. Nothing here asserts a time.
+Not for: tests. Nothing here asserts a time. Growth curves are in `growth`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -18,176 +19,208 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from lockgate.testing.engines import EmbeddedPostgres, debian_installation, free_port, scratch_directory
+import plots
+from places import Place, gate_place, peers
+
+from lockgate import speed
+from lockgate.testing.engines import EmbeddedPostgres, debian_installation, scratch_directory
 from support.gate import GateProcess
 from support.servers import create_database, find_program
 
 MODES = (("simple", 1), ("simple", 8), ("simple", 32), ("prepared", 1), ("prepared", 8), ("prepared", 32))
-MASKED_SQL = "SELECT id, email, phone, card FROM people ORDER BY id\n"
-CLEAR_SQL = "SELECT id, a, b FROM plain ORDER BY id\n"
 PEOPLE = """
 CREATE TABLE people AS SELECT g AS id, 'user' || g || '@shop-client.example' AS email, '+44 20 7946 ' || lpad((g % 10000)::text, 4, '0') AS phone,
   '4539 5700 ' || lpad((g % 10000)::text, 4, '0') || ' 0001' AS card FROM generate_series(1, 5000) g;
 ALTER TABLE people ADD PRIMARY KEY (id);
 CREATE TABLE plain AS SELECT g AS id, g * 2 AS a, g * 3 AS b, 'status ' || g % 7 AS c FROM generate_series(1, 5000) g;
 ALTER TABLE plain ADD PRIMARY KEY (id);
+CREATE TABLE wide AS SELECT g AS id, g * 2 AS a, g * 3 AS b, 'status ' || g % 7 AS c, md5(g::text) AS d, md5((g + 1)::text) AS e,
+  g % 11 AS f, now() AS h, g::numeric / 7 AS i, 'a longer remark number ' || g AS j FROM generate_series(1, 50000) g;
 ANALYZE;
 """
+STATEMENTS = {
+    "5,000 narrow rows": "SELECT id, a, b FROM plain ORDER BY id",
+    "50,000 wide rows": "SELECT * FROM wide",
+    "3 of 4 columns masked": "SELECT id, email, phone, card FROM people ORDER BY id",
+}
+COPY = "COPY wide TO STDOUT"
 
 
 @dataclass
-class Place:
-    """Where pgbench connects, under a name."""
+class Figures:
+    """What was measured: cell -> place -> one figure per round."""
 
-    name: str
-    host: str
-    port: int
-    user: str
-    database: str
-    password: str
-    results: dict[str, list[float]] = field(default_factory=dict)
+    rates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    latencies: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    cpu_us: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def note(self, table: dict[str, dict[str, list[float]]], cell: str, place: str, value: float) -> None:
+        """One more figure."""
+        table.setdefault(cell, {}).setdefault(place, []).append(value)
 
 
-def pgbench(program: str, place: Place, *arguments: str) -> float:
-    """Transactions per second of one run."""
-    environment = {**os.environ, "PGPASSWORD": place.password, "PGSSLMODE": "disable"}
-    command = [program, "-n", "-h", place.host, "-p", str(place.port), "-U", place.user, *arguments, place.database]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+def pgbench(program: str, place: Place, folder: Path, *arguments: str) -> tuple[float, list[int]]:
+    """Transactions per second of one run, and each one's microseconds when `-l` is among the arguments."""
+    logged = [f"--log-prefix={folder}/log"] if "-l" in arguments else []
+    command = [program, "-n", "-j", "1", *logged, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=place.environment)
     found = re.search(r"tps = ([0-9.]+) \(without", done.stdout)
     if done.returncode != 0 or found is None:
         raise SystemExit(f"pgbench on {place.name}: {done.stderr.strip()[-800:]}")
-    return float(found.group(1))
+    times = []
+    for log in folder.glob("log.*"):
+        times += [int(line.split()[2]) for line in log.read_text().splitlines()]
+        log.unlink()
+    return float(found.group(1)), times
 
 
-def start_pgbouncer(program: str, folder: Path, server: EmbeddedPostgres) -> tuple[subprocess.Popen[bytes], int]:
-    """PgBouncer in session mode, as a peer that audits nothing."""
-    port = free_port()
-    (folder / "users.txt").write_text('"bench" "bench"\n')
-    (folder / "pgbouncer.ini").write_text(
-        f"[databases]\nbench = host=127.0.0.1 port={server.port} dbname=bench user=bench password=bench\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-        f"listen_port = {port}\nauth_type = plain\nauth_file = {folder}/users.txt\npool_mode = session\nserver_reset_query =\n"
-        f"max_client_conn = 200\ndefault_pool_size = 100\nunix_socket_dir =\n"
-        "ignore_startup_parameters = extra_float_digits\n"
-    )
-    lower: dict[str, object] = {}
-    if os.geteuid() == 0:
-        for path in (folder, folder / "users.txt", folder / "pgbouncer.ini"):
-            path.chmod(0o777 if path.is_dir() else 0o644)
-        lower = {"user": "nobody"}
-    process = subprocess.Popen([program, "-q", str(folder / "pgbouncer.ini")], **lower)  # type: ignore[call-overload]
-    time.sleep(0.5)
-    return process, port
+def copied(psql: str, place: Place) -> float:
+    """COPY OUT, three times on one link, per second."""
+    begun = time.perf_counter()
+    command = [psql, "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", *["-c", COPY] * 3]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=place.environment)
+    if done.returncode != 0:
+        raise SystemExit(f"psql on {place.name}: {done.stderr.strip()[-800:]}")
+    return 3 / (time.perf_counter() - begun)
 
 
-def measure(
-    places: list[Place], program: str, *, rounds: int, seconds: int, scripts: Path, say: Callable[[str], None]
-) -> None:
+def measure(places: list[Place], *, rounds: int, seconds: int, scratch: Path, say: Callable[[str], None]) -> Figures:
     """Interleaved, shuffled rounds of every cell."""
-    (scripts / "masked.sql").write_text(MASKED_SQL)
-    (scripts / "clear.sql").write_text(CLEAR_SQL)
-    cells: list[tuple[str, list[str]]] = [
-        (f"{mode} x{clients}", ["-S", "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds)])
-        for mode, clients in MODES
-    ]
-    cells.append(("5,000 rows, nothing masked x1", ["-f", str(scripts / "clear.sql"), "-c", "1", "-T", str(seconds)]))
-    cells.append(
-        ("5,000 rows, 3 of 4 columns masked x1", ["-f", str(scripts / "masked.sql"), "-c", "1", "-T", str(seconds)])
-    )
-    shuffled = random.Random(7)
+    program, psql = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench", find_program("psql") or "psql"
+    cells: dict[str, list[str]] = {}
+    for mode, clients in MODES:
+        more = ["-l"] if clients == 1 else []
+        cells[f"{mode} x{clients}"] = ["-S", "-M", mode, "-c", str(clients), "-T", str(seconds), *more]
+    for number, (cell, text) in enumerate(STATEMENTS.items()):
+        script = scratch / f"statement{number}.sql"
+        script.write_text(text + "\n")
+        cells[cell] = ["-f", str(script), "-c", "1", "-T", str(seconds)]
+    figures, shuffled = Figures(), random.Random(7)
     for number in range(rounds):
-        for cell, arguments in cells:
-            order = list(places)
-            shuffled.shuffle(order)
-            for place in order:
-                place.results.setdefault(cell, []).append(pgbench(program, place, *arguments))
+        for cell, arguments in cells.items():
+            for place in shuffled.sample(places, len(places)):
+                before = place.cpu_seconds()
+                rate, times = pgbench(program, place, scratch, *arguments)
+                figures.note(figures.rates, cell, place.name, rate)
+                if place.pid:
+                    used = (place.cpu_seconds() - before) * 1e6 / max(1.0, rate * seconds)
+                    figures.note(figures.cpu_us, cell, place.name, used)
+                if times:
+                    times.sort()
+                    for share in (50, 99):
+                        figures.note(
+                            figures.latencies, f"{cell} p{share}", place.name, times[len(times) * share // 100]
+                        )
+        for place in shuffled.sample(places, len(places)):
+            figures.note(figures.rates, "COPY OUT", place.name, copied(psql, place))
         say(f"round {number + 1} of {rounds}")
+    return figures
 
 
-def table(places: list[Place], base: str) -> list[str]:
-    """Markdown: the median over rounds of each place's rate divided by the base's rate in the same round."""
-    peer = next(p for p in places if p.name == base)
-    others = [p for p in places if p.name != base]
-    lines = [f"| tps over {base} | " + " | ".join(p.name for p in others) + " |", "| --- |" + " --- |" * len(others)]
-    for cell, rates in peer.results.items():
-        ratios = [statistics.median(a / b for a, b in zip(p.results[cell], rates, strict=True)) for p in others]
-        lines.append(f"| {cell} | " + " | ".join(f"{r:.2f}" for r in ratios) + " |")
-    return lines
+def ratios(table: dict[str, dict[str, list[float]]], base: str) -> dict[str, dict[str, float]]:
+    """The median over rounds of each place's figure divided by the base's in the same round."""
+    return {
+        cell: {
+            name: statistics.median(a / b for a, b in zip(values, row[base], strict=True))
+            for name, values in row.items()
+            if name != base
+        }
+        for cell, row in table.items()
+    }
 
 
-def main() -> int:
-    """Start everything, measure, print a table and write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    options = parser.parse_args()
+def added(table: dict[str, dict[str, list[float]]], base: str) -> dict[str, dict[str, float]]:
+    """The median over rounds of each place's figure minus the base's in the same round."""
+    return {
+        cell: {
+            name: statistics.median(a - b for a, b in zip(values, row[base], strict=True))
+            for name, values in row.items()
+            if name != base
+        }
+        for cell, row in table.items()
+    }
+
+
+def markdown(title: str, cells: dict[str, dict[str, float]], form: str) -> list[str]:
+    """One table."""
+    names = list(next(iter(cells.values())))
+    lines = [f"| {title} | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    for cell, row in cells.items():
+        lines.append(f"| {cell} | " + " | ".join(format(row[name], form) for name in names) + " |")
+    return [*lines, ""]
+
+
+@contextlib.contextmanager
+def everything() -> Iterator[tuple[list[Place], Path]]:
+    """A database, its peers and three gates before it."""
     installation = debian_installation(15)
-    program, bouncer = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench", find_program("pgbouncer")
-    if installation is None or bouncer is None:
-        raise SystemExit("bench needs Debian's packages postgresql-15 and pgbouncer")
+    if installation is None:
+        raise SystemExit("bench needs Debian's package postgresql-15")
+    program = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench"
     with (
         scratch_directory() as scratch,
         tempfile.TemporaryDirectory() as private,
         EmbeddedPostgres(scratch / "pg", password="bench", installation=installation) as server,
+        contextlib.ExitStack() as stack,
     ):
         admin = create_database(server, "bench", "CREATE ROLE bench LOGIN PASSWORD 'bench' CREATEROLE;" + PEOPLE)
         subprocess.run([program, "-i", "-q", "-s", "5", admin], check=True, capture_output=True)
-        create_database(server, "unused", "")
-        gates = [
-            GateProcess(Path(private) / name, {"bench": (admin, "production")}, settings=settings).init()
-            for name, settings in (("durable", {}), ("unsynced", {"ledger": "unsafe_skip_sync = true"}))
-        ]
-        peer, port = start_pgbouncer(bouncer, scratch, server)
-        try:
-            for gate in gates:
-                gate.start()
-            grant = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO bench"
-            subprocess.run([program.replace("pgbench", "psql"), "-q", "-c", grant, admin], check=True)
-            places = [
-                Place("PgBouncer", "127.0.0.1", port, "bench", "bench", "bench"),
-                Place("direct", "127.0.0.1", server.port, "bench", "bench", "bench"),
-                Place(
-                    "gate, evidence synced",
-                    "127.0.0.1",
-                    gates[0].port,
-                    "bot",
-                    "bench",
-                    gates[0].token("bot", "--ttl", "12h"),
-                ),
-                Place(
-                    "gate, evidence not synced",
-                    "127.0.0.1",
-                    gates[1].port,
-                    "bot",
-                    "bench",
-                    gates[1].token("bot", "--ttl", "12h"),
-                ),
-            ]
-            measure(
-                places,
-                program,
-                rounds=options.rounds,
-                seconds=options.seconds,
-                scripts=scratch,
-                say=lambda t: print(t, file=sys.stderr),
-            )
-        finally:
-            for gate in gates:
-                gate.stop()
-            peer.terminate()
-            peer.wait()
-    print("\n".join(table(places, "PgBouncer")))
+        found = stack.enter_context(peers(scratch, server))
+        kinds = {
+            "gate": {}, "gate, not synced": {"ledger": "unsafe_skip_sync = true"},
+            "gate, not synced, plain": {"ledger": "unsafe_skip_sync = true", "gateway": 'core = "plain"'},
+        }  # fmt: skip
+        for number, (name, settings) in enumerate(kinds.items()):
+            gate = GateProcess(Path(private) / str(number), {"bench": (admin, "production")}, settings=settings).init()
+            stack.callback(gate.stop)
+            found.append(gate_place(name, gate.start()))
+        psql = find_program("psql") or "psql"
+        grant = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO bench"
+        subprocess.run([psql, "-q", "-c", grant, admin], check=True)
+        yield found, scratch
+
+
+def main() -> int:
+    """Start everything, measure, print tables, write JSON and a picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--nice", type=int, default=0, help="priority of everything measured; below 0 needs root")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--svg", type=Path, help="write a picture of the rates here")
+    options = parser.parse_args()
+    if options.nice:
+        os.nice(options.nice)
+    with everything() as (places, scratch):
+        figures = measure(
+            places,
+            rounds=options.rounds,
+            seconds=options.seconds,
+            scratch=scratch,
+            say=lambda t: print(t, file=sys.stderr),
+        )
+    rates = ratios(figures.rates, "PgBouncer")
+    print("\n".join(markdown("rate over PgBouncer", rates, ".2f")))
+    print("\n".join(markdown("added microseconds over direct", added(figures.latencies, "direct"), ".0f")))
+    cpu = {
+        cell: {name: statistics.median(values) for name, values in row.items()} for cell, row in figures.cpu_us.items()
+    }
+    print("\n".join(markdown("processor microseconds per statement", cpu, ".0f")))
     print(
-        f"\n{options.rounds} rounds of {options.seconds} s each, medians; core: plain Python {sys.version.split()[0]}"
+        f"{options.rounds} rounds of {options.seconds} s, medians; gates: {speed.name()} core unless said; Python {sys.version.split()[0]}"
     )
     if options.json:
-        options.json.write_text(json.dumps({p.name: p.results for p in places}, indent=1))
+        options.json.write_text(json.dumps(vars(figures), indent=1))
+    if options.svg:
+        options.svg.write_text(
+            plots.bars("statements per second over PgBouncer", {c: rates[c] for c in rates if " x" in c})
+        )
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -448,4 +449,46 @@ def test_kept_entries_made_from_a_template_stand_behind_the_account_of_the_dropp
     assert (set(result.failed), dict(result.moved)) == ({dropped, lost}, {})
     assert log.commit().durable == dropped + 2  # with an entry that says how many were dropped
     assert stored(files)[kept]["intent"] == first
+    log.close()
+
+
+def test_a_piece_is_worked_off_while_the_log_goes_on(tmp_path: Path) -> None:
+    log = opened(files := crashing())
+    for number in range(300):
+        log.append({"kind": "heartbeat", "x": number})
+    log.commit()
+    began, integrated = log.size, log.integrated
+    piece = log.piece()
+    assert piece is not None
+    worker = threading.Thread(target=piece.work)
+    worker.start()
+    for number in range(20):
+        log.append({"kind": "heartbeat", "x": number})
+        log.commit()
+    worker.join()
+    assert (log.size, log.integrated) == (began + 20, integrated)
+    log.take(piece)
+    assert (log.size, log.integrated, log.lag) == (began + 20, began, 20)
+    assert log.piece(5) is not None
+    log.integrate()
+    assert log.lag == 0
+    files.crash()
+    again = opened(files)
+    assert [entry["x"] for entry in stored(files) if entry["kind"] == "heartbeat"] == [*range(300), *range(20)]
+    again.close()
+
+
+def test_segments_are_removed_while_entries_never_stop_coming() -> None:
+    log = opened(files := crashing())
+    for _ in range(40):
+        for number in range(20):
+            log.append({"kind": "heartbeat", "x": number})
+        log.commit()
+        piece = log.piece()
+        log.append({"kind": "heartbeat"})
+        log.commit()
+        if piece is not None:
+            piece.work()
+            log.take(piece)
+    assert len(files.list(f"{ROOT}/wal")) <= 4
     log.close()

@@ -137,8 +137,11 @@ class Log:
         self.size += len(indices)
         return Result(self.size)
 
-    def integrate(self, limit: int | None = None) -> None:
-        self.integrated = self.size
+    def piece(self, limit: int | None = None) -> object:
+        return None
+
+    def take(self, piece: object) -> None:
+        raise NotImplementedError
 
 
 def test_entries_of_one_turn_are_committed_together_in_the_next() -> None:

@@ -24,6 +24,7 @@ from lockgate.ledger.entry import SCHEMA_VERSION, Template, encode, time_text
 from lockgate.ledger.note import Signer, VerificationKey, key_id
 from lockgate.storage import wal_segments
 from lockgate.storage.durable import Folders
+from lockgate.storage.integration import Piece
 from lockgate.storage.ledger_recovery import Dropped, OpenIntents, read_history
 from lockgate.storage.port import Files
 from lockgate.storage.text_keys import TextKeys, keys_folder
@@ -88,6 +89,7 @@ class LedgerLog:
         self._kept_bytes = 0
         self._kept_bytes_max = 0
         self._settled = 0
+        self._integrated = 0
         self._fresh: list[bytes] = []
         self._fresh_texts: list[bytes] = []
         self._intents = OpenIntents()
@@ -174,6 +176,7 @@ class LedgerLog:
             )
         if tail.entries:
             self._tiles.grow(tail.entries, tail.blobs)
+        self._integrated = self._tiles.size
         history = read_history(self._files, self._root, self._tiles.size)
         self._intents = history.intents
         self._last_time = history.last_time
@@ -213,12 +216,12 @@ class LedgerLog:
     @property
     def size(self) -> int:
         """How many entries are durable."""
-        return self._tiles.size + len(self._fresh)
+        return self._integrated + len(self._fresh)
 
     @property
     def integrated(self) -> int:
         """How many entries are under the checkpoint."""
-        return self._tiles.size
+        return self._integrated
 
     @property
     def lag(self) -> int:
@@ -291,7 +294,7 @@ class LedgerLog:
             self._kept_bytes += len(encoded)
         self._last_time = now
         buffer.append(_Buffered(encoded, keep, None, template, values))
-        return self._tiles.size + len(self._fresh) + len(buffer) - 1
+        return self._integrated + len(self._fresh) + len(buffer) - 1
 
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...] = NO_CLASS) -> SealedText:
         """Encrypt a text under the keys of its database, dataset classes and day, buffer it, and return what entries say of it.
@@ -418,24 +421,43 @@ class LedgerLog:
         """Put durable entries under a signed checkpoint, then remove segments that are no longer needed.
 
         Args:
-            limit: at most so many entries now, so that a long backlog does not stall the event loop; `lag` says what is left.
+            limit: at most so many entries now; `lag` says what is left.
 
         Raises:
             LedgerError: writing failed; nothing is lost, call again later.
             CorruptLedgerError: a stored file contradicts the log.
         """
-        try:
-            if self._fresh:
-                count = len(self._fresh) if limit is None else max(1, limit)
-                self._tiles.grow(self._fresh[:count], self._fresh_texts, archive=self._archives())
-                self._fresh, self._fresh_texts = self._fresh[count:], []
-                if not self._fresh:
-                    self._intents.store(self._files, self._root, self._tiles.size)
-                    self._writer.remove_others()
-            if self._writer.wants_spare:
-                self._writer.prepare()
-        except OSError as error:
-            raise LedgerError(f"the ledger cannot be integrated: error {error.errno}") from error
+        piece = self.piece(limit)
+        if piece is not None:
+            try:
+                piece.work()
+            finally:
+                self.take(piece)
+
+    def piece(self, limit: int | None = None) -> Piece | None:
+        """What `integrate` would do now, to be worked off in another thread while entries go on being appended and committed.
+
+        Only one piece may be under way; its result counts once `take` has it. None when there is nothing to do.
+        """
+        count = len(self._fresh) if limit is None else min(len(self._fresh), max(1, limit))
+        prepare = self._writer.wants_spare
+        if not count and not prepare:
+            return None
+        return Piece(
+            tiles=self._tiles, entries=self._fresh[:count], texts=list(self._fresh_texts) if count else [],
+            archive=self._archives() if count else False, segment=self._writer.path, writer=self._writer, prepare=prepare,
+            intents=self._intents.copy() if count == len(self._fresh) else None, files=self._files, root=self._root,
+        )  # fmt: skip
+
+    def take(self, piece: Piece) -> None:
+        """Take over what a piece has done, also when it failed half-way."""
+        if not piece.grown:
+            return
+        self._fresh = self._fresh[len(piece.entries) :]
+        del self._fresh_texts[: len(piece.texts)]
+        self._integrated += len(piece.entries)
+        if piece.stored:
+            self._writer.remove_before(piece.segment)
 
     def _archives(self) -> bool:
         """Whether the next checkpoint is to be kept."""

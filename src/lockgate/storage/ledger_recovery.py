@@ -50,6 +50,10 @@ class OpenIntents:
             if isinstance(intent, int):
                 self.open.discard(intent)
 
+    def copy(self) -> OpenIntents:
+        """The same intents, apart from what follows."""
+        return OpenIntents(set(self.open))
+
     def store(self, files: Files, root: str, size: int) -> None:
         """Write the shortcut for a log of `size` entries."""
         replace(files, root, _SHORTCUT, msgspec.json.encode(_Shortcut(size, sorted(self.open))))

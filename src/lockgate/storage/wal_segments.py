@@ -8,6 +8,7 @@ Source: dataplane.md, Audit (a zero-filled segment syncs faster than a growing o
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -80,6 +81,7 @@ class Writer:
         self._next = 0
         self._handle: int | None = None
         self._spare: tuple[int, str] | None = None
+        self._preparing = threading.Lock()
         self._offset = 0
         self.path = ""
 
@@ -94,8 +96,9 @@ class Writer:
 
     def begin(self) -> None:
         """Go on in a fresh segment."""
-        self.prepare()
-        spare, self._spare = self._spare, None
+        with self._preparing:
+            self._prepare()
+            spare, self._spare = self._spare, None
         if self._handle is not None:
             with suppress(OSError):
                 self._files.close(self._handle)
@@ -105,7 +108,11 @@ class Writer:
             self._offset = 0
 
     def prepare(self) -> None:
-        """Have a zero-filled, durable segment ready."""
+        """Have a zero-filled, durable segment ready; another thread than the one that writes may do it."""
+        with self._preparing:
+            self._prepare()
+
+    def _prepare(self) -> None:
         if self._spare is not None:
             return
         path = f"{self._root}/wal/{self._epoch}-{self._next}"
@@ -151,3 +158,11 @@ class Writer:
         for _, _, path in segments(self._files, self._root):
             if path not in kept:
                 remove_quietly(self._files, path)
+
+    def remove_before(self, path: str) -> None:
+        """Remove every segment that was begun before this one; all that they hold is integrated."""
+        paths = [found for _, _, found in segments(self._files, self._root)]
+        if path in paths:
+            for older in paths[: paths.index(path)]:
+                if older != self.path and (self._spare is None or older != self._spare[1]):
+                    remove_quietly(self._files, older)

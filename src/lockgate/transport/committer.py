@@ -13,15 +13,16 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
 
 from lockgate.errors import LedgerError
 from lockgate.ledger.blob import SealedText
 from lockgate.ledger.entry import Template
 from lockgate.transport.plane import DataPlaneSelector
 
-INTEGRATED_AT_ONCE = 2000
-"""Entries that one turn of the loop may put under a checkpoint."""
+INTEGRATED_AT_ONCE = 50_000
+"""Entries that one step may put under a checkpoint; more than a worker can append between two steps."""
 LAZY_SECONDS = 0.02
 """How long an entry on which nothing waits, such as an outcome, may wait for company before it is synced."""
 
@@ -70,8 +71,12 @@ class Log(Protocol):
         """Write and sync what is buffered."""
         ...
 
-    def integrate(self, limit: int | None = None) -> None:
-        """Put durable entries under a signed checkpoint."""
+    def piece(self, limit: int | None = None) -> Any:
+        """Durable entries to be put under a signed checkpoint by `work`, in another thread; None when there are none."""
+        ...
+
+    def take(self, piece: Any) -> None:
+        """Take over what a piece has done."""
         ...
 
     @property
@@ -108,6 +113,9 @@ class Committer:
         self.failures = 0
         self.problem = ""
         """Why durable entries cannot be put under a checkpoint now; empty when they can."""
+        # File operations wait, and hashing can be interrupted: in a thread of its own neither holds up sessions for long.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="integrate")
+        self._piece: tuple[Any, Future[None]] | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
@@ -230,15 +238,26 @@ class Committer:
     def _integrate(self) -> None:
         if not self._log.healthy:
             self._note(keep=False)  # try again by itself, so that the gate recovers without a client
-        # A bounded piece at a time, because tiles are written in the loop. What fails now is tried again at the next turn.
-        try:
-            self._log.integrate(INTEGRATED_AT_ONCE)
-        except LedgerError as error:
-            if str(error) != self.problem:
-                sys.stderr.write(json.dumps({"event": "ledger-behind", "problem": str(error)}) + "\n")
-            self.problem = str(error)
-        else:
-            self.problem = ""
+        if self._piece is not None:
+            return  # a slow disk: the next piece is longer
+        piece = self._log.piece(INTEGRATED_AT_ONCE)
+        if piece is not None:
+            self._piece = piece, self._thread.submit(piece.work)
+            asyncio.wrap_future(self._piece[1]).add_done_callback(self._integrated)
+
+    def _integrated(self, told: asyncio.Future[None] | None) -> None:
+        """The thread has done its piece, or failed: then the next one tries again with what is left."""
+        if told is not None and not told.cancelled():
+            told.exception()  # looked at, so that asyncio does not complain; `done` below says the same
+        if self._piece is None:
+            return
+        (piece, done), self._piece = self._piece, None
+        self._log.take(piece)
+        error = done.exception()
+        problem = "" if error is None else str(error) if isinstance(error, LedgerError) else type(error).__name__
+        if problem not in ("", self.problem):
+            sys.stderr.write(json.dumps({"event": "ledger-behind", "problem": problem}) + "\n")
+        self.problem = problem
 
     def _heartbeat(self) -> None:
         self.append({"kind": "heartbeat"}, keep=False)
@@ -248,3 +267,5 @@ class Committer:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        self._thread.shutdown(wait=True)
+        self._integrated(None)
