@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate.model.catalog import ColumnRef
+from lockgate.model.decision import Effect
+from lockgate.model.plan import Order
+from lockgate.model.statement import Analysis, Given, Kind
+from lockgate.session.fast import _is_plain
 from lockgate.session.wishes import Analyse, Analysed
 from lockgate.testing.script import Message, Script
 from lockgate.wire.postgres import backend as be
@@ -280,3 +285,49 @@ def test_an_error_of_a_fast_statement_is_told_as_any_other() -> None:
         shown = same(fast, slow, lambda play: [warm(play), simple(play, failure("57014"), ready())])
         assert error_of([f for f in shown[-1] if f.tag == ord("E")]).sqlstate == "57014"
         assert fast.recorder.of_kind("outcome")[-1]["status"] == "error"
+
+
+def test_only_a_plan_that_leaves_the_statement_and_its_answer_alone_is_plain() -> None:
+    play = Script(who("ann"), catalog(), ENGINE, fast=True)
+    warm(play)
+    (verdict,) = play.conversation.remembered(SELECT, ()) or ()
+    assert _is_plain(verdict)
+    changed = [
+        replace(verdict, instead="SELECT 1"), replace(verdict, sqlstate="42501"), replace(verdict, plan=replace(verdict.plan, masks=True)),
+        replace(verdict, plan=replace(verdict.plan, stand_ins=True)), replace(verdict, plan=replace(verdict.plan, order=Order.SORT)),
+        replace(verdict, analysis=replace(verdict.analysis, effect_free=False)), replace(verdict, parsed=replace(verdict.parsed, kind=Kind.SHOW)),
+        replace(verdict, decision=replace(verdict.decision, expires_at=play.clock.time)),
+        replace(verdict, decision=replace(verdict.decision, effect=Effect.HOLD)),
+    ]  # fmt: skip
+    assert not any(_is_plain(one) for one in changed)
+
+
+def test_a_statement_with_another_lifted_constant_passes_the_fast_lane_unasked() -> None:
+    def at(value: str) -> tuple[Analysis, str]:
+        text = f"SELECT total FROM orders WHERE id = {value}"
+        return replace(TOTALS, compared=((Given(False, text.index(value)), 23),)), text
+
+    fast, slow = lanes()
+    with fast, slow:
+
+        def steps(play: Script) -> list[list[Frame]]:
+            out = []
+            knows(play, at("1")[0])
+            for value in ("1", "22", "333", "4444"):
+                play.client(fe.Query(at(value)[1]))
+                out.append(play.forwarded())
+                out.append(play.backend(TOTAL, *ONE))
+            # Another width is another statement.
+            knows(play, at("99999999999")[0])
+            play.client(fe.Query(at("99999999999")[1]))
+            return [*out, play.forwarded(), play.backend(TOTAL, *ONE)]
+
+        same(fast, slow, steps)
+        assert fast.passed_fast == 3
+        assert [text.split(b" ")[-1] for text in fast.recorder.sealed.values()] == [
+            b"1",
+            b"22",
+            b"333",
+            b"4444",
+            b"99999999999",
+        ]

@@ -18,7 +18,7 @@ from typing import Final
 from lockgate import speed
 from lockgate.errors import ClientProtocolError
 from lockgate.model.decision import Effect
-from lockgate.model.plan import Order
+from lockgate.model.plan import Plan
 from lockgate.model.statement import Kind
 from lockgate.session.conversation import Conversation
 from lockgate.session.evidence import Repeated
@@ -347,10 +347,9 @@ def _is_plain(verdict: Verdict) -> bool:
         and verdict.decision.expires_at is None
         and verdict.parsed.kind is Kind.SELECT
         and verdict.analysis.effect_free
-        and not verdict.plan.masks
-        and not verdict.plan.lookups
         and not verdict.instead
-        and verdict.plan.order is Order.KEEP
+        # Named by what it may be, not by what it may not: a plan that learns something new is not plain.
+        and verdict.plan == Plan(columns=verdict.plan.columns, touches_labelled=verdict.plan.touches_labelled)
     )
 
 
