@@ -50,8 +50,6 @@ from lockgate.transport.server import RawServer, serve_raw
 
 DRAIN_SECONDS = 7.0
 RELOAD_SECONDS = 1.0
-THREAD_SWITCH_SECONDS = 0.0005
-"""Longest time that the thread which integrates the ledger may keep sessions from running."""
 ROLLED_BACK = "the disk was set back: others know more of this gate's log than is here; start again, and it goes on in a successor"
 
 
@@ -357,7 +355,6 @@ class Application:
             loop.add_signal_handler(number, self._stop.set)
         address = listen or self.settings.gateway.listen
         self.committer.attach(plane_of(loop))
-        sys.setswitchinterval(THREAD_SWITCH_SECONDS)
         self.committer.append({"kind": "policy", "event": "activated", "policy": self.documents.policies.revision})
         self.committer.start()
         listener = Listener(self.gate)

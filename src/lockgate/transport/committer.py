@@ -23,6 +23,8 @@ from lockgate.transport.plane import DataPlaneSelector
 
 INTEGRATED_AT_ONCE = 50_000
 """Entries that one step may put under a checkpoint; more than a worker can append between two steps."""
+THREAD_SWITCH_SECONDS = 0.0005
+"""Longest time that the thread which integrates the ledger may keep sessions from running."""
 LAZY_SECONDS = 0.02
 """How long an entry on which nothing waits, such as an outcome, may wait for company before it is synced."""
 
@@ -167,6 +169,7 @@ class Committer:
     def attach(self, plane: DataPlaneSelector) -> None:
         """Commit before every wait of this data plane: what one turn appended is on disk before answers of the next are read."""
         self._plane = plane
+        sys.setswitchinterval(THREAD_SWITCH_SECONDS)
         plane.before_wait = self._before_wait
 
     def _note(self, *, keep: bool) -> None:
