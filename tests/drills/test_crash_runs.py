@@ -12,7 +12,8 @@ SHORT_LIFE = 8
 """A seed whose life without errors writes, integrates, anchors and closes."""
 
 
-@pytest.mark.parametrize("seed", range(25))
+# 913 once found tiles made of entries that the next power cut took away: they had only been read from the kernel's memory.
+@pytest.mark.parametrize("seed", [*range(20), 913])
 def test_nothing_acknowledged_is_lost_and_no_gap_is_silent(seed: int, tmp_path: Path) -> None:
     assert run(seed, tmp_path / "logs") == []
 

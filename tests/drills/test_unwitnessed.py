@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -45,11 +46,21 @@ def witness(gate: GateProcess, tmp_path: Path) -> Iterator[WitnessProcess]:
     process.stop()
 
 
-def until(true: Callable[[], bool], seconds: float = 15) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
+
+
+def is_free(lock: Path) -> bool:
+    """Whether the process that writes a log has let go of it."""
+    with lock.open("r+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def test_a_statement_comes_under_a_witnessed_root_and_the_gate_refuses_when_nobody_watches(
@@ -117,6 +128,7 @@ def test_an_old_image_of_the_disk_is_not_signed_over(
         folder = log / origin.replace("/", "-")
         until(lambda: [decode(e)["kind"] for _, e in entries(str(folder), RealFiles())][-1] == "close")
         until(lambda: policy.check((folder / "witnessed").read_bytes()).checkpoint.origin == origin)
+        until(lambda: is_free(folder / "lock"))
 
     life("gate/org", 1)
     shutil.copytree(log, image)

@@ -175,6 +175,7 @@ class LedgerLog:
                 "rolled-back", f"the log has fewer than the {floor.size} entries that are known of it"
             )
         if tail.entries:
+            wal_segments.secure(self._files, [path for _, _, path in found])
             self._tiles.grow(tail.entries, tail.blobs)
         self._integrated = self._tiles.size
         history = read_history(self._files, self._root, self._tiles.size)

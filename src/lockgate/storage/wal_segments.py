@@ -69,6 +69,23 @@ def read_tail(files: Files, paths: Iterable[str], start: int) -> Tail:
     return tail
 
 
+def secure(files: Files, paths: Iterable[str]) -> None:
+    """Make the frames of segments durable that were read: a killed process may have left them in the kernel's memory only.
+
+    They are written once more, the same bytes in the same places: a sync that failed before says nothing about a later one.
+    """
+    for path in paths:
+        stored = files.read(path)
+        end = scan(stored)[1]
+        if end:
+            handle = files.open_append(path)
+            try:
+                files.write(handle, stored[:end], 0)
+                files.fdatasync(handle)
+            finally:
+                files.close(handle)
+
+
 class Writer:
     """The segment being written, and a spare one."""
 
