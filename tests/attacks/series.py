@@ -63,6 +63,11 @@ ANALYZE;
 """
 
 
+SIMPLE = ((False, False),)
+FORMS = ((False, False), (True, True))
+"""Extended protocol, binary results: the two together stand for the forms between, which the corpus plays one by one."""
+
+
 @dataclass
 class Place:
     """The gate, the relay behind it, and everything that must not be seen."""
@@ -132,11 +137,13 @@ class Place:
                     client.simple("ROLLBACK")
         return wrong
 
-    def shown(self, statements: Iterable[str], who: str = "bot") -> list[str]:
+    def shown(
+        self, statements: Iterable[str], who: str = "bot", forms: Sequence[tuple[bool, bool]] | None = None
+    ) -> list[str]:
         """Of statements that may run masked, those whose answer has something stored in it."""
         wrong = []
         for text in statements:
-            for extended, binary in ((False, False), (True, False), (True, True)):
+            for extended, binary in FORMS if forms is None else forms:
                 answer = self.ask(text, who, extended=extended, binary=binary)
                 data = b"\x00".join(f.body for f in answer.frames)
                 told = text.encode()

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 import pytest
 
-from attacks.series import Place, by_case
+from attacks.series import SIMPLE, Place, by_case
 
 MASKED: Mapping[str, Sequence[str]] = {
     "K-01": ("SELECT to_jsonb(u) FROM users u", "SELECT row_to_json(u) FROM users u", "SELECT json_agg(u) FROM users u", "SELECT u FROM users u",
@@ -55,8 +55,8 @@ MASKED: Mapping[str, Sequence[str]] = {
 
 def test_what_got_through_others_shows_nothing_stored(place: Place) -> None:
     before = place.state()
-    for who in ("bot", "ann"):
-        assert by_case(MASKED, lambda texts, who=who: place.shown(texts, who)) == {}  # type: ignore[misc]
+    assert by_case(MASKED, place.shown) == {}
+    assert by_case(MASKED, lambda texts: place.shown(texts, "ann", SIMPLE)) == {}
     assert place.state() == before
 
 

@@ -30,9 +30,9 @@ def play(seed: str, deadline: float, statements: int = 0) -> Tally:
 def test_a_few_generated_statements_show_nothing() -> None:
     if debian_installation(15) is None:
         pytest.skip("Debian package postgresql-15 is not installed")
-    tally = play("short", time.monotonic() + 60, statements=60)
+    tally = play("short", time.monotonic() + 120, statements=40)
     assert (tally.clear, [str(f) for f in tally.found]) == ([], [])
-    assert tally.answered > 5
+    assert tally.answered > 3
 
 
 @pytest.mark.slow
