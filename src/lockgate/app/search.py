@@ -34,6 +34,7 @@ from lockgate.storage.index.logs import Logs
 from lockgate.storage.org_log import ORG, log_folder
 from lockgate.storage.port import RealFiles
 from lockgate.storage.receipts import ABOVE, Witnessing, receipt
+from lockgate.transport.clock import utc_now
 from lockgate.transport.control_socket import ask_gate, serve_control
 
 FOLLOW_SECONDS = 1.0
@@ -141,7 +142,11 @@ class IndexProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._indexer = Indexer(
-            open_engine(settings), logs_of(settings), days=settings.index.days, processes=os.cpu_count() or 1
+            open_engine(settings),
+            logs_of(settings),
+            days=settings.index.days,
+            processes=os.cpu_count() or 1,
+            now=utc_now,
         )
         folders = [Path(e.url.removeprefix("parquet:")) for e in settings.exports if e.url.startswith("parquet:")]
         self._hours = [self._indexer.hours(folder) for folder in folders]

@@ -102,12 +102,14 @@ class Block:
     Args:
         end: index behind the last entry.
         month: `2026-11`; a block has one, so that the engine stores all of it or nothing.
+        newest: time of the last entry, and no entry of a log is earlier than the one before.
     """
 
     log: str
     start: int
     end: int
     month: str
+    newest: datetime
     stored: bytes
 
 
@@ -209,7 +211,7 @@ class Columns:
             if _month(entries[-1]) != month:
                 last = next(i for i in range(first, last) if _month(entries[i]) != month)
             rows = self._rows(start + first, entries[first:last])
-            found.blocks.append(Block(self._log, start + first, start + last, month, rows))
+            found.blocks.append(Block(self._log, start + first, start + last, month, entries[last - 1].time, rows))
             first = last
         found.shapes, found.used = self._dictionaries()
         return found

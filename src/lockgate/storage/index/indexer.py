@@ -11,9 +11,10 @@ is what the table holds, so a crash at any point leaves nothing out and nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,15 +42,19 @@ TAIL_MAX = 4 * BATCH
 class Indexer:
     """The only writer of an index."""
 
-    def __init__(self, engine: Engine, logs: Logs, *, days: int, processes: int = 0) -> None:
+    def __init__(
+        self, engine: Engine, logs: Logs, *, days: int, processes: int = 0, now: Callable[[], datetime] | None = None
+    ) -> None:
         """Args:
         days: how long an entry can be found.
         processes: so many decode a long backlog beside this one; 0 decodes here.
+        now: the clock; with it, entries that are too old to be found are passed over instead of stored and removed.
         """
         self._engine = engine
         self._logs = logs
         self._days = days
         self._processes = processes
+        self._now = now
         self._lock = Lock()
         self._columns: dict[str, Columns] = {}
         self._positions: dict[str, int] = {}
@@ -175,6 +180,9 @@ class Indexer:
         with self._unsure(origin):
             self._store_dictionaries(batch)
             for block in batch.blocks:
+                if self._now is not None and block.newest < self._now() - timedelta(days=self._days):
+                    self._positions[origin] = block.end
+                    continue
                 self._engine.insert("entries", block.stored, token=f"{block.log}:{block.start}")
                 if origin not in self._sure and self._stored(origin) != block.end:
                     # A block that nobody had heard of arrived meanwhile, and this one was dropped as its repeat.
