@@ -33,7 +33,7 @@ Bot = psycopg.Connection[tuple[Any, ...]]
 FORMATS = ("", "(FORMAT csv, HEADER)", "(FORMAT csv, FORCE_QUOTE *)", "(FORMAT binary)", "(DELIMITER '|')")
 
 
-@pytest.fixture(scope="module", params=(15, 18))
+@pytest.fixture(scope="module", params=(pytest.param(15, marks=pytest.mark.slow), 18))
 def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     server: EmbeddedPostgres = request.getfixturevalue(f"pg{request.param}")
     dsn = create_database(server, "attack_copy", SCRIPT)

@@ -78,7 +78,11 @@ def test_vectors_themselves_are_withheld(bot: Bot) -> None:
         "SELECT l2_distance(email::vector, '[1,2,3]') FROM notes",
     ],
 )
-def test_nothing_but_a_distance_is_computed_from_them(bot: Bot, text: str) -> None:
-    with pytest.raises(psycopg.Error) as caught:
-        bot.execute(text.encode())
-    assert caught.value.sqlstate in ("0A000", "42501")
+def test_whatever_else_is_computed_from_them_says_nothing_of_them(bot: Bot, text: str) -> None:
+    """Refused, or computed over stand-ins, which are the same in every row."""
+    refused, rows = "", list[tuple[Any, ...]]()
+    try:
+        rows = bot.execute(text.encode()).fetchall()
+    except psycopg.Error as error:
+        refused = error.sqlstate or ""
+    assert refused in ("0A000", "42501") or len(set(map(str, rows))) == 1
