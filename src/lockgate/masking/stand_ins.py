@@ -52,7 +52,7 @@ class StandIn:
     """How one column is shown.
 
     Args:
-        sql: the expression; `{value}`, `{number}` and `{domain}` stand for the column, its number and its mail domain's number.
+        sql: the expression; `{value}`, `{number}` and `{domain}` stand for the column, its number and its mail domain as it is shown.
         family: what its numbers are comparable with: columns of one label and family share their numbers; empty when it has none.
     """
 
@@ -118,7 +118,16 @@ def comparable(column: Column, catalog: Catalog, value: str) -> str:
 
 def mail_domain(value: str) -> str:
     """The part of an address that may be public; NULL for what is no address."""
-    return f"CASE WHEN {_is_mail(value)} THEN pg_catalog.substring({value}, '[^@]*$') END"
+    return f"CASE WHEN {_is_mail(value)} THEN {_domain(value)} END"
+
+
+def shown_domain(domain: str, number: str) -> str:
+    """A domain as stand-ins show it: its own name for a public provider's, else its number."""
+    public = "|".join(name.replace(".", "[.]") for name in sorted(PUBLIC_MAIL_PROVIDERS))
+    return (
+        f"CASE WHEN {domain} OPERATOR(pg_catalog.~) '^({public})$' THEN {domain}"
+        f" ELSE pg_catalog.concat('d-s', {number}, '.example') END"
+    )
 
 
 def quoted(text: str) -> str:
@@ -167,20 +176,20 @@ def _numbered(label: str, family: str, oid: int, limit: int) -> str | None:
 
 
 def _mail(text: str) -> str:
-    public = "|".join(domain.replace(".", "[.]") for domain in sorted(PUBLIC_MAIL_PROVIDERS))
-    domain = f"pg_catalog.substring({text}, '[^@]*$')"
-    shown = (
-        f"CASE WHEN {domain} OPERATOR(pg_catalog.~) '^({public})$' THEN {domain}"
-        " ELSE pg_catalog.concat('d-s', {domain}, '.example') END"
-    )
-    return (
-        f"CASE WHEN {_is_mail(text)} THEN pg_catalog.concat('s', {{number}}, '@', {shown})"
-        " ELSE pg_catalog.concat('x_s', {number}) END"
-    )
+    shown = "pg_catalog.concat('s', {number}, '@', {domain})"
+    return f"CASE WHEN {_is_mail(text)} THEN {shown} ELSE pg_catalog.concat('x_s', {{number}}) END"
+
+
+def _domain(value: str) -> str:
+    return f"pg_catalog.split_part({value}, '@', -1)"
 
 
 def _is_mail(value: str) -> str:
-    return f"{value} OPERATOR(pg_catalog.~) '^.+@[^@]+$'"
+    """Something before the last `@` and something behind it; asked of every value of a column, so without a regular expression."""
+    domain = _domain(value)
+    longer = f"pg_catalog.length({value}) OPERATOR(pg_catalog.-) pg_catalog.length({domain}) OPERATOR(pg_catalog.>) 1"
+    at = f"pg_catalog.strpos({value}, '@') OPERATOR(pg_catalog.>) 0"
+    return f"({at} AND {domain} OPERATOR(pg_catalog.<>) '' AND {longer})"
 
 
 def _address_text(text: str) -> str:

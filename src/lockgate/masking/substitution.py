@@ -14,13 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lockgate.errors import RefusedStatementError
-from lockgate.masking.stand_ins import StandIn, comparable, mail_domain, stand_in, type_name
+from lockgate.masking.stand_ins import StandIn, comparable, mail_domain, shown_domain, stand_in, type_name
 from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation
 from lockgate.model.plan import Sought
 
 _INTEGERS = frozenset({20, 21, 23})
 _BASE = "lockgate_b"
 _MAIL = "person.email"
+_ROOMY = frozenset({"person.name", "person.email"})
+"""Labels whose stand-ins hold a number of any size."""
 SUBSTITUTED_KINDS = frozenset({"r", "p", "m"})
 
 
@@ -112,10 +114,9 @@ class Substitution:
         kind = self._compared_type(column, shown)
         given = sought.lookup.given
         text = f"${given.at}" if given.parameter else sought.text
-        numbers = self._numbers(column.label, shown.family)
         key = comparable(column, self.catalog, f"{_BASE}.value")
-        expression = shown.write(f"{_BASE}.value", "lockgate_m0.n", "lockgate_m0.d")
-        join = f"JOIN {numbers} AS lockgate_m0 ON lockgate_m0.v OPERATOR(pg_catalog.=) {key}"
+        expression = shown.write(f"{_BASE}.value", "lockgate_m0.n", "lockgate_m0d.n")
+        join = self._numbers(column.label, shown.family, "lockgate_m0", key, inner=True)
         own = type_name(sought.lookup.given_type, -1, self.catalog)
         if own is None:
             raise RefusedStatementError("stand-in-type", "a value has a type that the catalog snapshot does not know")
@@ -183,25 +184,47 @@ class Substitution:
         number = domain = ""
         if shown.family:
             alias = f"lockgate_m{len(joins)}"
-            numbers = self._numbers(column.label, shown.family)
             key = comparable(column, self.catalog, value)
-            joins.append(f" LEFT JOIN {numbers} AS {alias} ON {alias}.v OPERATOR(pg_catalog.=) {key}")
-            number, domain = f"{alias}.n", f"{alias}.d"
+            joins.append(self._numbers(column.label, shown.family, alias, key))
+            number, domain = f"{alias}.n", f"{alias}d.n"
         return f"{shown.write(value, number, domain)} AS {_quoted(column.name)}"
 
-    def _numbers(self, label: str, family: str) -> str:
-        """Every value of a class in this statement, with its number by first appearance."""
-        members = self._groups[label, family]
-        several = len({reference.relation for reference in members}) > 1 or len(members) > 1
-        parts = [self._values(reference, place if several else None) for place, reference in enumerate(members)]
-        domain = order = ""
+    def _numbers(self, label: str, family: str, alias: str, key: str, *, inner: bool = False) -> str:
+        """Joins that give a value its number by first appearance, and a mail address its domain.
+
+        Where one table's integer key orders the values and the number need not be small, it is that key itself: ranking costs a sort.
+
+        Args:
+            key: the value, as `comparable` writes it.
+            inner: values without a number do not come through.
+        """
+        rows, by_key = self._rows(label, family)
+        kind = "JOIN" if inner else "LEFT JOIN"
+        if by_key and label in _ROOMY:
+            numbers = f"(SELECT u.v, pg_catalog.min(u.o) AS n FROM {rows} GROUP BY u.v)"  # noqa: S608 - our own pieces
+        else:
+            numbers = (
+                "(SELECT g.v, pg_catalog.row_number() OVER (ORDER BY g.o) AS n"  # noqa: S608 - our own pieces
+                f" FROM (SELECT u.v, pg_catalog.min(u.o) AS o FROM {rows} GROUP BY u.v) AS g)"
+            )
+        text = f" {kind} {numbers} AS {alias} ON {alias}.v OPERATOR(pg_catalog.=) {key}"
         if label == _MAIL and family == "text":
-            order = f", pg_catalog.min(pg_catalog.min(u.o)) OVER (PARTITION BY {mail_domain('u.v')}) AS e"
-            domain = ", pg_catalog.dense_rank() OVER (ORDER BY g.e) AS d"
-        return (
-            f"(SELECT g.v, pg_catalog.row_number() OVER (ORDER BY g.o) AS n{domain} FROM (SELECT u.v, pg_catalog.min(u.o) AS o{order}"  # noqa: S608
-            f" FROM ({' UNION ALL '.join(parts)}) AS u WHERE u.v IS NOT NULL GROUP BY u.v) AS g)"
-        )
+            domain = mail_domain("u.v")
+            text += (
+                f" LEFT JOIN (SELECT f.w, {shown_domain('f.w', 'f.n')} AS n FROM (SELECT g.w, pg_catalog.row_number() OVER (ORDER BY g.o) AS n"  # noqa: S608
+                f" FROM (SELECT {domain} AS w,"
+                f" pg_catalog.min(u.o) AS o FROM {rows} GROUP BY 1) AS g) AS f) AS {alias}d ON {alias}d.w OPERATOR(pg_catalog.=) {mail_domain(key)}"
+            )
+        return text
+
+    def _rows(self, label: str, family: str) -> tuple[str, bool]:
+        """Every value of a class in this statement with the position of its row, and whether positions are one table's integer key."""
+        members = self._groups[label, family]
+        several = len(members) > 1
+        parts = [self._values(reference, place if several else None) for place, reference in enumerate(members)]
+        key = self._key(self.catalog.relations[members[0].relation])
+        by_key = not several and key is not None and len(key) == 1 and key[0].type_oid in _INTEGERS
+        return f"({' UNION ALL '.join(parts)}) AS u WHERE u.v IS NOT NULL", by_key
 
     def _values(self, reference: ColumnRef, place: int | None) -> str:
         """One column's values with the position of their rows."""
