@@ -19,10 +19,11 @@ from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Disposition
-from lockgate.model.statement import Analysis, Kind, Parsed
+from lockgate.model.statement import Analysis, Kind
 from lockgate.session.judge import Verdict
 from lockgate.session.ports import Clock, Recorder
 from lockgate.session.runs import Run
+from lockgate.session.unseen import UNREADABLE
 
 COLUMNS_MAX = 200
 """Columns named in one entry; an entry must stay below 65,535 bytes."""
@@ -197,7 +198,7 @@ class Evidence:
         columns = _columns(verdict, catalog, clearance)
         fields: dict[str, object] = {
             "statement": verdict.parsed.kind.value,
-            "shape": _shape(verdict.parsed),
+            "shape": _shape(verdict),
             "tables": _tables(verdict, catalog),
             "columns": columns,
             "decision": verdict.effect,
@@ -244,10 +245,17 @@ def dataset_classes(analysis: Analysis, catalog: Catalog, columns: Sequence[Mapp
     return tuple(sorted({label.split(".", 1)[0] for label in labels})) or NO_CLASS
 
 
-def _shape(parsed: Parsed) -> str:
-    """The text without literals; a SET's value may stand there as a bare word, so only its name is shown."""
+def _shape(verdict: Verdict) -> str:
+    """The text without literals; what may be a value although it is not written as one is left out as well.
+
+    A SET's value may stand there as a bare word. A word that nobody resolved may be a value that lacks its quotes, or has the wrong
+    ones, so of a statement whose meaning only the server knows just the beginning is shown.
+    """
+    parsed = verdict.parsed
     if parsed.kind is Kind.SET:
         return f"SET {'LOCAL ' if parsed.local else ''}{parsed.name[:NAME_CHARS_MAX]} = ?"
+    if parsed.shape not in ("", UNREADABLE) and any(write.relation == 0 for write in verdict.analysis.writes):
+        return f"{parsed.shape.split(maxsplit=1)[0][:NAME_CHARS_MAX]} (names that were not resolved)"
     return parsed.shape
 
 
