@@ -88,6 +88,7 @@ DIALOGUES: dict[str, list[list[object]]] = {
     "large objects": [[Q("SELECT lo_create(4711)")], [Q("SELECT lo_put(4711, 0, 'abc')")], [Q("SELECT lo_get(4711)")], [Q("SELECT lo_unlink(4711)")]],
     "two-phase commit": [[Q("BEGIN")], [Q("INSERT INTO sink VALUES (20, 'p')")], [Q("PREPARE TRANSACTION 'tp'")], [Q("ROLLBACK PREPARED 'tp'")]],
     "a batch of several transactions": [[Q("BEGIN; SELECT 1; COMMIT; SELECT 2; ROLLBACK")]],
+    "nothing asked in an aborted transaction": [[Q("BEGIN")], [Q("BOGUS")], [Q(";")], [P("", ""), D("S", ""), B("", ""), E("", 0), S], [Q("SELECT 1")], [Q("COMMIT")]],
     "explain": [[Q("EXPLAIN (COSTS OFF) SELECT * FROM things")], [P("", "EXPLAIN (COSTS OFF) SELECT 1"), B("", ""), D("P", ""), E("", 0), S]],
     "set transaction comes first": [[Q("SET search_path = public")], [Q("BEGIN")], [Q("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")], [Q("SELECT 1")], [Q("COMMIT")]],
 }  # fmt: skip

@@ -195,7 +195,10 @@ class Conversation(ExtendedProtocol):
                 yield from self.spoil_backend()
             self.replies.poisoned = False
             return False
-        self.to_client.append(be.error("25P02", texts.ABORTED))
+        if [s.kind for s in statements] == [Kind.EMPTY]:
+            self.to_client.append(be.EmptyQueryResponse().encode())
+        else:
+            self.to_client.append(be.error("25P02", texts.ABORTED))
         self.to_client.append(self._ready())
         return True
 

@@ -110,7 +110,11 @@ class ExtendedProtocol(Translating):
             self.send_own("42601", "cannot insert multiple commands into a prepared statement")
             return False
         first = statements[0] if statements else None
-        if first is not None and not (yield from self._spoiled(first.kind, first.value)):
+        if (
+            first is not None
+            and first.kind is not Kind.EMPTY
+            and not (yield from self._spoiled(first.kind, first.value))
+        ):
             return False
         verdicts = yield from self.judge_all(statements, message.text, message.parameter_types)
         if verdicts is None:
