@@ -1,0 +1,142 @@
+"""Growth curves: the gate's rate while something grows that should not matter, over its rate where that is smallest.
+
+One command: `python bench/growth.py`. Points of a curve are taken in interleaved rounds on one gate.
+Not for: peers (`run`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import plots
+import psycopg
+from places import Place, gate_place
+from run import markdown, pgbench
+
+from lockgate.testing.engines import EmbeddedPostgres, debian_installation, scratch_directory
+from support.gate import GateProcess
+from support.servers import create_database, find_program
+
+SETUP = """
+CREATE TABLE points AS SELECT g AS id, g * 2 AS a FROM generate_series(1, 1000) g;
+ALTER TABLE points ADD PRIMARY KEY (id);
+"""
+# A constant that is not compared stays in the key, so each number makes a statement of its own.
+DISTINCT = "\\set n random(1, {size})\nSELECT a + :n FROM points WHERE id = 7;\n"
+WIDTH = "SELECT repeat('x', {size}) FROM points WHERE id = 7;\n"
+
+
+class Curves:
+    """Rates by curve and size."""
+
+    def __init__(self, place: Place, scratch: Path, seconds: int) -> None:
+        self._place = place
+        self._scratch = scratch
+        self._arguments = ["-M", "simple", "-c", "8", "-T", str(seconds)]
+        self._program = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench"
+        self.rates: dict[str, dict[int, list[float]]] = {}
+
+    def point(self, curve: str, size: int, script: str) -> None:
+        """One more figure of one point."""
+        path = self._scratch / "growth.sql"
+        path.write_text(script)
+        rate, _ = pgbench(self._program, self._place, self._scratch, "-f", str(path), *self._arguments)
+        self.rates.setdefault(curve, {}).setdefault(size, []).append(rate)
+
+    def relative(self) -> dict[str, list[tuple[float, float]]]:
+        """Each curve over its first point, medians of rounds."""
+        found = {}
+        for curve, sizes in self.rates.items():
+            first = next(iter(sizes.values()))
+            found[curve] = [
+                (float(size), statistics.median(a / b for a, b in zip(rates, first, strict=True)))
+                for size, rates in sizes.items()
+            ]
+        return found
+
+
+def idle_memory(place: Place, stack: ExitStack, clients: int) -> float:
+    """Bytes of the gate for each of so many clients that have signed in and say nothing."""
+    before = place.memory_bytes()
+    for _ in range(clients):
+        made = psycopg.connect(
+            host="127.0.0.1",
+            port=place.port,
+            user=place.user,
+            password=place.password,
+            dbname="bench",
+            sslmode="disable",
+        )
+        stack.callback(made.close)
+    return (place.memory_bytes() - before) / clients
+
+
+def main() -> int:
+    """Measure, print a table, write JSON and a picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--idle", type=int, default=1000, help="idle clients of the last curve")
+    parser.add_argument("--nice", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--svg", type=Path)
+    options = parser.parse_args()
+    if options.nice:
+        os.nice(options.nice)
+    installation = debian_installation(15)
+    if installation is None:
+        raise SystemExit("bench needs Debian's package postgresql-15")
+    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731  one word for where progress goes
+    with (
+        scratch_directory() as scratch,
+        tempfile.TemporaryDirectory() as private,
+        EmbeddedPostgres(scratch / "pg", password="bench", installation=installation) as server,
+        ExitStack() as stack,
+    ):
+        admin = create_database(server, "bench", SETUP)
+        settings = {"ledger": "unsafe_skip_sync = true"}
+        gate = GateProcess(Path(private) / "gate", {"bench": (admin, "production")}, settings=settings).init()
+        stack.callback(gate.stop)
+        place = gate_place("gate", gate.start())
+        curves = Curves(place, scratch, options.seconds)
+        for number in range(options.rounds):
+            for size in (10, 100, 1000, 10_000):
+                curves.point("distinct statements", size, DISTINCT.format(size=size))
+            for size in (10, 1000, 10_000):
+                curves.point("bytes of the result", size, WIDTH.format(size=size))
+            curves.point("idle clients", 1, WIDTH.format(size=10))
+            say(f"round {number + 1} of {options.rounds}")
+        each = idle_memory(place, stack, options.idle)
+        for _ in range(options.rounds):
+            curves.point("idle clients", options.idle, WIDTH.format(size=10))
+    found = curves.relative()
+    rows = {
+        f"{curve}: {size:g}": {"rate over the smallest": value}
+        for curve, points in found.items()
+        for size, value in points
+    }
+    print("\n".join(markdown("growth", rows, ".2f")))
+    print(f"{each / 1024:.0f} KiB for each of {options.idle} idle clients")
+    if options.json:
+        options.json.write_text(json.dumps({"rates": curves.rates, "idle_bytes": each}, indent=1))
+    if options.svg:
+        options.svg.write_text(plots.lines("rate over the smallest", found))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{error.cmd[0]} failed")
