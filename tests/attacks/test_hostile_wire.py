@@ -215,7 +215,7 @@ def test_one_byte_at_a_time_is_the_same_statement(gate: GateProcess) -> None:
 
 
 def test_half_open_logins_do_not_block_a_good_one(gate: GateProcess) -> None:
-    idle = [link(gate) for _ in range(200)]
+    idle = [link(gate) for _ in range(500)]
     try:
         with gate.connect("bot", "shop") as client:
             assert client.execute("SELECT 2").fetchone() == (2,)
