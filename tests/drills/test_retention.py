@@ -49,7 +49,6 @@ def test_the_policy_decides_what_goes_and_the_log_says_so(
             client.execute("SELECT 1")
             plan = prune()
             assert (plan["entries"], plan["minimum"], plan["pruned"]) == (512, 512, False)
-            assert prune("--before", "2009-01-01")["entries"] == 0
             done = prune("--reason", "end of the audit period", "--by", "auditor", "--yes")
             assert (done["pruned"], done["entries"]) == (True, 512)
             client.execute("SELECT 2")
@@ -65,7 +64,6 @@ def test_the_policy_decides_what_goes_and_the_log_says_so(
         "end of the audit period",
         2557,
     )
-    assert prune("--yes")["entries"] == 0
     gate.start()
     gate.stop()
     done_ = gate.verify()
