@@ -7,6 +7,7 @@ Exit status: 0 when nothing leaked, differed or came out wrong; 1 otherwise; 2 w
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -122,4 +123,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # Ended from outside, it still stops the servers and gates that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())
