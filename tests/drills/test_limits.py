@@ -134,9 +134,8 @@ def test_an_approved_write_by_estimate_is_kept_when_it_touches_what_was_shown(ga
 def test_a_revoked_credential_loses_its_open_session(gate: GateProcess) -> None:
     with gate.connect("bot", "shop") as client:
         client.execute("SELECT 1")
-        token_id = (
-            gate.run("log", "show", "2", "--config", str(gate.config)).stdout.split('"token": "')[1].split('"')[0]
-        )
+        shown = (gate.run("log", "show", str(n), "--config", str(gate.config)).stdout for n in range(1, 9))
+        token_id = next(entry.split('"token": "')[1].split('"')[0] for entry in shown if '"token": "' in entry)
         gate.run("token", "--revoke", token_id, "--config", str(gate.config))
         time.sleep(2.5)
         with pytest.raises(psycopg.OperationalError):
