@@ -238,8 +238,8 @@ def test_asyncpg_reads_writes_and_introspects(place: tuple[GateProcess, str]) ->
             assert not any(raw in str(tuple(row)) for row in rows for raw in RAW)
             assert await client.fetchval("SELECT tags FROM things WHERE id = 3") == ["a3", None, 'c"d']
             assert await client.fetchval("SELECT doc->>'k' FROM things WHERE id = $1", 3) == "3"
-            with pytest.raises(asyncpg.FeatureNotSupportedError, match="masked"):
-                await client.fetch("SELECT upper(email) FROM people")
+            with pytest.raises(asyncpg.FeatureNotSupportedError, match="lockgate"):
+                await client.fetch("SELECT upper(email), current_query() FROM people")
             assert await client.fetchval("SELECT 41 + 1") == 42
             async with client.transaction():
                 many = [record["id"] async for record in client.cursor("SELECT id FROM things ORDER BY id")]
@@ -281,7 +281,7 @@ def test_psql_describes_and_shows_the_remedy(place: tuple[GateProcess, str], psq
     assert done.returncode == 0, done.stderr
     assert "people_email_key" in done.stdout
     assert not any(raw in done.stdout for raw in RAW)
-    done = psql.run(gate.dsn("bot", "shop"), "-c", "SELECT * FROM people WHERE email LIKE 'a%'")
+    done = psql.run(gate.dsn("bot", "shop"), "-c", "SELECT email, current_query() FROM people")
     assert "lockgate: " in done.stderr
     assert "rule=" in done.stderr
     assert "HINT" in done.stderr
@@ -292,7 +292,7 @@ def test_a_refused_statement_fails_its_transaction(place: tuple[GateProcess, str
     with psycopg.connect(gate.dsn("ann", "shop")) as client:
         client.execute("INSERT INTO things(id, name) VALUES (9100, 'half')")
         with pytest.raises(psycopg.errors.FeatureNotSupported):
-            client.execute("SELECT upper(email) FROM people")
+            client.execute("SELECT upper(email), current_query() FROM people")
         with pytest.raises(psycopg.errors.InFailedSqlTransaction):
             client.execute("SELECT 1")
         client.commit()
@@ -300,7 +300,7 @@ def test_a_refused_statement_fails_its_transaction(place: tuple[GateProcess, str
         client.execute("INSERT INTO things(id, name) VALUES (9101, 'kept')")
         client.execute("SAVEPOINT here")
         with pytest.raises(psycopg.errors.FeatureNotSupported):
-            client.execute("SELECT upper(email) FROM people")
+            client.execute("SELECT upper(email), current_query() FROM people")
         client.execute("ROLLBACK TO here")
         client.commit()
     with psycopg.connect(dsn, autocommit=True) as owner:
@@ -317,7 +317,7 @@ def test_a_pipeline_with_a_refusal_keeps_its_order_and_rolls_back(place: tuple[G
     with Wire(gate.host, gate.port, "ann", gate.token("ann"), "shop") as wire:
         data = (
             step("INSERT INTO things(id, name) VALUES (9200, 'x')")
-            + step("SELECT upper(email) FROM people")
+            + step("SELECT upper(email), current_query() FROM people")
             + step("SELECT 3")
         )
         answers = wire.ask(data + fe.Sync().encode())

@@ -24,10 +24,10 @@ CREATE TABLE orders(id bigint PRIMARY KEY, total int);
 STATEMENTS = (
     "UPDATE orders SET total = 1",  # denied: an agent writes nothing
     "DROP TABLE orders",
-    "SELECT upper(email) FROM people",  # refused: it would show something of a masked value
-    "SELECT id FROM people WHERE email LIKE 'a%'",
+    "SELECT upper(email), current_query() FROM people",  # refused: nobody can see into it
+    "EXPLAIN SELECT id FROM people WHERE email LIKE 'a%'",  # refused: a plan would show something of masked values
     "DO 'BEGIN END'",
-    "COPY people TO STDOUT",
+    "COPY (DELETE FROM orders RETURNING id) TO STDOUT",
     "COPY people TO PROGRAM 'cat'",
     "SET session_replication_role = replica",
     "SELECT no_such_column FROM orders",  # answered by the analysis connection
