@@ -45,7 +45,9 @@ def fetch(cache: Path) -> Path:
         if Path("/etc/apt/sources.list.d/debian.sources").exists()
         else ""
     )
-    hosts = re.findall(r"(?m)^URIs: (\S+)", places) or ["http://deb.debian.org/debian"]
+    hosts = re.findall(r"(?m)^URIs: (\S+)", places)
+    if not hosts:
+        raise SystemExit("no Debian mirror is configured in /etc/apt/sources.list.d/debian.sources")
     sources.write_text(
         "".join(
             f"deb-src {host} bookworm{'-security' if host.endswith('-security') else ''} main\n"
