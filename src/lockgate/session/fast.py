@@ -345,6 +345,7 @@ def _is_plain(verdict: Verdict) -> bool:
         not verdict.sqlstate
         and verdict.decision.effect is Effect.PERMIT
         and verdict.decision.expires_at is None
+        and verdict.decision.row_limit is None
         and verdict.parsed.kind is Kind.SELECT
         and verdict.analysis.effect_free
         and not verdict.instead

@@ -154,6 +154,10 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
         reason = decision.reasons[0]
         return Verdict(parsed, analysis, decision, sqlstate="42501", rule=reason.rule, sentence=reason.sentence,
                        hint="Ask whoever keeps the policies, or request access with the rule named above.")  # fmt: skip
+    if decision.row_limit is not None and not _can_be_limited(parsed, analysis):
+        return Verdict(parsed, analysis, decision, sqlstate="42501", rule="row-limit",
+                       sentence="you may see a limited number of rows here, and those of this statement cannot be counted as they are shown",
+                       hint="Select the rows plainly.")  # fmt: skip
     try:
         _refuse_settings(parsed)
         if not ask.clearance.complete:
@@ -167,6 +171,14 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
         return Verdict(parsed, analysis, decision, sqlstate=refused.sqlstate, rule=refused.reason, sentence=refused.sentence,
                        hint=refused.hint)  # fmt: skip
     return Verdict(parsed, analysis, decision, plan=made)
+
+
+def _can_be_limited(parsed: Parsed, analysis: Analysis) -> bool:
+    """Whether a row limit holds for what the statement shows: it counts rows as they pass, and takes back none that were written."""
+    if parsed.kind in (Kind.SELECT, Kind.COPY_OUT, Kind.EXPLAIN):
+        return analysis.effect_free
+    moves = parsed.kind not in (Kind.UPDATE, Kind.DELETE) and bool(analysis.reads)
+    return parsed.kind in WRITES and not moves and not analysis.row_description
 
 
 def _without_result(parsed: Parsed, plan: Plan) -> Plan:

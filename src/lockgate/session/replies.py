@@ -27,6 +27,7 @@ ROWS = frozenset({ord("D"), ord("d")})
 NOTHING: frozenset[int] = frozenset()
 ANALYSED_ROWS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.FETCH})
 """Kinds whose rows are those of the statement that was analysed."""
+_COPY_TRAILER = b"\xff\xff"
 AGREED_MAX = 256
 """Row descriptions remembered as agreeing with their analysis."""
 
@@ -356,13 +357,17 @@ class Replies:
             raise BackendProtocolError("rows without a statement")
         if run.failed:
             return
+        if frame.tag == ord("d") and run.copier is not None:
+            self._copied(run, run.copier.feed(frame.body))
+            return
+        if self._is_beyond(run):
+            return
         if frame.tag == ord("d"):
-            if run.copier is not None:
-                self._copied(run, run.copier.feed(frame.body))
-            elif run.plan.masks or run.plan.order is not Order.KEEP:
+            if run.plan.masks or run.plan.order is not Order.KEEP:
                 raise BackendProtocolError("COPY data for a masked statement")
-            else:
-                self._out.append(message(frame.tag, frame.body))
+            self._out.append(message(frame.tag, frame.body))
+            run.rows += frame.body != _COPY_TRAILER  # the server sends one row a message
+            run.row_bytes += len(frame.body) + 5
             return
         if (run.masker is None and run.plan.masks) or (run.sorter is None and run.plan.order is not Order.KEEP):
             run.failed = "the shape of the result is not known, so it cannot be masked"
@@ -383,6 +388,14 @@ class Replies:
         run.rows += 1
         run.row_bytes += len(body) + 5
 
+    @staticmethod
+    def _is_beyond(run: Run) -> bool:
+        """Whether a row more is one too many: then the rest of the answer is withheld."""
+        if run.rows_max is None or run.rows < run.rows_max:
+            return False
+        run.failed, run.failed_rule = texts.ROWS_MAX.format(run.rows_max), "row-limit"
+        return True
+
     def _scanned(self, run: Run) -> None:
         """Release the rows that were looked at, or withhold them and label their columns."""
         scan = run.scan
@@ -402,6 +415,8 @@ class Replies:
             return
         try:
             for is_row, data in pieces:
+                if is_row and self._is_beyond(run):
+                    return
                 self._out.append(message(ord("d"), data))
                 run.rows += is_row
                 run.row_bytes += len(data) + 5

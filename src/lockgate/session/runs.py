@@ -29,6 +29,7 @@ class Run:
         inner: of a DECLARE: what its cursor will show.
         instead: the text that runs in the place of the client's, empty where it is the client's.
         source: of a FETCH: the cursor it was judged by.
+        rows_max: most rows that may be shown, from `@row_limit`; None for all.
         whole: a text that could not be read: everything that is answered until ReadyForQuery is its answer.
     """
 
@@ -43,6 +44,7 @@ class Run:
     scan: ContentScan | None = None
     rows: int = 0
     row_bytes: int = 0
+    rows_max: int | None = None
     failed: str = ""
     failed_rule: str = "drift"
     instead: str = ""
@@ -53,8 +55,14 @@ class Run:
 
     @property
     def streams_rows(self) -> bool:
-        """True when rows travel unseen: nothing to mask, nothing to order."""
-        return self.scan is None and not self.plan.masks and self.plan.order is Order.KEEP and not self.failed
+        """True when rows travel unseen: nothing to mask, to order or to count."""
+        return (
+            self.scan is None
+            and self.rows_max is None
+            and not self.plan.masks
+            and self.plan.order is Order.KEEP
+            and not self.failed
+        )
 
 
 @dataclass(slots=True)

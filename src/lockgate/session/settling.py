@@ -129,7 +129,7 @@ class Settling(SessionState):
             )  # fmt: skip
             self.counters.count("decisions", effect=verdict.effect)
             run = Run(verdict.parsed, verdict.analysis, verdict.plan, index, self.clock.ticks_us())
-            run.instead = verdict.instead
+            run.instead, run.rows_max = verdict.instead, verdict.decision.row_limit
             run.whole = verdict.parsed.shape == UNREADABLE
             if not self.clearance.complete and verdict.parsed.kind in SCANNED:
                 around = self.around

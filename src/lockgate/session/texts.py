@@ -47,6 +47,7 @@ HOLD_ENDS = {
 CONTENT_FOUND = (
     "a column that nobody labelled holds what looks sensitive; it is labelled now, so run the statement again"
 )
+ROWS_MAX = "the result has more than the {} rows that you may see of it; ask for fewer"
 DRIFT = "the catalog changed between analysis and execution; run the statement again"
 
 
