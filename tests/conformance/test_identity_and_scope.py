@@ -52,12 +52,12 @@ def test_people_see_unlabelled_columns_agents_do_not_and_unmaskers_see_all(gate:
     assert clara[0] == ("real@raw-value.example", "raw mystery")
     assert ann[0][1] == "raw mystery"
     assert "raw-value" not in str(ann[0][0])
-    assert "raw-value" not in str(bot)
+    assert not any(value in str(bot) for value in ("raw-value", "raw mystery"))
 
 
 def test_acting_for_a_person_takes_the_stricter_of_both(gate: GateProcess) -> None:
     for_clara = _read(gate, "bot", "shop", "--on-behalf-of", "clara")
-    assert "raw-value" not in str(for_clara)
+    assert not any(value in str(for_clara) for value in ("raw-value", "raw mystery"))
     (row,) = gate.search("--on-behalf-of", "clara")
     assert (row["principal"], row["on_behalf_of"]) == ("bot", "clara")
 
