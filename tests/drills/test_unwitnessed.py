@@ -94,10 +94,10 @@ def test_a_statement_comes_under_a_witnessed_root_and_the_gate_refuses_when_nobo
             return False
 
         until(refused)
-        assert '"witness-late"' in (gate.folder / "stderr.txt").read_text()
+        until(lambda: '"witness-late"' in (gate.folder / "stderr.txt").read_text())
         witness.start()
         until(lambda: not refused())
-        assert '"witness-back"' in (gate.folder / "stderr.txt").read_text()
+        until(lambda: '"witness-back"' in (gate.folder / "stderr.txt").read_text())
         highest = client.execute("SELECT count(*) FILTER (WHERE id IN (1, 2)), min(id) FROM marks").fetchone()
         assert highest == (2, 1)
     gate.stop()
