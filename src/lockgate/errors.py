@@ -89,5 +89,14 @@ class GateUnreachableError(LockgateError):
     exit_status = 3
 
 
+class UnknownWorkerError(LockgateError):
+    """A command is about a worker that the gate does not have, or not now."""
+
+    reason = "no-such-worker"
+
+    def __init__(self) -> None:
+        super().__init__("the gate has no such worker now")
+
+
 class InvariantError(LockgateError):
     """A fact that others rely on does not hold: our fault."""

@@ -39,7 +39,7 @@ def _texts(gate: GateProcess) -> set[str]:
     for index, entry in entries(str(gate.log_folder), RealFiles()):
         fields = decode(entry)
         if fields["kind"] == "intent":
-            found.add(log_text(settings, fields, index).split(b"\x00")[0].decode())
+            found.add(log_text(settings, str(gate.log_folder), fields, index).split(b"\x00")[0].decode())
     return found
 
 

@@ -48,7 +48,7 @@ def test_the_policy_decides_what_goes_and_the_log_says_so(
         with gate.connect("ann", "shop") as client:
             client.execute("SELECT 1")
             plan = prune()
-            assert (plan["entries"], plan["minimum"], plan["pruned"]) == (512, 512, False)
+            assert (plan["entries"], plan["logs"], plan["pruned"]) == (512, {"gate/1": 512}, False)
             done = prune("--reason", "end of the audit period", "--by", "auditor", "--yes")
             assert (done["pruned"], done["entries"]) == (True, 512)
             client.execute("SELECT 2")

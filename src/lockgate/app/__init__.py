@@ -14,27 +14,25 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from lockgate import speed
 from lockgate.app import org
 from lockgate.app.children import keep
 from lockgate.app.completeness import Completeness
-from lockgate.app.evidence import current_log_number, key_bytes, masking_keys, open_ledger, text_of
-from lockgate.app.found import Found, found_path, read_found, with_found
+from lockgate.app.documents import Documents, check_keys, read_documents, read_policies, revoked_path, stamps
+from lockgate.app.evidence import FIRST_WORKER, current_log_number, key_bytes, masking_keys, open_ledger
+from lockgate.app.found import Found
 from lockgate.config.build import load_settings
-from lockgate.config.catalog_file import CatalogFile, ColumnKey, parse_catalog
-from lockgate.config.principals_file import parse_principals
+from lockgate.config.catalog_file import CatalogFile, ColumnKey
 from lockgate.config.settings import Address, DatabaseSettings, Settings
 from lockgate.control.holds import Holds, empty_catalog
-from lockgate.errors import ConfigError, CredentialRejectedError, LedgerError, LockgateError
+from lockgate.errors import ConfigError, CredentialRejectedError, LedgerError, LockgateError, UnknownWorkerError
 from lockgate.identity.tokens import verify
 from lockgate.masking.keys import KeyRing
 from lockgate.model.decision import Decision, Request
 from lockgate.model.identity import Identity, Principal
 from lockgate.model.statement import Action
-from lockgate.policy.engine import Engine, PolicySet
 from lockgate.storage.port import Files
 from lockgate.transport.catalog_queries import Labels
 from lockgate.transport.clock import RealClock, utc_now
@@ -48,93 +46,22 @@ from lockgate.transport.pgclient import Target
 from lockgate.transport.plane import DataPlaneLoop, plane_of
 from lockgate.transport.server import RawServer, serve_raw
 
+__all__ = [
+    "Application",
+    "Documents",
+    "check_keys",
+    "labels_of",
+    "make_database",
+    "read_documents",
+    "read_policies",
+    "revoked_path",
+    "serve",
+    "target",
+]
+
 DRAIN_SECONDS = 7.0
 RELOAD_SECONDS = 1.0
 ROLLED_BACK = "the disk was set back: others know more of this gate's log than is here; start again, and it goes on in a successor"
-
-
-@dataclass
-class Documents:
-    """The files that people edit while the gate runs, as last read without a problem."""
-
-    principals: dict[str, Principal]
-    policies: PolicySet
-    catalog: CatalogFile
-    revoked: frozenset[str]
-    engine: Engine
-
-
-def read_documents(settings: Settings) -> Documents:
-    """Read principals, policies, catalog and revocations.
-
-    Raises:
-        ConfigError: with every problem of every file.
-    """
-    problems: list[str] = []
-    principals: dict[str, Principal] = {}
-    catalog = CatalogFile({})
-    policies: PolicySet | None = None
-    try:
-        principals = parse_principals(text_of(settings.files.principals), file=str(settings.files.principals))
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        catalog = parse_catalog(text_of(settings.files.catalog), file=str(settings.files.catalog))
-        catalog = with_found(catalog, read_found(settings))
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        policies = PolicySet.load(read_policies(settings.files.policies))
-    except ConfigError as error:
-        problems += [p if p.startswith("/") else f"{settings.files.policies}/{p}" for p in error.problems]
-    if problems or policies is None:
-        raise ConfigError(problems)
-    return Documents(principals, policies, catalog, read_revoked(settings), Engine(policies, principals))
-
-
-def read_policies(folder: Path) -> dict[str, str]:
-    """Every `*.cedar` file of a folder by name.
-
-    Raises:
-        ConfigError: the folder has none, or one cannot be read.
-    """
-    files = {path.name: text_of(path) for path in sorted(folder.glob("*.cedar"))}
-    if not files:
-        raise ConfigError(f"{folder}:1: has no policy; `lockgate init` writes the starter policies")
-    return files
-
-
-def revoked_path(settings: Settings) -> Path:
-    """Where revoked credential ids are kept, one a line."""
-    return settings.files.keys.parent / "revoked.txt"
-
-
-def read_revoked(settings: Settings) -> frozenset[str]:
-    """Ids of revoked credentials."""
-    path = revoked_path(settings)
-    return frozenset(path.read_text().split()) if path.exists() else frozenset()
-
-
-def check_keys(settings: Settings) -> None:
-    """Read every key file as `serve` would.
-
-    Raises:
-        ConfigError: with every problem.
-    """
-    problems: list[str] = []
-    own = () if settings.masking.key is not None else ("pseudonym.key",)
-    for name in (*own, "token.key", "text.key", "person.key"):
-        try:
-            key_bytes(settings.files.keys / name)
-        except ConfigError as error:
-            problems += error.problems
-    problems += [
-        f"{p}:1: is missing"
-        for p in (settings.files.keys / "log.key", settings.files.keys / "log.pub")
-        if not p.is_file()
-    ]
-    if problems:
-        raise ConfigError(problems)
 
 
 def target(database: DatabaseSettings, role: str, password: str) -> Target:
@@ -181,8 +108,9 @@ def make_database(
 class Application:
     """A running gate."""
 
-    def __init__(self, settings: Settings, *, files: Files | None = None) -> None:
+    def __init__(self, settings: Settings, *, files: Files | None = None, worker: str = FIRST_WORKER) -> None:
         self.settings = settings
+        self.worker = worker
         self.documents = read_documents(settings)
         self.metrics = Metrics()
         self.clock = RealClock()
@@ -191,7 +119,7 @@ class Application:
         self.databases = {
             d.name: make_database(settings, d, lambda: self.documents, key_ring) for d in settings.databases
         }
-        self.ledger, self._log_number = open_ledger(settings, files)
+        self.ledger, self._log_number = open_ledger(settings, files, worker=worker)
         self._rolled_back = False
         self.committer = Committer(self.ledger)
         keeper = Found(settings, self.committer.append, self.reload_if_changed)
@@ -209,7 +137,7 @@ class Application:
             cleartext_on_loopback=settings.gateway.cleartext_on_loopback, statement_bytes_max=settings.limits.statement_bytes_max,
             login_seconds=settings.limits.login_seconds, links_max=settings.limits.links_max,
         )  # fmt: skip
-        self._stamps: dict[Path, tuple[int, int]] = self._now_stamps()
+        self._stamps = stamps(settings)
         self._stop = asyncio.Event()
         gauges: dict[str, Callable[[], float]] = {
             "sessions": lambda: len(self.gate.sessions), "ledger_lag": lambda: self.committer.lag,
@@ -277,11 +205,13 @@ class Application:
         if operation == "log-erasure":
             return self._record_erasure(asked["fields"])
         if operation == "log-prune":
-            return self._record_pruning(asked["fields"])
+            return self._record_pruning(asked.get("worker"), asked["fields"])
         raise CredentialRejectedError("unknown command")
 
-    def _record_pruning(self, fields: object) -> int:
+    def _record_pruning(self, worker: object, fields: object) -> int:
         """Make the entry of a pruning durable; whoever asked removes the entries once it is under a checkpoint."""
+        if worker != self.worker:
+            raise UnknownWorkerError
         if not isinstance(fields, dict) or (fields.get("kind"), fields.get("event")) != ("policy", "pruned"):
             raise CredentialRejectedError("not a pruning")
         index = self.committer.append(fields)
@@ -299,26 +229,16 @@ class Application:
         if self.committer.durable <= index:
             raise LedgerError("the ledger cannot be written")
         self.ledger.notice_erasures()
-        return {"index": index}
+        return {self.worker: index}
 
     # -- reloading ----------------------------------------------------------------------------------------------------------------
 
-    def _now_stamps(self) -> dict[Path, tuple[int, int]]:
-        files = [
-            self.settings.files.principals,
-            self.settings.files.catalog,
-            revoked_path(self.settings),
-            found_path(self.settings),
-        ]
-        files += sorted(self.settings.files.policies.glob("*.cedar"))
-        return {p: (s.st_mtime_ns, s.st_size) for p in files if p.exists() for s in [p.stat()]}
-
     def reload_if_changed(self) -> bool:
         """Take over edited files; a file with a problem leaves everything as it was, loudly."""
-        stamps = self._now_stamps()
-        if stamps == self._stamps:
+        found = stamps(self.settings)
+        if found == self._stamps:
             return False
-        self._stamps = stamps
+        self._stamps = found
         try:
             documents = read_documents(self.settings)
         except ConfigError as error:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lockgate.app.evidence import ledger_folder, log_text
+from lockgate.app.evidence import WorkerLog, log_text, worker_logs
 from lockgate.config.settings import Address, Settings
 from lockgate.ledger.entry import decode
 from lockgate.storage.ledger_reader import checkpoint, entries
@@ -23,8 +24,9 @@ LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Where the record has the canary; None where it does not."""
+    """Where the record has the canary: in which log, and there as which entries; None where it does not."""
 
+    log: str | None = None
     intent: int | None = None
     outcome: int | None = None
 
@@ -35,9 +37,9 @@ async def sing(settings: Settings, *, gate: Address, principal: str, token: str,
     Raises:
         LockgateError, OSError, TimeoutError: the gate cannot be reached, or refused it.
     """
-    root, files = str(ledger_folder(settings)), RealFiles()
-    state = checkpoint(root, files)
-    start = 0 if state is None else state.size
+    files = RealFiles()
+    states = {log.origin: checkpoint(log.folder, files) for log in worker_logs(settings)}
+    starts = {origin: 0 if state is None else state.size for origin, state in states.items()}
     song = f"lockgate canary {secrets.token_hex(8)}"
     sslmode = "require" if settings.gateway.tls_certificate is not None else "disable"
     client = await PgClient.open(
@@ -49,19 +51,28 @@ async def sing(settings: Settings, *, gate: Address, principal: str, token: str,
         client.close()
     seen = Seen()
     for _ in range(max(1, int(seconds / LOOK_SECONDS))):
-        seen = _look(settings, root, start, song.encode())
+        seen = _look(settings, starts, song.encode())
         if seen.outcome is not None:
             break
         await asyncio.sleep(LOOK_SECONDS)
     return seen
 
 
-def _look(settings: Settings, root: str, start: int, song: bytes) -> Seen:
+def _look(settings: Settings, starts: Mapping[str, int], song: bytes) -> Seen:
+    """Look in every worker's log: nobody knows which one the client met."""
+    for log in worker_logs(settings):
+        seen = _look_in(settings, log, starts.get(log.origin, 0), song)
+        if seen.intent is not None:
+            return seen
+    return Seen()
+
+
+def _look_in(settings: Settings, log: WorkerLog, start: int, song: bytes) -> Seen:
     intent: int | None = None
-    for index, entry in entries(root, RealFiles(), start):
+    for index, entry in entries(log.folder, RealFiles(), start):
         fields = decode(entry)
-        if intent is None and fields["kind"] == "intent" and song in log_text(settings, fields, index):
+        if intent is None and fields["kind"] == "intent" and song in log_text(settings, log.folder, fields, index):
             intent = index
         elif intent is not None and fields["kind"] == "outcome" and fields.get("intent") == intent:
-            return Seen(intent, index if fields.get("status") == "complete" else None)
-    return Seen(intent)
+            return Seen(log.origin, intent, index if fields.get("status") == "complete" else None)
+    return Seen() if intent is None else Seen(log.origin, intent)

@@ -15,12 +15,12 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
-from lockgate.app.evidence import ledger_folder
+from lockgate.app.evidence import worker_logs
 from lockgate.config.settings import DatabaseSettings, Settings
 from lockgate.control.completeness import Reconciliation, Totals
 from lockgate.errors import LockgateError
 from lockgate.ledger.entry import decode, time_text
-from lockgate.storage.ledger_reader import checkpoint, entries
+from lockgate.storage.ledger_reader import checkpoint, entries, minimum
 from lockgate.storage.port import RealFiles
 from lockgate.transport.clock import utc_now
 from lockgate.transport.database_counts import read_counts
@@ -29,6 +29,8 @@ from lockgate.transport.pgclient import Target
 RECORDED_SECONDS = 3600.0
 FINISH_SECONDS = 3.0
 EVENT = "completeness"
+FIRST_LOOK = 4096
+"""Entries of each log that are looked at first for the newest number; more when they are too few."""
 
 
 def state_path(settings: Settings) -> Path:
@@ -132,18 +134,31 @@ def _stored(path: Path) -> dict[str, Totals]:
 
 
 def newest(settings: Settings) -> list[dict[str, object]]:
-    """The newest `completeness` entry of each database, from the record itself."""
-    files, root = RealFiles(), str(ledger_folder(settings))
+    """The newest `completeness` entry of each database, from the record itself, whichever worker wrote it."""
     wanted = {database.name for database in settings.databases}
-    state = checkpoint(root, files)
-    size, back = 0 if state is None else state.size, 4096
+    logs, back = worker_logs(settings), FIRST_LOOK
     while True:
         found: dict[str, dict[str, object]] = {}
-        for _, entry in entries(root, files, max(0, size - back)):
-            if b'"event":"completeness"' in entry:
-                said = dict(decode(entry))
-                if said["kind"] == "review":
-                    found[str(said["database"])] = said
-        if found.keys() >= wanted or back >= size:
+        unread = ""  # entries before this time were not looked at in some log
+        for log in logs:
+            unread = max(unread, _newest_in(log.folder, back, found))
+        if not unread or (found.keys() >= wanted and all(str(found[name]["time"]) >= unread for name in wanted)):
             return [found[name] for name in sorted(found)]
         back *= 4
+
+
+def _newest_in(folder: str, back: int, found: dict[str, dict[str, object]]) -> str:
+    """Take over what the last entries of a log say that is newer; the time of the first one looked at when more come before it."""
+    files = RealFiles()
+    state = checkpoint(folder, files)
+    start = max(0, (0 if state is None else state.size) - back)
+    first = ""
+    for _, entry in entries(folder, files, start):
+        first = first or str(decode(entry)["time"])
+        if b'"event":"completeness"' not in entry:
+            continue
+        said = dict(decode(entry))
+        name = str(said.get("database"))
+        if said["kind"] == "review" and (name not in found or str(said["time"]) >= str(found[name]["time"])):
+            found[name] = said
+    return first if start > minimum(folder, files) else ""

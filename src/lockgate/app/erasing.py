@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from lockgate.app.evidence import key_bytes, ledger_folder, open_ledger
+from lockgate.app.evidence import key_bytes, logs_of, open_ledger, workers_with_logs
 from lockgate.config.settings import Settings
 from lockgate.errors import ConfigError, GateUnreachableError, LedgerError
 from lockgate.ledger.persons import VALUE_CHARS_MIN, PersonIndex
@@ -21,11 +20,6 @@ from lockgate.storage.port import RealFiles
 from lockgate.transport.control_socket import ask_gate
 
 NAMES_IN_ENTRY = 500
-
-
-def log_folders(settings: Settings) -> list[Path]:
-    """The folder of every worker's log."""
-    return sorted(p.parent for p in settings.files.ledger.glob("*/checkpoint") if p.parent.name != "org")
 
 
 # -- persons ----------------------------------------------------------------------------------------------------------------
@@ -79,7 +73,7 @@ def erasure_of_days(settings: Settings, *, database: str, dataset: str, day: str
 def erasure_of_person(settings: Settings, value: str) -> Erasure:
     """What erasing every text that names a person concerns."""
     token = person_token(settings, value)
-    found = texts_of_person([str(folder) for folder in log_folders(settings)], RealFiles(), token)
+    found = texts_of_person(list(logs_of(settings).folders().values()), RealFiles(), token)
     return Erasure({"person": token, "statements": found.statements}, slots=found.slots)
 
 
@@ -99,26 +93,39 @@ def erase(settings: Settings, erasure: Erasure, *, by: str, reason: str) -> None
 
 
 def _keys(settings: Settings) -> str:
-    return text_keys.keys_folder(str(ledger_folder(settings)))
+    return text_keys.keys_folder(f"{settings.files.ledger}/log")  # beside the logs, and common to them
 
 
 def _recorded(settings: Settings, entries: Sequence[Mapping[str, object]]) -> None:
-    """Make entries durable: through the running gate, or in its log when none runs."""
-    if settings.gateway.control_socket.exists():
+    """Make entries durable in the log of every worker, since each has texts under these keys.
+
+    The running gate writes them; a log that no worker of it has open, or all when none runs, is opened here.
+    """
+    written: list[str] = []
+    for entry in entries:
+        written = _through_gate(settings, entry)
+    for worker in workers_with_logs(settings):
+        if worker in written:
+            continue
+        log, _ = open_ledger(settings, worker=worker)
         try:
             for entry in entries:
-                answer = ask_gate(settings.gateway.control_socket, {"op": "log-erasure", "fields": dict(entry)})
-                if not answer.get("ok"):
-                    raise LedgerError(f"the gate did not record the erasure: {answer.get('message')}")
-        except GateUnreachableError:
-            pass  # what a killed gate left behind; opening its log says whether one runs
-        else:
-            return
-    log, _ = open_ledger(settings)
+                log.append(entry)
+            if log.commit().failed:
+                raise LedgerError("the erasure could not be recorded")
+        finally:
+            log.close()
+
+
+def _through_gate(settings: Settings, entry: Mapping[str, object]) -> list[str]:
+    """Have the running gate record an entry; the workers that did, none when no gate runs."""
+    if not settings.gateway.control_socket.exists():
+        return []
     try:
-        for entry in entries:
-            log.append(entry)
-        if log.commit().failed:
-            raise LedgerError("the erasure could not be recorded")
-    finally:
-        log.close()
+        answer = ask_gate(settings.gateway.control_socket, {"op": "log-erasure", "fields": dict(entry)})
+    except GateUnreachableError:
+        return []  # what a killed gate left behind; opening its logs says whether one runs
+    result = answer.get("result")
+    if not answer.get("ok") or not isinstance(result, dict):
+        raise LedgerError(f"the gate did not record the erasure: {answer.get('message')}")
+    return [str(worker) for worker in result]

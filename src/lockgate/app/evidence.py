@@ -1,7 +1,10 @@
-"""The gate's own log, composed from settings: opening it, searching it, verifying it.
+"""The gate's own logs, composed from settings: finding, opening and verifying them.
 
 For: `Application` and the command line.
 Not for: what a log is (`ledger`) and how it lies on disk (`storage`).
+
+Each worker writes a log of its own. Whoever reads the record reads all of them: those of workers that run, and those of workers
+that a gate with another number of them had.
 """
 
 from __future__ import annotations
@@ -11,21 +14,24 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lockgate.config.settings import Settings
 from lockgate.errors import ConfigError
-from lockgate.ledger.checkpoint import successor
+from lockgate.ledger.checkpoint import first_origin, successor
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.masking.keys import KeyRing
 from lockgate.storage.gate_logs import GateLogs, current_number
+from lockgate.storage.index.logs import Logs
 from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import open_text
-from lockgate.storage.org_log import log_folder
+from lockgate.storage.org_log import ORG
 from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
 from lockgate.transport.clock import utc_now
 
-WORKER = "1"
+FIRST_WORKER = "1"
+"""The name of a gate's only worker, or of its first."""
 
 
 def text_of(path: Path) -> str:
@@ -87,22 +93,47 @@ def current_log_number(settings: Settings) -> int:
     return current_number(str(settings.files.ledger), settings.gateway.name, RealFiles())
 
 
-def ledger_folder(settings: Settings) -> Path:
-    """Folder of this worker's current log: `<gateway>-<worker>` below the ledger folder, or its successor's."""
-    number = current_log_number(settings)
-    return Path(log_folder(str(settings.files.ledger), successor(f"{settings.gateway.name}/{WORKER}", number)))
+def logs_of(settings: Settings) -> Logs:
+    """Every log of this gate that has a checkpoint: workers', the org log, and those that went before."""
+    return Logs(str(settings.files.ledger), RealFiles())
 
 
-def open_ledger(settings: Settings, files: Files | None = None) -> tuple[LedgerLog, int]:
-    """Open the worker's log, recovering it first, and the number of the gate's current logs."""
+@dataclass(frozen=True, slots=True)
+class WorkerLog:
+    """The current log of one worker: the worker's name, the log's origin and its folder."""
+
+    worker: str
+    origin: str
+    folder: str
+
+
+def worker_logs(settings: Settings) -> list[WorkerLog]:
+    """The current log of every worker that has written one, whether it runs now or not; the first worker's first."""
+    number, gate = current_log_number(settings), settings.gateway.name
+    found = []
+    for origin, folder in logs_of(settings).folders().items():
+        first = first_origin(origin)
+        name, _, worker = first.rpartition("/")
+        if name == gate and worker != ORG and origin == successor(first, number):
+            found.append(WorkerLog(worker, origin, folder))
+    return sorted(found, key=lambda log: (len(log.worker), log.worker))
+
+
+def workers_with_logs(settings: Settings) -> list[str]:
+    """The names of all workers that have a log; of a gate that never ran, its first worker."""
+    return [log.worker for log in worker_logs(settings)] or [FIRST_WORKER]
+
+
+def open_ledger(settings: Settings, files: Files | None = None, *, worker: str = FIRST_WORKER) -> tuple[LedgerLog, int]:
+    """Open a worker's log, recovering it first, and the number of the gate's current logs."""
     facts = {"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()}
-    return gate_logs(settings, files).open_worker(WORKER, facts)
+    return gate_logs(settings, files).open_worker(worker, facts)
 
 
-def log_text(settings: Settings, entry: Mapping[str, object], index: int) -> bytes:
-    """The decrypted statement text of an entry, with its parameters behind a zero byte."""
+def log_text(settings: Settings, folder: str, entry: Mapping[str, object], index: int) -> bytes:
+    """The decrypted statement text of an entry of the log in a folder, with its parameters behind a zero byte."""
     key = key_bytes(settings.files.keys / "text.key")
-    return open_text(str(ledger_folder(settings)), str(entry["text"]), key, files=RealFiles(), near=index)
+    return open_text(folder, str(entry["text"]), key, files=RealFiles(), near=index)
 
 
 def verifier_path() -> Path:

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lockgate.app.children import Parent
-from lockgate.app.search import logs_of
+from lockgate.app.evidence import logs_of
 from lockgate.config.build import load_settings
 from lockgate.config.settings import ExportSettings, Settings
 from lockgate.errors import ConfigError, LockgateError

@@ -19,6 +19,7 @@ from typing import cast
 import msgspec
 
 from lockgate.app.children import Parent
+from lockgate.app.evidence import log_text, logs_of, worker_logs
 from lockgate.config.build import load_settings
 from lockgate.config.settings import Settings
 from lockgate.control import questions
@@ -30,9 +31,7 @@ from lockgate.storage.index import reading
 from lockgate.storage.index.clickhouse import ClickHouseEngine, Server
 from lockgate.storage.index.engines import ChdbEngine, Engine
 from lockgate.storage.index.indexer import BATCH, Indexer
-from lockgate.storage.index.logs import Logs
 from lockgate.storage.org_log import ORG, log_folder
-from lockgate.storage.port import RealFiles
 from lockgate.storage.receipts import ABOVE, Witnessing, receipt
 from lockgate.transport.clock import utc_now
 from lockgate.transport.control_socket import ask_gate, serve_control
@@ -45,11 +44,6 @@ PIECES = 16
 
 FILES_AT_ONCE = 24
 """Parquet files written between two looks at the socket."""
-
-
-def logs_of(settings: Settings) -> Logs:
-    """Every log of this gate."""
-    return Logs(str(settings.files.ledger), RealFiles())
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -126,14 +120,30 @@ def prove(settings: Settings, rows: list[dict[str, object]], folder: Path) -> li
 
 
 def entry_of(settings: Settings, log: str | None, index: int) -> tuple[str, dict[str, object] | None]:
-    """One entry of a log, from the log itself; without an origin the only log's, else the first one's."""
+    """One entry of a log, from the log itself.
+
+    Args:
+        log: the log's origin; may be left out while the gate has the log of one worker only.
+
+    Raises:
+        LedgerError: there is no log yet, or none of that origin.
+        ConfigError: there are several, and none is named.
+    """
     logs = logs_of(settings)
     origins = logs.origins()
     if not origins:
         raise LedgerError("there is no log yet")
+    current = [one.origin for one in worker_logs(settings)]
+    if log is None and len(current) > 1:
+        raise ConfigError(f"--log: several workers have one: {', '.join(current)}")
     origin = origins[0] if log is None else log
     stored = logs.entry(origin, index)
     return origin, None if stored is None else cast("dict[str, object]", msgspec.json.decode(stored))
+
+
+def entry_text(settings: Settings, origin: str, entry: Mapping[str, object], index: int) -> bytes:
+    """The decrypted text of an entry of the log with that origin."""
+    return log_text(settings, logs_of(settings).folder(origin), entry, index)
 
 
 class IndexProcess:

@@ -22,6 +22,7 @@ from pathlib import Path
 import psycopg
 
 from lockgate.cli.common import say
+from lockgate.config.build import load_settings
 from lockgate.testing.engines import EmbeddedPostgres, embedded_installation, scratch_directory
 
 PRINCIPALS = """\
@@ -231,9 +232,11 @@ def _found(demo: Demo) -> None:
 
 
 def _proved(demo: Demo) -> None:
+    from lockgate.app.evidence import verifier_path, worker_logs
+
     _title(5, "A stranger verifies the record, offline, with a program that shares no code with the gate")
     time.sleep(1.2)
-    folder = next((demo.config.parent / "log").glob("*-1"))
+    folder = Path(worker_logs(load_settings(demo.config, environment=os.environ))[0].folder)
     for line in demo.lockgate("log", "verify", "--config", str(demo.config)).splitlines():
         say("   " + line)
     copy = demo.folder / "tampered"
@@ -243,8 +246,6 @@ def _proved(demo: Demo) -> None:
     stored[len(stored) // 2] ^= 1
     bundle.chmod(0o600)
     bundle.write_bytes(bytes(stored))
-    from lockgate.app.evidence import verifier_path
-
     done = subprocess.run([sys.executable, str(verifier_path()), str(copy), "--key", str(demo.config.parent / "keys" / "log.pub")],
                           capture_output=True, text=True, check=False)  # fmt: skip
     say("   one byte flipped in a copy:")

@@ -50,11 +50,11 @@ def run(options: argparse.Namespace) -> int:
     except (OSError, TimeoutError) as error:
         raise GateUnreachableError(f"no gate answers on {gate}") from error
     if options.json:
-        say_json({"intent": seen.intent, "outcome": seen.outcome})
+        say_json({"log": seen.log, "intent": seen.intent, "outcome": seen.outcome})
     elif seen.outcome is not None:
-        say(f"the record has it: entry {seen.intent} before it ran, entry {seen.outcome} with its outcome")
+        say(f"the record has it: entry {seen.log}#{seen.intent} before it ran, #{seen.outcome} with its outcome")
     elif seen.intent is not None:
-        say(f"the record has it as entry {seen.intent}, but no complete outcome of it")
+        say(f"the record has it as entry {seen.log}#{seen.intent}, but no complete outcome of it")
     else:
         say("the record does not have it, although the gate answered")
     return 0 if seen.outcome is not None else 1

@@ -15,7 +15,7 @@ EPILOG = """examples:
   lockgate log prune --config gate/lockgate.toml
   lockgate log prune --config gate/lockgate.toml --before 2020-01-01 --reason "end of the audit period" --yes
 
-Without --yes it says what would go. Entries go in whole bundles of 256 from the beginning of the log, with their texts; hashes and
+Without --yes it says what would go. Entries go in whole bundles of 256 from the beginning of each worker's log, with their texts; hashes and
 checkpoints stay, so everything that remains can still be proven. That it was done, by whom and why is an entry itself.
 """
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -48,20 +48,21 @@ def run(options: argparse.Namespace) -> int:
     pruning = retention.planned(settings, before, datetime.now(UTC))
     facts: dict[str, object] = {
         "entries": pruning.size,
-        "minimum": pruning.minimum,
+        "logs": pruning.minima,
         "before": pruning.before,
         "pruned": False,
     }
     if pruning.size and options.yes:
-        done = retention.carry_out(settings, pruning, by=options.by or getpass.getuser(), reason=options.reason)
-        facts |= {"pruned": True, "texts": done.texts}
+        texts = retention.carry_out(settings, pruning, by=options.by or getpass.getuser(), reason=options.reason)
+        facts |= {"pruned": True, "texts": texts}
+    begins = ", ".join(f"{origin}#{minimum}" for origin, minimum in pruning.minima.items())
     if options.json:
         say_json(facts)
     elif not pruning.size:
         say(f"nothing to prune: no whole bundle of entries is older than {pruning.before[:10]}")
     elif options.yes:
         say(
-            f"pruned: {pruning.size} entries before {pruning.before[:10]}; the log begins at entry {pruning.minimum} now, and says so"
+            f"pruned: {pruning.size} entries before {pruning.before[:10]}; each log says with which entry it begins now: {begins}"
         )
     else:
         say(
