@@ -7,7 +7,6 @@ Source: PostgreSQL documentation, 55.2; threats W-13 to W-22.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 
@@ -102,13 +101,7 @@ def place(
     names = [f"protocol{postgres.major}", f"protocol{postgres.major}gated"]
     _, second = (create_database(postgres, name, SETUP) for name in names)
     gate = GateProcess(tmp_path_factory.mktemp(names[0]) / "gate", {"shop": (second, "development")}).init()
-    secret = gate.folder / "keys" / "superuser"
-    secret.write_text(postgres.password)
-    secret.chmod(0o600)
-    text = re.sub(r"(?m)^clear_(role|password).*\n", "", gate.config.read_text())
-    gate.config.write_text(
-        text + 'clear_role = "postgres"\nclear_password = "file:keys/superuser"\nunsafe_superuser = true\n'
-    )
+    gate.use_superuser(postgres.password)
     yield gate.start(), names
     assert gate.stop() == 0
     for name in names:

@@ -24,6 +24,7 @@ from support.scripted import (
     ready,
     script,
     tags,
+    write,
 )
 
 REJECTED = Failed(
@@ -95,6 +96,26 @@ def test_the_catalog_is_read_again_after_a_definition_only_for_what_it_does_not_
         assert sum(isinstance(wish, FreshCatalog) for wish in play.asked) == asked
         play.forwarded()
         play.backend(done("SELECT 0"), ready())
+
+
+@pytest.mark.parametrize("name", ["root", "ann"])
+def test_a_relation_that_was_replaced_while_a_statement_was_analysed_is_looked_up_again(name: str) -> None:
+    """Somebody dropped and made it again: the number that was found is of the one that is gone."""
+    with script(name) as play:
+        knows(play, write(relation=29_999))
+        knows(play, write())
+        assert tags(play.client(fe.Query("UPDATE orders SET total = '1' WHERE id = '1'"))) == ""
+        assert sum(isinstance(wish, FreshCatalog) for wish in play.asked) == 1
+        assert tags(play.forwarded()) == "Q"
+        play.backend(done("UPDATE 1"), ready())
+
+
+def test_a_relation_that_nobody_knows_is_refused() -> None:
+    with script("root") as play:
+        for _ in range(2):
+            knows(play, write(relation=29_999))
+        assert "rule=unknown-resource" in (error_of(play.client(fe.Query("UPDATE orders SET total = '1'"))).fields["D"])
+        assert play.forwarded() == []
 
 
 @pytest.mark.parametrize(("name", "letters"), [("root", "Q"), ("uma", ""), ("ann", "")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,6 +105,17 @@ class GateProcess:
         for section, lines in self.settings.items():
             text = text.replace(f"[{section}]\n", f"[{section}]\n{lines}\n", 1)
         self.config.write_text(text)
+        return self
+
+    def use_superuser(self, password: str) -> GateProcess:
+        """Let who may see everything work as the role `postgres` (`unsafe_superuser`); before `start`."""
+        secret = self.folder / "keys" / "superuser"
+        secret.write_text(password)
+        secret.chmod(0o600)
+        text = re.sub(r"(?m)^clear_(role|password).*\n", "", self.config.read_text())
+        self.config.write_text(
+            text + 'clear_role = "postgres"\nclear_password = "file:keys/superuser"\nunsafe_superuser = true\n'
+        )
         return self
 
     def run(

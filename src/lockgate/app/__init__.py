@@ -28,6 +28,7 @@ from lockgate.config.catalog_file import CatalogFile, ColumnKey
 from lockgate.config.settings import Address, DatabaseSettings, Settings
 from lockgate.control.holds import Holds, empty_catalog
 from lockgate.errors import ConfigError, CredentialRejectedError, LedgerError, LockgateError, UnknownWorkerError
+from lockgate.identity.certificates import PeerCertificate, identify
 from lockgate.identity.tokens import verify
 from lockgate.masking.keys import KeyRing
 from lockgate.model.decision import Decision, Request
@@ -45,6 +46,7 @@ from lockgate.transport.login import Startup
 from lockgate.transport.pgclient import Target
 from lockgate.transport.plane import DataPlaneLoop, plane_of
 from lockgate.transport.server import RawServer, serve_raw
+from lockgate.transport.tls import server_context
 
 __all__ = [
     "Application",
@@ -133,7 +135,7 @@ class Application:
         )
         self.gate = Gate(
             databases=self.databases, committer=self.committer, clock=self.clock, counters=self.metrics, holds=self.holds,
-            authenticate=self._authenticate, may_connect=self._may_connect, wait_for_hold=self.holds.wait, tls=self._tls(),
+            authenticate=self._verified, identify=self._identify, may_connect=self._may_connect, wait_for_hold=self.holds.wait, tls=self._tls(),
             cleartext_on_loopback=settings.gateway.cleartext_on_loopback, statement_bytes_max=settings.limits.statement_bytes_max,
             login_seconds=settings.limits.login_seconds, links_max=settings.limits.links_max,
         )  # fmt: skip
@@ -160,16 +162,10 @@ class Application:
             self.metrics.gauges["witness_age_seconds"] = lambda: self._witnesses.age if self._witnesses else 0.0
 
     def _tls(self) -> ssl.SSLContext | None:
-        gateway = self.settings.gateway
-        if gateway.tls_certificate is None or gateway.tls_key is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(gateway.tls_certificate, gateway.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"{gateway.tls_certificate}:1: is not a certificate with its key") from error
-        return context
+        place = self.settings.gateway
+        return server_context(
+            place.tls_certificate, place.tls_key, place.tls_client_authorities, place.tls_client_revoked
+        )
 
     # -- identity and policy ----------------------------------------------------------------------------------------------------
 
@@ -177,8 +173,11 @@ class Application:
         return verify(self._token_key, text, now=utc_now(), principals=self.documents.principals, revoked=self.documents.revoked,
                       user=user, database=database)  # fmt: skip
 
-    def _authenticate(self, password: str, startup: Startup) -> Identity:
-        return self._verified(password, startup.user, startup.database)
+    def _identify(self, certificate: PeerCertificate, startup: Startup) -> Identity | None:
+        documents = self.documents
+        return identify(
+            certificate, now=utc_now(), principals=documents.principals, revoked=documents.revoked, user=startup.user
+        )
 
     def _may_connect(self, identity: Identity, database: Database, address: str) -> Decision:
         catalog = empty_catalog(database.database, database.environment)
@@ -240,14 +239,14 @@ class Application:
             return False
         self._stamps = found
         try:
-            documents = read_documents(self.settings)
+            documents, tls = read_documents(self.settings), self._tls()
         except ConfigError as error:
             self.metrics.count("reloads", result="refused")
             for problem in error.problems:
                 sys.stderr.write(json.dumps({"event": "reload-refused", "problem": problem}) + "\n")
             return False
         changed = documents.policies.revision != self.documents.policies.revision
-        self.documents = documents
+        self.documents, self.gate.tls = documents, tls
         self.metrics.count("reloads", result="taken")
         for database in self.databases.values():
             database.forget()

@@ -107,6 +107,12 @@ def check_keys(settings: Settings) -> None:
 
 def stamps(settings: Settings) -> Stamps:
     """When each of the files was changed last, and its size: another answer means that one was edited."""
-    files = [settings.files.principals, settings.files.catalog, revoked_path(settings), found_path(settings)]
+    files = [
+        settings.files.principals,
+        settings.files.catalog,
+        revoked_path(settings),
+        found_path(settings),
+        *settings.gateway.tls_files,
+    ]
     files += sorted(settings.files.policies.glob("*.cedar"))
     return {p: (s.st_mtime_ns, s.st_size) for p in files if p.exists() for s in [p.stat()]}

@@ -83,7 +83,13 @@ def _check_gateway(values: Values, problems: Problems) -> None:
     if (certificate is None) != (key is None) and {"tls_certificate", "tls_key"} <= set(values):
         missing = "tls_key" if key is None else "tls_certificate"
         problems.add(("gateway",), f"`tls_certificate` and `tls_key` belong together; add `{missing}`")
-    for name in ("tls_certificate", "tls_key"):
+    for name, needs in (
+        ("tls_client_authorities", "tls_certificate"),
+        ("tls_client_revoked", "tls_client_authorities"),
+    ):
+        if values.get(name) is not None and values.get(needs) is None and needs in values:
+            problems.add(("gateway", name), f"`{name}` has no use without `{needs}`")
+    for name in ("tls_certificate", "tls_key", "tls_client_authorities", "tls_client_revoked"):
         file = values.get(name)
         if isinstance(file, Path) and not file.is_file():
             problems.add(("gateway", name), f"`{name}` names a file that does not exist: `{file}`")
@@ -267,6 +273,8 @@ def _build(
             cleartext_on_loopback=_typed(gateway["cleartext_on_loopback"], bool),
             tls_certificate=_maybe(gateway["tls_certificate"], Path),
             tls_key=_maybe(gateway["tls_key"], Path),
+            tls_client_authorities=_maybe(gateway["tls_client_authorities"], Path),
+            tls_client_revoked=_maybe(gateway["tls_client_revoked"], Path),
             core=_typed(gateway["core"], str),
             control_socket=_typed(gateway["control_socket"], Path),
             metrics_listen=_maybe(gateway["metrics_listen"], Address),

@@ -17,7 +17,10 @@ from lockgate.model.identity import Principal, PrincipalKind
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,62}")
 """A principal's or group's name: it is also a startup user and part of tags in the ledger."""
 
-_KEYS = ("name", "kind", "groups", "owner", "disabled")
+CERTIFICATE = re.compile(r"(CN|DNS|URI|email):[^\x00-\x1f\x7f*]{1,255}")
+"""A name in a client certificate, with its kind; no patterns."""
+
+_KEYS = ("name", "kind", "groups", "owner", "disabled", "certificates")
 _KINDS = {kind.value.lower(): kind for kind in PrincipalKind}
 
 
@@ -54,6 +57,14 @@ def parse_principals(text: str, *, file: str) -> dict[str, Principal]:
         if principal.owner is not None and (owner is None or owner.kind is not PrincipalKind.PERSON):
             at = ("principal", places[name], "owner")
             problems.add(at, f"`owner` `{principal.owner}` is not a person in this file; add the person or correct it")
+    known: dict[str, str] = {}
+    for name, principal in principals.items():
+        for certificate in principal.certificates:
+            if known.setdefault(certificate, name) != name:
+                at = ("principal", places[name], "certificates")
+                problems.add(
+                    at, f"`{certificate}` is of `{known[certificate]}` already; a certificate is of one principal"
+                )
     if problems.found:
         raise ConfigError(problems.sentences())
     return principals
@@ -69,6 +80,7 @@ def _principal(table: object, index: int, problems: Problems) -> Principal | Non
             problems.add((*at, str(key)), f"unknown key `{key}` in `principal`{suggestion(str(key), _KEYS)}")
     name, kind = table.get("name"), table.get("kind")
     groups, owner, disabled = table.get("groups", []), table.get("owner"), table.get("disabled", False)
+    certificates = table.get("certificates", [])
     good = True
     if not isinstance(name, str) or not NAME.fullmatch(name):
         rule = "1 to 63 letters, digits, `_`, `.`, `@`, `+` or `-`, beginning with a letter or digit"
@@ -86,6 +98,14 @@ def _principal(table: object, index: int, problems: Problems) -> Principal | Non
     if not isinstance(disabled, bool):
         problems.add((*at, "disabled"), "`disabled` must be `true` or `false`, without quotes")
         good = False
+    if not isinstance(certificates, list) or not all(
+        isinstance(c, str) and CERTIFICATE.fullmatch(c) for c in certificates
+    ):
+        rule = "a list of whole names with their kind (CN, DNS, URI or email)"
+        problems.add(
+            (*at, "certificates"), f'`certificates` must be {rule}, such as `["URI:spiffe://example.org/etl"]`'
+        )
+        good = False
     if not good:
         return None
     return Principal(
@@ -94,4 +114,5 @@ def _principal(table: object, index: int, problems: Problems) -> Principal | Non
         groups=tuple(dict.fromkeys(groups)),
         owner=owner,
         disabled=bool(disabled),
+        certificates=tuple(dict.fromkeys(certificates)),
     )

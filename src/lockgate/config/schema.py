@@ -67,6 +67,16 @@ GATEWAY = (
     Key("tls_certificate", Form.PATH, "PEM file with the certificate chain shown to clients."),
     Key("tls_key", Form.PATH, "PEM file with the private key of `tls_certificate`."),
     Key(
+        "tls_client_authorities",
+        Form.PATH,
+        "PEM file of authorities; a client certificate that one of them signed is a credential of the principal who has its name.",
+    ),
+    Key(
+        "tls_client_revoked",
+        Form.PATH,
+        "PEM file with a list of revoked certificates from each of these authorities; it is read again when it changes.",
+    ),
+    Key(
         "core",
         Form.CHOICE,
         "What does the work per row and message: the compiled module, plain Python, or the compiled one where it is built.",

@@ -32,9 +32,17 @@ class GatewaySettings:
     cleartext_on_loopback: bool
     tls_certificate: Path | None
     tls_key: Path | None
+    tls_client_authorities: Path | None
+    tls_client_revoked: Path | None
     core: str
     control_socket: Path
     metrics_listen: Address | None
+
+    @property
+    def tls_files(self) -> tuple[Path, ...]:
+        """Files that TLS towards clients is made of."""
+        named = (self.tls_certificate, self.tls_key, self.tls_client_authorities, self.tls_client_revoked)
+        return tuple(file for file in named if file is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,14 @@ class Binding(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated identity: person, service or agent."""
+    """An authenticated identity: person, service or agent; `certificates` are names in client certificates that are its own."""
 
     name: str
     kind: PrincipalKind
     groups: tuple[str, ...] = ()
     owner: str | None = None
     disabled: bool = False
+    certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

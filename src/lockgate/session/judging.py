@@ -114,7 +114,7 @@ class Judging(Rewriting):
             return tuple(replace(v, parsed=parsed) for v, parsed in zip(cached, statements, strict=True))
         if problem is None:
             answer = yield from self._analyse(statements, text, types)
-            if may_wait and isinstance(answer, tuple) and any(a.opaque for a in answer):
+            if isinstance(answer, tuple) and ((may_wait and any(a.opaque for a in answer)) or self._is_outrun(answer)):
                 yield FreshCatalog()
                 self.catalog_stale = False
                 answer = yield from self._analyse(statements, text, types)
@@ -200,6 +200,11 @@ class Judging(Rewriting):
                 # Which statement a name stands for is the server's knowledge; it may be any that was ever prepared here.
                 merged[i] = EXECUTES_ANYTHING
         return tuple(merged)
+
+    def _is_outrun(self, analyses: tuple[Analysis, ...]) -> bool:
+        """Whether a relation is not in the snapshot: dropped while the statement was analysed, or newer than the last look."""
+        known = self.around.catalog.relations
+        return any(a.relation >= FIRST_USER_OID and a.relation not in known for one in analyses for a in one.accesses)
 
     def _by_name(self, problem: Failed, statements: tuple[Parsed, ...]) -> Failed:
         """What is refused by name is refused by name, also where the server does not have it."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from lockgate.errors import BackendProtocolError, ClientProtocolError, CredentialRejectedError, LockgateError
+from lockgate.identity.certificates import PeerCertificate
 from lockgate.model.decision import Decision, Effect
 from lockgate.model.identity import Identity
 from lockgate.session.cache import BoundedCache
@@ -28,6 +29,8 @@ from lockgate.transport.database import Database
 from lockgate.transport.link import SessionLink
 from lockgate.transport.login import Intake, Startup, read_parameters, read_password, read_startup, rejected
 from lockgate.transport.pgclient import LOOPBACK, Opened, PgClient, ServerRejectedError, Target
+from lockgate.transport.raw import RawTransport
+from lockgate.transport.tls import peer_certificate
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import FrameReader
@@ -51,7 +54,8 @@ class Gate:
     """What the listener needs of the rest of the product.
 
     Args:
-        authenticate: (password, startup) -> identity.
+        authenticate: (password, user, database) -> identity.
+        identify: (client certificate, startup) -> identity; None when the certificate is not that user's.
         may_connect: (identity, database, client address) -> decision.
         wait_for_hold: a request number -> how it ended.
     """
@@ -61,7 +65,8 @@ class Gate:
     clock: Clock
     counters: Counters
     holds: Holds
-    authenticate: Callable[[str, Startup], Identity]
+    authenticate: Callable[[str, str, str], Identity]
+    identify: Callable[[PeerCertificate, Startup], Identity | None]
     may_connect: Callable[[Identity, Database, str], Decision]
     wait_for_hold: Callable[[str], Coroutine[None, None, HoldEnded]]
     tls: ssl.SSLContext | None
@@ -144,9 +149,10 @@ class Listener:
         if not encrypted and not (gate.cleartext_on_loopback and address in LOOPBACK):
             raise _cleartext()
         try:
-            password = await read_password(intake)
             database = gate.databases.get(startup.database)
-            identity = gate.authenticate(password, startup)
+            identity = self._by_certificate(intake.transport, startup)
+            if identity is None:
+                identity = gate.authenticate(await read_password(intake), startup.user, startup.database)
             if database is None:
                 raise CredentialRejectedError("unknown database")
         except CredentialRejectedError as error:
@@ -154,6 +160,11 @@ class Listener:
                                    "database": startup.database[:128], "reason": getattr(error, "reason", "credential")})  # fmt: skip
             raise
         await self._begin(intake, startup, identity, database, address)
+
+    def _by_certificate(self, transport: RawTransport, startup: Startup) -> Identity | None:
+        secured = transport.get_extra_info("ssl_object")
+        certificate = peer_certificate(secured) if secured is not None else None
+        return None if certificate is None else self._gate.identify(certificate, startup)
 
     async def _begin(
         self, intake: Intake, startup: Startup, identity: Identity, database: Database, address: str

@@ -4,7 +4,7 @@ For: everything before a session exists; every failure ends in one error and one
 Not for: checking tokens (`identity.tokens`) and policy (`policy.engine`), which it is given as functions.
 Invariant: nothing is buffered across the TLS handshake (CVE-2021-23214); no password is asked for over cleartext unless the
 listener is on loopback and the configuration says so.
-Source: PostgreSQL documentation, 55.2.1 (start-up), 55.2.10 (SSL), 55.2.11 (GSSAPI).
+Source: PostgreSQL documentation, 55.2.1 (start-up), 55.2.10 (SSL, also without a request before it), 55.2.11 (GSSAPI).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from lockgate.errors import ClientProtocolError, CredentialRejectedError, LockgateError
 from lockgate.transport.raw import RawTransport
+from lockgate.transport.tls import APPLICATION_PROTOCOL
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import FrameReader
 from lockgate.wire.postgres.startup import (
     CancelRequest,
-    DirectTls,
     GssEncRequest,
     SslRequest,
     StartupMessage,
@@ -39,6 +39,7 @@ UTF8 = frozenset({"utf8", "utf-8", "unicode", "'utf8'", "'utf-8'", "'unicode'"})
 REQUESTS_MAX = 4
 """SSLRequest and GSSENCRequest may come in turn, but not for ever (threats W-03)."""
 PASSWORD_BYTES_MAX = 16 * 1024
+TLS_HANDSHAKE = b"\x16"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Intake(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, RawTransport):
             self.transport = transport
+            transport.pause_reading()  # until somebody has looked whether TLS begins here
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -112,6 +114,9 @@ async def read_startup(intake: Intake, context: ssl.SSLContext | None) -> Startu
     Raises:
         ClientProtocolError: what came is not the start of the protocol.
     """
+    transport = _writer(intake)
+    if await transport.first_byte() == TLS_HANDSHAKE:
+        await _direct_tls(transport, context)
     for _ in range(REQUESTS_MAX):
         first = None
         while first is None:
@@ -120,22 +125,35 @@ async def read_startup(intake: Intake, context: ssl.SSLContext | None) -> Startu
                 await intake.more()
         del intake.buffer[: first.consumed]
         packet = first.packet
-        if isinstance(packet, DirectTls):
-            raise ClientProtocolError("direct TLS is not offered; use sslnegotiation=postgres")
+        if isinstance(packet, StartupMessage | CancelRequest):
+            return packet
+        if transport.get_extra_info("ssl_object") is not None:
+            raise ClientProtocolError("encryption was asked for again inside TLS")
+        transport = _writer(intake)
         if isinstance(packet, GssEncRequest):
-            _writer(intake).write(b"N")
+            transport.write(b"N")
         elif isinstance(packet, SslRequest):
             if intake.buffer:
                 raise ClientProtocolError("bytes came after the TLS request and before the handshake")
-            transport = _writer(intake)
             if context is None:
                 transport.write(b"N")
                 continue
             transport.write(b"S")
             await transport.start_tls(context, server_side=True)
         else:
-            return packet
+            raise ClientProtocolError("TLS begins where a start-up packet was expected")
     raise ClientProtocolError("too many encryption requests")
+
+
+async def _direct_tls(transport: RawTransport, context: ssl.SSLContext | None) -> None:
+    """TLS from the first byte on; the application protocol must have been agreed on."""
+    if context is None:
+        raise ClientProtocolError("this gate has no certificate, so it speaks no TLS")
+    await transport.start_tls(context, server_side=True)
+    if transport.get_extra_info("ssl_object").selected_alpn_protocol() != APPLICATION_PROTOCOL:
+        raise ClientProtocolError(
+            f"TLS without a request before it needs the application protocol `{APPLICATION_PROTOCOL}`"
+        )
 
 
 def read_parameters(message: StartupMessage, *, encrypted: bool) -> Startup:

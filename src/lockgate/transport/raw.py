@@ -283,6 +283,26 @@ class RawTransport(asyncio.Transport):
 
     # -- TLS ------------------------------------------------------------------------------------------------------------------
 
+    async def first_byte(self) -> bytes:
+        """Wait for the peer's first byte and look at it without taking it; then read as usual.
+
+        Returns:
+            One byte, or none when the peer has closed.
+        """
+        if self._mask >= 0:
+            self._plane.unwatch(self._number)
+            self._mask = -1
+        found = None
+        while found is None:
+            await self._event(_IN)
+            if self._sock is None:
+                raise ConnectionResetError
+            with contextlib.suppress(*_LATER):
+                found = self._sock.recv(1, socket.MSG_PEEK)
+        self._reading = True
+        self._rewatch()
+        return found
+
     async def start_tls(
         self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
     ) -> None:
@@ -300,18 +320,26 @@ class RawTransport(asyncio.Transport):
             self._sock, server_side=server_side, server_hostname=server_hostname, do_handshake_on_connect=False
         )
         self._sock = secured
-        while True:
-            try:
-                secured.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                await self._event(_IN)
-            except ssl.SSLWantWriteError:
-                await self._event(_OUT)
+        try:
+            await self._handshake(secured)
+        except BaseException:
+            self.abort()  # nothing can be written on a link whose handshake was left in the middle
+            raise
         self._tls = True
         self._reading = True
         self._rewatch()
         self._loop.call_soon(self._read_decrypted)
+
+    async def _handshake(self, secured: ssl.SSLSocket) -> None:
+        while True:
+            try:
+                secured.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._event(_IN)
+            except ssl.SSLWantWriteError:
+                await self._event(_OUT)
+            else:
+                return
 
     async def _event(self, mask: int) -> None:
         """One readiness of the socket."""
