@@ -129,6 +129,8 @@ def test_parameters_and_prepared_statements_carry_the_filter(someone: tuple[str,
     for _ in range(7):  # psycopg prepares on the server after a few
         found = connection.execute("SELECT count(*) FROM orders WHERE total >= %s", (0,)).fetchone()
         assert found == ((1,) if name == "boss" else (2,))
+    connection.execute("PREPARE own (int) AS SELECT count(*) FROM orders WHERE total >= $1")
+    assert connection.execute("EXECUTE own(0)").fetchone() == ((1,) if name == "boss" else (2,))
 
 
 DENIED = (
@@ -137,7 +139,7 @@ DENIED = (
     "UPDATE orders SET total = 1 WHERE id = 2", "DELETE FROM orders WHERE id = 2 RETURNING *", "INSERT INTO orders VALUES (9, 'boss', 1, 'x', 1)",
     "INSERT INTO orders VALUES (2, 'ann', 1, 'x', 1) ON CONFLICT (id) DO UPDATE SET total = 2 RETURNING *", "TRUNCATE orders",
     "INSERT INTO tenants SELECT id + 100, tenant FROM orders", "CREATE TABLE copied AS SELECT * FROM orders", "COPY orders FROM STDIN",
-    "WITH d AS (DELETE FROM orders RETURNING *) SELECT * FROM d", "PREPARE p AS SELECT * FROM orders", "TRUNCATE logs_1",
+    "WITH d AS (DELETE FROM orders RETURNING *) SELECT * FROM d", "PREPARE p AS DELETE FROM orders", "TRUNCATE logs_1",
     "MERGE INTO orders o USING tenants t ON o.id = t.id WHEN MATCHED THEN DELETE",
 )  # fmt: skip
 

@@ -92,16 +92,36 @@ def test_a_value_that_cannot_be_read_stops_the_statement_before_its_intent() -> 
         play.backend(failure("42601"), ready())
 
 
-def test_a_statement_that_was_opened_under_another_epoch_must_be_prepared_again() -> None:
+def test_a_statement_that_was_opened_under_another_epoch_is_prepared_again_before_it_is_bound() -> None:
     with script() as play:
         knows(play, compared(CONSTANT)).client(fe.Parse("s", text_with(mask(play))), fe.Sync())
         frames = play.forwarded()
         assert from_client(frames[0], fe.Parse).text == text_with(REAL)
         play.backend(be.ParseComplete(), ready())
         play.around.epoch = 2
-        shown = play.client(fe.Bind("", "s"), fe.Sync())
+        play.client(fe.Bind("", "s"), fe.Sync())
+        frames = play.forwarded()
+        assert tags(frames) == "CPS"
+        held = from_client(frames[1], fe.Parse)
+        assert held.name == "s"
+        assert held.text not in (text_with(REAL), text_with(mask(play)))
+        play.backend(be.CloseComplete(), be.ParseComplete(), ready())
+        assert tags(play.forwarded()) == "BS"
+        assert tags(play.backend(be.BindComplete(), ready())) == "2Z"
+
+
+def test_a_statement_that_the_server_does_not_take_again_is_not_bound() -> None:
+    with script() as play:
+        knows(play, compared(CONSTANT)).client(fe.Parse("s", text_with(mask(play))), fe.Sync())
+        play.forwarded()
+        play.backend(be.ParseComplete(), ready())
+        play.around.epoch = 2
+        play.client(fe.Bind("", "s"), fe.Sync())
+        play.forwarded()
+        shown = play.backend(be.CloseComplete(), failure("42P01"), ready())
         assert "rule=prepared-outdated" in error_of(shown).fields["D"]
-        assert not play.forwarded()
+        assert play.forwarded() == []
+        assert error_of(play.client(fe.Bind("", "s"), fe.Sync())).sqlstate == "26000"
 
 
 def test_who_may_see_the_column_compares_with_what_they_typed() -> None:

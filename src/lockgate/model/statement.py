@@ -102,6 +102,7 @@ class Parsed:
         calls: functions and operators named in a definition, in lower case without schema; with one for other schemas.
         at: where `text` begins in the client's text, in bytes.
         inner_at: where `inner` begins in `text`, in bytes; None when it is no piece of it.
+        arguments: of EXECUTE, its arguments, and of PREPARE, the types it declares: where each begins in `text`, in bytes, and its text.
     """
 
     text: str
@@ -125,6 +126,7 @@ class Parsed:
     calls: tuple[str, ...] = ()
     at: int = 0
     inner_at: int | None = None
+    arguments: tuple[tuple[int, str], ...] = ()
 
 
 class UseKind(str, Enum):

@@ -132,6 +132,9 @@ class Conversation(ExtendedProtocol):
         if opened is None:
             self.to_client.append(self._ready())
             return
+        if not (yield from self.all_renewed(judged)):
+            self.to_client.append(self._ready())
+            return
         for verdict in judged:
             if not (yield from self.confirmed(verdict)):
                 yield from self.refuse(replace(verdict, sqlstate="0A000", rule="drift", sentence=texts.DRIFT), text)

@@ -17,9 +17,11 @@ from lockgate.model.plan import PASS, Order
 from lockgate.model.statement import Kind
 from lockgate.session import texts
 from lockgate.session.judge import Verdict
-from lockgate.session.runs import Expect, Portal, Prepared
+from lockgate.session.naming import HAS_TREE
+from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.session.state import Steps
 from lockgate.session.translating import Translating
+from lockgate.session.unseen import EVERYTHING
 from lockgate.session.wishes import Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
@@ -38,6 +40,8 @@ class ExtendedProtocol(Translating):
     def extended(self, frame: Frame, letter: str) -> Steps:
         """One message of the extended protocol."""
         self.learn_names()
+        if letter in "PBDE":
+            yield from self.settle_statements()
         if letter == "S":
             yield from self._sync(frame)
         elif letter == "H":
@@ -127,7 +131,11 @@ class ExtendedProtocol(Translating):
         if opened is None:
             return False
         held = texts.prefixed_application_name(opened[0], self.session_id) or opened[1]
-        self.prepared[message.name] = Prepared(message.text, statements, message.parameter_types, held)
+        analysis = verdicts[0].analysis if verdicts else EVERYTHING
+        self.prepared[message.name] = Prepared(
+            message.text, statements, message.parameter_types, held, relations=analysis.relations,
+            made_under=self.meaning_of_names(), row_description=analysis.row_description,
+        )  # fmt: skip
         same = held == message.text
         data = frame.encode() if same else fe.Parse(message.name, held, message.parameter_types).encode()
         self.forward(data, Expect("parse", name=message.name))
@@ -149,6 +157,8 @@ class ExtendedProtocol(Translating):
         if verdicts is None:
             return False
         opened = yield from self._opened(message, frame, known, verdicts)
+        if opened is not None and not (yield from self.all_renewed(verdicts)):
+            return False
         if opened is None:
             return False
         portal_name, parameters = message.portal, _sealed_parameters(message)
@@ -165,7 +175,7 @@ class ExtendedProtocol(Translating):
             return False
         self.forward(opened, Expect("bind", tuple(runs), name=portal_name))
         if runs:
-            self.portals[portal_name] = Portal(runs[0], runs[0].parsed.kind)
+            self.portals[portal_name] = Portal(runs[0], runs[0].parsed.kind, bound_under=self.meaning_of_names())
         else:
             self.portals.pop(portal_name, None)
         return True
@@ -174,6 +184,11 @@ class ExtendedProtocol(Translating):
         self, message: fe.Bind, frame: Frame, known: Prepared, verdicts: tuple[Verdict, ...]
     ) -> Generator[Wish, Any, Frame | bytes | None]:
         """The Bind to forward: the client's own bytes, unless values must be opened; None when an error was sent."""
+        if len(known.parsed) == 1 and known.parsed[0].kind in HAS_TREE and not verdicts[0].sqlstate:
+            if not (yield from self.renewed(message.statement, known, verdicts[0])):
+                return None
+            bound = yield from self.opened_parameters(message, verdicts, known.text)
+            return None if bound is None else frame if bound is message else bound.encode()
         if not any(v.plan.lookups or v.instead for v in verdicts):
             if known.held != known.text and not texts.renames(known.parsed):
                 yield from self._outdated(verdicts[0], known.text)
@@ -187,6 +202,22 @@ class ExtendedProtocol(Translating):
             return None
         bound = yield from self.opened_parameters(message, verdicts, known.text)
         return None if bound is None else frame if bound is message else bound.encode()
+
+    def _means_the_same(self, name: str, known: Prepared) -> Generator[Wish, Any, bool]:
+        """Judge a statement again before the server looks anew at what its names mean, where that may have changed."""
+        if len(known.parsed) != 1 or known.parsed[0].kind not in HAS_TREE or self.replies.status == "E":
+            return True
+        if not (yield from self.settle_context()) or (
+            known.made_under == self.meaning_of_names() and not self.catalog_stale
+        ):
+            return True
+        verdicts = yield from self.judge_all(known.parsed, known.text, known.parameter_types)
+        if verdicts is None:
+            return False
+        if verdicts[0].sqlstate:
+            yield from self.refuse(verdicts[0], known.text)
+            return False
+        return (yield from self.renewed(name, known, verdicts[0]))
 
     def _outdated(self, verdict: Verdict, text: str) -> Steps:
         """Its constants were opened under labels or keys that are not in force any more."""
@@ -202,6 +233,8 @@ class ExtendedProtocol(Translating):
             if message.name not in self.prepared:
                 yield from self.flush_pipeline()
                 self.send_own("26000", f'prepared statement "{message.name}" does not exist')
+                return False
+            if not (yield from self._means_the_same(message.name, self.prepared[message.name])):
                 return False
             self.forward(frame.encode(), Expect("describe-statement"))
             return True
@@ -239,6 +272,8 @@ class ExtendedProtocol(Translating):
                     rule="cursor-changed",
                 )
                 return False
+        if run.parsed.kind is Kind.EXECUTE and not (yield from self._runs_the_same(run, portal)):
+            return False
         if not (yield from self.confirmed(run)):
             self._finish(run, "not-run", "0A000", "")
             self.send_error("0A000", f"lockgate: {texts.DRIFT}", rule="drift")
@@ -259,6 +294,22 @@ class ExtendedProtocol(Translating):
         if run.parsed.kind is Kind.COPY_IN:
             self.replies.copy_in = True
         return True
+
+    def _runs_the_same(self, run: Run, portal: Portal) -> Generator[Wish, Any, bool]:
+        """Whether the EXECUTE of a portal still runs what it was judged by: its name and its names may mean something else by now."""
+        yield from self.flush_pipeline()
+        yield from self.settle_statements()
+        if self.sees_everything():
+            return True
+        knows = yield from self.settle_context()
+        same = run.named is None or self.prepared.get(run.parsed.name) is run.named
+        if knows and same and portal.bound_under == self.meaning_of_names() and not self.catalog_stale:
+            return True
+        self.send_error(
+            "0A000", f"lockgate: prepared statement `{run.parsed.name}` may not be the one that this EXECUTE was judged by",
+            rule="statement-changed", hint="Send the EXECUTE again.",
+        )  # fmt: skip
+        return False
 
     def _close(self, frame: Frame) -> None:
         message = from_client(frame, fe.Close)

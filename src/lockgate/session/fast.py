@@ -194,6 +194,8 @@ class FastLane:
             if prepared is None or prepared.pending or prepared.held != prepared.text:
                 return None
             known = self._find((prepared.text, prepared.parameter_types), None, prepared.parameter_types, prepared.text)
+            if known is not None and known.verdict.analysis.relations != prepared.relations:
+                return None  # its names mean something else by now
         elif offset != start + 6:
             return None
         if known is None:
@@ -277,7 +279,20 @@ class FastLane:
         talk = self._talk
         repeated = talk.evidence.repeated(verdict, talk.around.catalog, talk.clearance)
         return Known(
-            verdict, text.encode(), Prepared(text, (verdict.parsed,), types, text), checked, description, repeated
+            verdict,
+            text.encode(),
+            Prepared(
+                text,
+                (verdict.parsed,),
+                types,
+                text,
+                relations=verdict.analysis.relations,
+                made_under=talk.meaning_of_names(),
+                row_description=verdict.analysis.row_description,
+            ),
+            checked,
+            description,
+            repeated,
         )
 
     # -- the backend's side ---------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from lockgate.model.identity import Identity
 from lockgate.model.plan import PASS, Order, Plan, Sought
 from lockgate.model.statement import Access, Action, Analysis, Kind, Parsed
 from lockgate.policy.engine import Engine
+from lockgate.session.runs import Prepared
 
 WRITES = frozenset({Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.COPY_IN, Kind.TRUNCATE})
 
@@ -48,8 +49,6 @@ REFUSED_FOR_MASKED: Mapping[Kind, str] = {
     Kind.CALL: "CALL runs code that cannot be analysed",
     Kind.CREATE_FUNCTION: "a function, trigger or rule could read masked columns unseen",
     Kind.COPY_FILE: "COPY with files or programs leaves the gate",
-    Kind.PREPARE: "a statement prepared in SQL is known by name only; drivers prepare by protocol",
-    Kind.EXECUTE: "EXECUTE names a statement that only the server knows; drivers execute by protocol",
     Kind.OTHER: "this kind of statement is not known to the gate",
 }
 
@@ -91,7 +90,7 @@ class Verdict:
     """The answer for one statement: permit with a plan, hold, deny or refuse.
 
     `sqlstate` is empty when the statement may run (or may run once approved); `instead` is the text that runs in its place, where
-    masked columns are replaced by stand-ins.
+    masked columns are replaced by stand-ins. `named` is the prepared statement that a PREPARE makes or an EXECUTE runs.
     """
 
     parsed: Parsed
@@ -104,6 +103,7 @@ class Verdict:
     hint: str = ""
     instead: str = ""
     context: Mapping[str, object] = field(default_factory=dict)
+    named: Prepared | None = None
 
     @property
     def effect(self) -> str:
@@ -166,7 +166,7 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
             analysis, catalog=ask.catalog, clearance=ask.clearance, row_limited=ask.row_limited,
             explain=parsed.kind is Kind.EXPLAIN, cursor=parsed.kind is Kind.DECLARE, unsafe_order=ask.unsafe_order,
         )  # fmt: skip
-        made = _without_result(parsed, made)
+        made = without_result(parsed, made)
     except RefusedStatementError as refused:
         return Verdict(parsed, analysis, decision, sqlstate=refused.sqlstate, rule=refused.reason, sentence=refused.sentence,
                        hint=refused.hint)  # fmt: skip
@@ -181,7 +181,7 @@ def _can_be_limited(parsed: Parsed, analysis: Analysis) -> bool:
     return parsed.kind in WRITES and not moves and not analysis.row_description
 
 
-def _without_result(parsed: Parsed, plan: Plan) -> Plan:
+def without_result(parsed: Parsed, plan: Plan) -> Plan:
     """EXPLAIN, DECLARE and PREPARE analyse an inner statement whose columns are not their own result; COPY's are its data."""
     if parsed.kind is Kind.COPY_OUT and (plan.masks or plan.order is not Order.KEEP):
         copy_shape(dict(parsed.options), [column.name for column in plan.columns])

@@ -7,7 +7,7 @@ Source: architecture section 3, steps 4 and 5, and the decision cache key in its
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable
+from collections.abc import Generator, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from lockgate.errors import RefusedStatementError
 from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
-from lockgate.session.rewriting import Rewriting
+from lockgate.session.naming import Naming
 from lockgate.session.runs import Portal, Run
 from lockgate.session.state import Judged
 from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNSEEN, unreadable
@@ -42,7 +42,10 @@ NAME_RESOLUTION = frozenset(
 """Kinds after which a later statement of the same batch might mean something else."""
 
 
-class Judging(Rewriting):
+BY_NAME = frozenset({Kind.PREPARE, Kind.EXECUTE})
+
+
+class Judging(Naming):
     """Reading and judging."""
 
     def read(self, text: str, *, simple: bool) -> Generator[Wish, Any, tuple[Parsed, ...] | None]:
@@ -100,6 +103,7 @@ class Judging(Rewriting):
         if any(s.kind is Kind.FETCH or s.name.startswith(texts.OWN_PREFIX) for s in statements):
             yield from self.flush_pipeline()
             self.learn_names()
+        yield from self.settle_statements()
         knows_names = all(s.kind in NEEDS_NO_NAMES for s in statements) or (yield from self.settle_context())
         # Who sees everything waits for a fresh catalog only where a statement reads what the present one does not know.
         may_wait = self.catalog_stale and self.sees_everything()
@@ -112,16 +116,22 @@ class Judging(Rewriting):
         if cached is not None:
             self.counters.count("decisions_cached")
             return tuple(replace(v, parsed=parsed) for v, parsed in zip(cached, statements, strict=True))
+        named: dict[int, Verdict] = {}
+        if problem is None and any(s.kind in BY_NAME for s in statements):
+            found = yield from self._judged_by_name(statements)
+            if found is None:
+                return None
+            problem, named = (found, {}) if isinstance(found, Failed) else (None, found)
         if problem is None:
-            answer = yield from self._analyse(statements, text, types)
+            answer = yield from self._analyse(statements, text, types, named)
             if isinstance(answer, tuple) and ((may_wait and any(a.opaque for a in answer)) or self._is_outrun(answer)):
                 yield FreshCatalog()
                 self.catalog_stale = False
-                answer = yield from self._analyse(statements, text, types)
+                answer = yield from self._analyse(statements, text, types, named)
             if isinstance(answer, tuple):
                 answer = self._unless_called(statements, answer)
             if isinstance(answer, tuple):
-                verdicts = yield from self._verdicts(statements, answer, types)
+                verdicts = yield from self._verdicts(statements, answer, types, named)
                 if all(v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts):
                     self._remember(text, types, verdicts)
                 return verdicts
@@ -129,7 +139,7 @@ class Judging(Rewriting):
                 # Who may do everything and see everything goes on; what is wrong with the statement, the server says itself.
                 return (
                     yield from self._verdicts(
-                        statements, tuple(replace(EVERYTHING, kind=p.kind) for p in statements), types
+                        statements, tuple(replace(EVERYTHING, kind=p.kind) for p in statements), types, named
                     )
                 )
             problem = self._by_name(answer, statements)
@@ -169,12 +179,42 @@ class Judging(Rewriting):
         self.cache.put(self._key((lifted.skeleton,), types), Judged((), places), size)
         self.cache.put(self._key(lifted.without(places), types), Judged(verdicts), size)
 
+    def _judged_by_name(
+        self, statements: tuple[Parsed, ...]
+    ) -> Generator[Wish, Any, dict[int, Verdict] | Failed | None]:
+        """Verdicts for what is made or run by name, each as for the statement itself; None when an error was sent instead."""
+        try:
+            named = yield from self.by_name(statements)
+        except RefusedStatementError as refused:
+            return Failed(refused.sqlstate, refused.sentence, refused.hint, reason=refused.reason)
+        if isinstance(named, Failed):
+            return named
+        found: dict[int, Verdict] = {}
+        for place, prepared in named.items():
+            parsed = statements[place]
+            inner = yield from self.judge_all(prepared.parsed, prepared.text, prepared.parameter_types)
+            if inner is None:
+                return None
+            if parsed.kind is Kind.PREPARE:
+                found[place] = self.of_prepare(parsed, inner[0], prepared)
+                continue
+            found[place] = replace(inner[0], parsed=parsed, named=prepared)
+            given = "" if inner[0].sqlstate else self.given_to(parsed, inner[0])
+            if not given:
+                continue
+            others = yield from self.judge_all(split_and_parse(given), given, ())
+            if others is None:
+                return None
+            if others[0].effect != "permit":
+                found[place] = replace(others[0], parsed=parsed, named=prepared)
+        return found
+
     def _analyse(
-        self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
+        self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...], named: Mapping[int, Verdict]
     ) -> Generator[Wish, Any, tuple[Analysis, ...] | Failed]:
         """Analyses in order; statements about cursors and prepared statements take what the gate remembers of them."""
         remembered = {i: self._remembered(p) for i, p in enumerate(statements)}
-        fresh = tuple(p for i, p in enumerate(statements) if remembered[i] is None)
+        fresh = tuple(p for i, p in enumerate(statements) if remembered[i] is None and i not in named)
         found: list[Analysis] = []
         if fresh:
             answer = yield Analyse(fresh, text if len(statements) == 1 else "", types, self.search_path)
@@ -192,6 +232,9 @@ class Judging(Rewriting):
         merged = []
         for i in range(len(statements)):
             known = remembered[i]
+            if i in named:
+                merged.append(named[i].analysis)
+                continue
             merged.append(known.run.analysis if known is not None else next(queue))
             declared = _declared_before(statements, i)
             if declared is not None:
@@ -280,11 +323,18 @@ class Judging(Rewriting):
         return None
 
     def _verdicts(
-        self, statements: tuple[Parsed, ...], analyses: tuple[Analysis, ...], types: tuple[int, ...]
+        self,
+        statements: tuple[Parsed, ...],
+        analyses: tuple[Analysis, ...],
+        types: tuple[int, ...],
+        named: Mapping[int, Verdict],
     ) -> Generator[Wish, Any, tuple[Verdict, ...]]:
         verdicts: list[Verdict] = []
         now = self.clock.now()
         for i, (parsed, analysis) in enumerate(zip(statements, analyses, strict=True)):
+            if i in named:
+                verdicts.append(named[i])
+                continue
             known = self._remembered(parsed)
             declared = _declared_before(statements, i)
             estimated = None
@@ -321,7 +371,7 @@ class Judging(Rewriting):
         found = ((o, relations.get(o)) for o in verdict.analysis.relations)
         views = any(o >= FIRST_USER_OID if r is None else r.kind == "v" and r.schema not in SYSTEM for o, r in found)
         by_estimate = verdict.parsed.kind in WRITES and any(not w.bounded for w in verdict.analysis.writes)
-        return not views and not by_estimate and verdict.parsed.kind not in (Kind.FETCH, Kind.EXECUTE, Kind.DECLARE)
+        return not views and not by_estimate and verdict.parsed.kind not in (Kind.FETCH, Kind.DECLARE, *BY_NAME)
 
     def _key(self, text: Hashable, types: tuple[int, ...]) -> tuple[object, ...]:
         chain = tuple((p.name, p.kind, p.groups, p.owner) for p in self.identity.chain)

@@ -25,7 +25,7 @@ from lockgate.wire.postgres.typed import from_backend
 
 ROWS = frozenset({ord("D"), ord("d")})
 NOTHING: frozenset[int] = frozenset()
-ANALYSED_ROWS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.FETCH})
+ANALYSED_ROWS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.FETCH, Kind.EXECUTE})
 """Kinds whose rows are those of the statement that was analysed."""
 _COPY_TRAILER = b"\xff\xff"
 AGREED_MAX = 256

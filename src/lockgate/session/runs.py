@@ -31,6 +31,7 @@ class Run:
         source: of a FETCH: the cursor it was judged by.
         rows_max: most rows that may be shown, from `@row_limit`; None for all.
         whole: a text that could not be read: everything that is answered until ReadyForQuery is its answer.
+        named: the prepared statement that it makes or runs.
     """
 
     parsed: Parsed
@@ -52,6 +53,7 @@ class Run:
     inner: Run | None = None
     source: Portal | None = None
     whole: bool = False
+    named: Prepared | None = None
 
     @property
     def streams_rows(self) -> bool:
@@ -90,8 +92,14 @@ class Expect:
 
 @dataclass(slots=True)
 class Prepared:
-    """A prepared statement as the gate knows it: the text that was judged, and the text the server holds, which is the same but
-    for constants that were opened.
+    """A prepared statement as the gate knows it, whether made by Parse or by PREPARE: both share one space of names.
+
+    Args:
+        text: what was judged: of a PREPARE, the statement in it.
+        held: what the server holds, which is the same but for constants that were opened, or for stand-ins.
+        relations: what its names meant when the server last analysed it.
+        made_under: what it was last judged under.
+        row_description: of its result, as the client may have been told.
     """
 
     text: str
@@ -99,14 +107,18 @@ class Prepared:
     parameter_types: tuple[int, ...]
     held: str
     pending: bool = True
+    relations: frozenset[int] = frozenset()
+    made_under: tuple[object, ...] = ()
+    row_description: bytes = b""
 
 
 @dataclass(slots=True)
 class Portal:
-    """A portal or cursor: which statement it runs and what was decided at Bind or DECLARE."""
+    """A portal or cursor: which statement it runs and what was decided at Bind or DECLARE, and under which meaning of names."""
 
     run: Run
     kind: Kind
     described: bool = False
     limited_ok: bool = False
     made_under: tuple[object, ...] = ()
+    bound_under: tuple[object, ...] = ()

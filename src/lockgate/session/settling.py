@@ -29,7 +29,7 @@ OVERLAP_KINDS = frozenset({Kind.SELECT, Kind.SHOW, Kind.EMPTY})
 """Kinds that may be forwarded while their intent is being written, when analysis proved them free of effects (promise 4)."""
 
 
-SCANNED = frozenset({Kind.SELECT, Kind.FETCH, Kind.INSERT, Kind.UPDATE, Kind.DELETE})
+SCANNED = frozenset({Kind.SELECT, Kind.FETCH, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.EXECUTE})
 """Kinds whose rows are those of the statement that was analysed."""
 
 
@@ -71,6 +71,8 @@ class Settling(SessionState):
 
     def _hold(self, held: Verdict, text: str, parameters: bytes) -> Generator[Wish, Any, tuple[str, str] | None]:
         yield from self.flush_pipeline()
+        if held.parsed.kind is Kind.EXECUTE and held.named is not None:
+            text = f"{text}\n-- which runs: {held.named.text}"
         request, expires = self.holds.open(
             identity=self.identity, database=self.around.database, environment=self.around.environment, statement=text,
             digest=binding(
@@ -131,6 +133,7 @@ class Settling(SessionState):
             run = Run(verdict.parsed, verdict.analysis, verdict.plan, index, self.clock.ticks_us())
             run.instead, run.rows_max = verdict.instead, verdict.decision.row_limit
             run.whole = verdict.parsed.shape == UNREADABLE
+            run.named = verdict.named
             if not self.clearance.complete and verdict.parsed.kind in SCANNED:
                 around = self.around
                 run.scan = content_scan(
@@ -185,12 +188,11 @@ class Settling(SessionState):
             run.inner = self._inner_run(run)
         elif parsed.kind is Kind.FETCH:
             run.source = self.portals.get(parsed.name)
-        elif parsed.kind is Kind.DEALLOCATE:
-            # Forgetting too early is safe: what the gate does not know, it does not bind.
-            if parsed.name:
-                self.prepared.pop(parsed.name, None)
-            else:
-                self.prepared.clear()
+        elif parsed.kind in texts.RENAMES_STATEMENTS:
+            self.statements_unsettled = True
+        elif parsed.kind is Kind.EXECUTE and run.named is None:
+            # Whatever it runs may change where names resolve and what they mean.
+            self.names_touched = self.catalog_stale = True
 
     def _inner_run(self, run: Run) -> Run:
         """What a cursor will show when it is read."""

@@ -20,7 +20,7 @@ from lockgate.model.catalog import FoundLabel
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Order
-from lockgate.model.statement import Kind, Parsed
+from lockgate.model.statement import Kind
 from lockgate.session import texts
 from lockgate.session.cache import BoundedCache
 from lockgate.session.evidence import Evidence
@@ -82,6 +82,7 @@ class SessionState:
         self.ddl_in_transaction = False
         self.pipeline_open = False
         self.effects_in_pipeline = False
+        self.statements_unsettled = False
         self.skip_to_sync = False
         self.spoil_implicit = False
         self.prepared: dict[str, Prepared] = {}
@@ -155,6 +156,13 @@ class SessionState:
                 self.prepared[name].pending = False
         self.replies.failed_names.clear()
         self.replies.succeeded_names.clear()
+
+    def settle_statements(self) -> Steps:
+        """Know which statement each name stands for, once the server has answered whatever may change that."""
+        if self.statements_unsettled:
+            yield from self.flush_pipeline()
+            self.learn_names()
+            self.statements_unsettled = False
 
     def flush_pipeline(self) -> Steps:
         """Wait until everything forwarded is answered, so that the gate's own words come in order."""
@@ -290,21 +298,27 @@ class SessionState:
         elif parsed.kind is Kind.DECLARE and run.inner is not None:
             # Only now: a DECLARE that failed leaves an older cursor of this name as it was. Cursors and portals share one space.
             self.portals[parsed.name] = Portal(run.inner, Kind.DECLARE, made_under=self.version())
-        elif parsed.kind is Kind.PREPARE:
-            # Names of SQL and of the protocol share one space; what runs by such a name is judged as EXECUTE is.
-            execute = Parsed(
-                text=f"EXECUTE {parsed.name}", kind=Kind.EXECUTE, shape=f"EXECUTE {parsed.name}", name=parsed.name
-            )
-            self.prepared[parsed.name] = Prepared(execute.text, (execute,), (), execute.text, pending=False)
+        elif parsed.kind is Kind.PREPARE and run.named is not None:
+            # Names of SQL and of the protocol share one space, and no transaction's end takes one back.
+            self.prepared[parsed.name] = run.named
+        elif parsed.kind is Kind.DEALLOCATE:
+            if parsed.name:
+                self.prepared.pop(parsed.name, None)
+            else:
+                self.prepared.clear()
         elif parsed.kind is Kind.CLOSE:
             if parsed.name:
                 self.portals.pop(parsed.name, None)
             else:
                 self.portals.clear()
-        elif parsed.kind is Kind.DISCARD:
+        elif parsed.kind is Kind.DISCARD and parsed.value == "all":
             self.portals.clear()
             self.prepared.clear()
 
     def version(self) -> tuple[object, ...]:
         """What a plan was made under: labels and definitions, policies and principals."""
         return (self.around.catalog.generation, self.around.engine)
+
+    def meaning_of_names(self) -> tuple[object, ...]:
+        """What a statement prepared by name was last judged under: when it differs, the statement may mean something else."""
+        return (*self.version(), self.search_path)

@@ -29,8 +29,11 @@ ENDS_TRANSACTION = frozenset({"commit", "rollback", "rollback-to", "prepare-tran
 
 NEEDS_NAMES = frozenset({
     Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.COPY_OUT, Kind.COPY_IN, Kind.EXPLAIN, Kind.DECLARE,
-    Kind.PREPARE, Kind.CREATE_TABLE_AS, Kind.TRUNCATE, Kind.DROP, Kind.ALTER, Kind.CREATE, Kind.LOCK,
+    Kind.PREPARE, Kind.EXECUTE, Kind.CREATE_TABLE_AS, Kind.TRUNCATE, Kind.DROP, Kind.ALTER, Kind.CREATE, Kind.LOCK,
 })  # fmt: skip
+
+RENAMES_STATEMENTS = frozenset({Kind.PREPARE, Kind.DEALLOCATE, Kind.DISCARD})
+"""Kinds after which the name of a prepared statement may mean another one; the gate follows once the server has said that they ran."""
 
 CHANGES_CATALOG = frozenset({
     Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION, Kind.GRANT, Kind.ROLE, Kind.DO, Kind.CALL,

@@ -19,16 +19,22 @@ from lockgate.model.statement import Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import Verdict
 from lockgate.session.judging import Judging
-from lockgate.session.runs import Expect, Run
+from lockgate.session.runs import Expect, Prepared, Run
 from lockgate.session.state import Steps
-from lockgate.session.wishes import Drain, Wish
-from lockgate.sql.literals import Change, replaced
+from lockgate.session.wishes import Drain, Failed, Wish
+from lockgate.sql.analysis import read_row_description
+from lockgate.sql.literals import Change, constant_changed, replaced
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import analysis_text
 from lockgate.wire.postgres import frontend as fe
 
 TRANSLATED = frozenset({Kind.SELECT, Kind.DECLARE, Kind.COPY_OUT})
 """Kinds whose analysed text is the statement or a piece of it."""
+
+OUTDATED = Failed(
+    "0A000", "definitions or policies changed since the statement was prepared, and it cannot be prepared as it was",
+    "Prepare it again.", reason="prepared-outdated",
+)  # fmt: skip
 
 Translated = tuple[Parsed, ...]
 """The statements as they are forwarded; `text` is what differs."""
@@ -43,18 +49,103 @@ class Translating(Judging):
         """The statements and the whole text as the database may see them; None when an error was sent instead."""
         if not any(v.plan.lookups or v.instead for v in verdicts):
             return tuple(statements), text
+        try:
+            return self._translated(statements, verdicts, text)
+        except RefusedStatementError as refused:
+            yield from self._cannot(next(v for v in verdicts if v.plan.lookups or v.instead), refused, text)
+            return None
+
+    def _translated(
+        self, statements: Sequence[Parsed], verdicts: Sequence[Verdict], text: str
+    ) -> tuple[Translated, str]:
         data, found = text.encode(), []
         for parsed, verdict in reversed(list(zip(statements, verdicts, strict=True))):
-            new = verdict.instead or parsed.text
-            if parsed.kind is not Kind.FETCH and verdict.plan.lookups and not verdict.instead:
-                try:
+            if verdict.named is not None:
+                new = self._by_name_text(parsed, verdict, verdict.named)
+            else:
+                new = verdict.instead or parsed.text
+                if parsed.kind is not Kind.FETCH and verdict.plan.lookups and not verdict.instead:
                     new = self._opened_text(parsed, verdict.plan.lookups)
-                except RefusedStatementError as refused:
-                    yield from self._cannot(verdict, refused, text)
-                    return None
             data = data[: parsed.at] + new.encode() + data[parsed.at + len(parsed.text.encode()) :]
             found.append(replace(parsed, text=new))
         return tuple(reversed(found)), data.decode()
+
+    def _by_name_text(self, parsed: Parsed, verdict: Verdict, named: Prepared) -> str:
+        """A PREPARE with the statement that the server shall hold, or an EXECUTE with its arguments opened."""
+        data = parsed.text.encode()
+        if parsed.kind is Kind.PREPARE:
+            start, inner = parsed.inner_at or 0, named.text.encode()
+            named.held = self.to_hold(named, verdict)
+            return (data[:start] + named.held.encode() + data[start + len(inner) :]).decode()
+        opener = self.opener()
+        for lookup in sorted(
+            (one for one in verdict.plan.lookups if one.given.parameter), key=lambda one: -one.given.at
+        ):
+            if lookup.given.at > len(parsed.arguments):
+                continue  # too few arguments: the server's own error follows
+            start, argument = parsed.arguments[lookup.given.at - 1]
+            new = constant_changed(argument, _change(opener, lookup), cast=lookup.exact)
+            data = data[:start] + new.encode() + data[start + len(argument.encode()) :]
+        return data.decode()
+
+    def to_hold(self, known: Prepared, verdict: Verdict) -> str:
+        """What the server must hold under a prepared statement's name, by its verdict of now.
+
+        Raises:
+            RefusedStatementError: a constant in it cannot be opened.
+        """
+        lookups = verdict.plan.lookups
+        return verdict.instead or (self._opened_text(known.parsed[0], lookups) if lookups else known.text)
+
+    def renewed(self, name: str, known: Prepared, verdict: Verdict) -> Generator[Wish, Any, bool]:
+        """Have the server hold a statement that it analysed as it was judged now; False when an error was sent.
+
+        The server looks anew at what its names mean at times of its own. So where they mean something else than when it last looked
+        for us, and where constants or stand-ins in the text would be others, the gate prepares the statement again under its name.
+        """
+        try:
+            held = self.to_hold(known, verdict)
+        except RefusedStatementError as refused:
+            yield from self._cannot(verdict, refused, known.text)
+            return False
+        analysis = verdict.analysis
+        if held == known.held and (analysis.relations == known.relations or self.sees_everything()):
+            known.made_under = self.meaning_of_names()
+            return True
+        yield from self.flush_pipeline()
+        self.learn_names()
+        if self.prepared.get(name) is not known:
+            self.send_own("26000", f'prepared statement "{name}" does not exist')
+            return False
+        asked = Expect("parse", silent=True)
+        parse = fe.Parse(name, held, known.parameter_types).encode()
+        self.to_backend.append(fe.Close("S", name).encode() + parse)
+        self.replies.expect(Expect("close", silent=True), asked)
+        self.to_backend.append((fe.Flush() if self.pipeline_open else fe.Sync()).encode())
+        if not self.pipeline_open:
+            self.replies.expect(Expect("sync", silent=True))
+        yield Drain()
+        if asked.error or self.replies.lost:
+            self.prepared.pop(name, None)
+            self.send_failure(OUTDATED)
+            return False
+        told = known.row_description, analysis.row_description
+        same = not all(told) or _columns(told[0]) == _columns(told[1])
+        known.held, known.relations, known.row_description = held, analysis.relations, analysis.row_description
+        known.made_under = self.meaning_of_names()
+        if not same:
+            self.send_own("0A000", "cached plan must not change result type")
+        return same
+
+    def all_renewed(self, verdicts: Sequence[Verdict]) -> Generator[Wish, Any, bool]:
+        """As `renewed`, for every statement that an EXECUTE among them runs, unless the batch makes it."""
+        for verdict in verdicts:
+            name, known = verdict.parsed.name, verdict.named
+            if verdict.parsed.kind is not Kind.EXECUTE or known is None or self.prepared.get(name) is not known:
+                continue
+            if not (yield from self.renewed(name, known, verdict)):
+                return False
+        return True
 
     def _opened_text(self, parsed: Parsed, lookups: Sequence[Lookup]) -> str:
         constants = [lookup for lookup in lookups if not lookup.given.parameter]
@@ -79,7 +170,8 @@ class Translating(Judging):
         self, message: fe.Bind, verdicts: Sequence[Verdict], text: str
     ) -> Generator[Wish, Any, fe.Bind | None]:
         """The Bind as the database may see it; None when an error was sent instead."""
-        lookups = [one for verdict in verdicts for one in verdict.plan.lookups if one.given.parameter]
+        shown = [verdict for verdict in verdicts if verdict.named is None]
+        lookups = [one for verdict in shown for one in verdict.plan.lookups if one.given.parameter]
         if not lookups:
             return message
         opener, values = self.opener(), list(message.parameters)
@@ -122,6 +214,10 @@ class Translating(Judging):
             verdict, sqlstate=refused.sqlstate, rule=refused.reason, sentence=refused.sentence, hint=refused.hint
         )
         yield from self.refuse(stopped, text)
+
+
+def _columns(row_description: bytes) -> list[tuple[str, int]]:
+    return read_row_description(row_description)
 
 
 def _change(opener: Opener, lookup: Lookup) -> Change:

@@ -63,6 +63,37 @@ def replaced(text: str, changes: Mapping[int, Change], plain: frozenset[int]) ->
     return result
 
 
+def constant_changed(text: str, change: Change, *, cast: bool) -> str:
+    """An expression that is one constant, with what the constant means changed; NULL stays NULL.
+
+    Args:
+        cast: the constant may stand under a cast.
+
+    Raises:
+        RefusedStatementError: it is not one constant.
+    """
+    whole = f"SELECT {text}"
+    tree = grammar.tree_of(whole)
+    targets = tree.stmts[0].stmt.select_stmt.target_list
+    node = targets[0].res_target.val
+    while cast and node.HasField("type_cast"):
+        node = node.type_cast.arg
+    if len(tree.stmts) != 1 or len(targets) != 1 or not node.HasField("a_const"):
+        raise _refusal()
+    if node.a_const.isnull:
+        return text
+    place, value = node.a_const.location, _meaning(node.a_const)
+    if value is None:
+        raise _refusal()
+    data = whole.encode("utf-8")
+    new = _quoted(change(value))
+    result = (data[:place] + new + data[_token_ends(data, [place])[place] :]).decode("utf-8")
+    moved = place + len(new) - len(new.lstrip(b" "))
+    if _blanked(tree, frozenset({place})) != _blanked(grammar.tree_of(result), frozenset({moved})):
+        raise _refusal()
+    return result.removeprefix("SELECT ")
+
+
 def meaning(text: str, place: int) -> str:
     """What the constant at a byte offset of a statement means.
 

@@ -125,6 +125,12 @@ def _is_on(value: str | None) -> bool:
     return value is None or value.lower() not in ("false", "off", "0")
 
 
+def _no_arguments() -> RefusedStatementError:
+    return RefusedStatementError("arguments", "the list in parentheses cannot be found in the text")
+
+
+_OPENING = frozenset({pb.ASCII_40, pb.ASCII_91})
+_CLOSING = frozenset({pb.ASCII_41, pb.ASCII_93})
 _DEFINING = frozenset({Kind.CREATE, Kind.ALTER, Kind.COMMENT, Kind.MAINTENANCE, Kind.OTHER})
 
 
@@ -315,6 +321,33 @@ class _Reader:
         self._facts["name"] = node.name
         self._facts["executes"] = False
         self._inner(node.query, self._tokens[2:])
+        types = self._listed_parts("SELECT CAST(NULL AS {})", len(node.argtypes))
+        if [stripped(part.type_cast.type_name) for _, _, part in types] != [
+            stripped(t.type_name) for t in node.argtypes
+        ]:
+            raise _no_arguments()
+        self._facts["arguments"] = tuple((at, text) for at, text, _ in types)
+
+    def _listed_parts(self, frame: str, count: int) -> list[tuple[int, str, pb.Node]]:
+        """What stands between the first parentheses, cut at its commas: where, its text, and what the grammar makes of it in a frame."""
+        opening = next((i for i, token in enumerate(self._tokens) if token.kind == pb.ASCII_40), None)
+        if not count or opening is None:
+            return []
+        depth, begin, found = 0, opening + 1, []
+        for at in range(opening, len(self._tokens)):
+            kind = self._tokens[at].kind
+            depth += (kind in _OPENING) - (kind in _CLOSING)
+            if (kind == pb.ASCII_44 and depth == 1) or depth == 0:
+                text = self._text(self._tokens[begin:at]) if begin < at else ""
+                tree = tree_of(frame.format(text))
+                if len(tree.stmts) != 1 or len(tree.stmts[0].stmt.select_stmt.target_list) != 1:
+                    raise _no_arguments()
+                place = self._tokens[begin].start - self._tokens[0].start
+                found.append((place, text, tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val))
+                begin = at + 1
+            if depth == 0:
+                return found
+        raise _no_arguments()
 
     def _create_table_as_stmt(self, node: pb.CreateTableAsStmt) -> None:
         self._facts["temporary"] = self._facts["temporary"] or node.into.rel.relpersistence == "t"
@@ -359,6 +392,10 @@ class _Reader:
 
     def _execute_stmt(self, node: pb.ExecuteStmt) -> None:
         self._facts["name"] = node.name
+        given = self._listed_parts("SELECT {}", len(node.params))
+        if [stripped(part) for _, _, part in given] != [stripped(part) for part in node.params]:
+            raise _no_arguments()
+        self._facts["arguments"] = tuple((at, text) for at, text, _ in given)
 
     def _deallocate_stmt(self, node: pb.DeallocateStmt) -> None:
         self._facts["name"] = node.name
