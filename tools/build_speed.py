@@ -24,7 +24,8 @@ def target() -> Path:
 def build() -> str:
     """Build unless it is there and newer than its source; "" or why it could not be built."""
     made = target()
-    if made.exists() and made.stat().st_mtime > SOURCE.stat().st_mtime:
+    newest = max(source.stat().st_mtime for source in (SOURCE, *SOURCE.parent.glob("_speed*.pxi")))
+    if made.exists() and made.stat().st_mtime > newest:
         return ""
     made.unlink(missing_ok=True)
     if importlib.util.find_spec("Cython") is None:

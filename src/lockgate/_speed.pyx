@@ -9,9 +9,10 @@ Source: ADR 14.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memcpy
 from libc.stdint cimport uint64_t
+from array import array
 from zlib import crc32
 
-from lockgate.errors import BackendProtocolError, LedgerError
+from lockgate.errors import BackendProtocolError, InvariantError, LedgerError
 
 cdef Py_ssize_t MAX_PAYLOAD = 1 << 24
 cdef bytes SELECT = b"SELECT "
@@ -147,60 +148,7 @@ def frames(list payloads, unsigned long long index, bint same):
     return result
 
 
-def cells(bytes body, Py_ssize_t count):
-    """`masking.rows.cells`: the values of a DataRow, None for NULL.
-
-    Raises:
-        BackendProtocolError: the row is malformed or has another number of columns.
-    """
-    cdef const unsigned char[:] data = body
-    cdef Py_ssize_t length = data.shape[0], position = 2, number
-    cdef long long size
-    cdef list found = []
-    if length < 2 or ((data[0] << 8) | data[1]) != count:
-        raise BackendProtocolError("a row has another number of columns than was planned")
-    for number in range(count):
-        if position + 4 > length:
-            raise BackendProtocolError("a row ends inside the length of a value")
-        size = _int32(data, position)
-        position += 4
-        if size == -1:
-            found.append(None)
-            continue
-        if size < 0 or position + size > length:
-            raise BackendProtocolError("a value is longer than its row")
-        found.append(body[position : position + size])
-        position += size
-    if position != length:
-        raise BackendProtocolError("a row has bytes after its last value")
-    return found
-
-
-def row(list values):
-    """`masking.rows.row`: a DataRow of values, None for NULL."""
-    cdef Py_ssize_t total = 2, size, i
-    cdef bytes value, result
-    cdef char *out
-    cdef char *stop
-    for one in values:
-        total += 4 + (0 if one is None else len(<bytes?>one))
-    if len(values) > 0xFFFF or total > 0x7FFFFFFF:
-        raise BackendProtocolError("a row is longer than the protocol allows")
-    result = PyBytes_FromStringAndSize(NULL, total)
-    out = PyBytes_AS_STRING(result)
-    stop = out + total
-    out[0] = (len(values) >> 8) & 0xFF
-    out[1] = len(values) & 0xFF
-    out += 2
-    for one in values:
-        size = -1 if one is None else len(<bytes?>one)
-        if stop - out < 4 + (size if size > 0 else 0):
-            raise BackendProtocolError("a row does not fit its place")
-        for i in range(4):
-            out[i] = (size >> (24 - 8 * i)) & 0xFF
-        out += 4
-        if size > 0:
-            value = one
-            memcpy(out, PyBytes_AS_STRING(value), size)
-            out += size
-    return result
+include "_speed_ff1.pxi"
+include "_speed_masks.pxi"
+include "_speed_tokens.pxi"
+include "_speed_rows.pxi"

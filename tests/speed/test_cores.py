@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate import speed
-from lockgate.errors import BackendProtocolError, LockgateError
+from lockgate.errors import LockgateError
 from lockgate.ledger import wal
 from lockgate.session.fast import bind_values, rows_and_tag
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
-from lockgate.wire.postgres.frames import scan_rows
+from lockgate.wire.postgres.frames import scan_rows, whole_rows
 
 pytestmark = pytest.mark.skipif(not speed.is_built(), reason="the compiled core is not built: no C compiler")
 
@@ -97,27 +97,26 @@ def test_frames_are_the_same_bytes(payloads: list[bytes], index: int, same: bool
     both(plain, speed.core.frames, payloads, index, same)
 
 
-@given(st.data(), VALUES)
-def test_rows_come_apart_and_together_again(data: st.DataObject, values: list[bytes | None]) -> None:
-    body = be.DataRow(tuple(values)).encode()[5:]
-    assert speed.core.cells(body, len(values)) == values
-    assert speed.core.row(values) == body
-    changed = data.draw(damaged(body))
-    try:
-        found = speed.core.cells(changed, len(values))
-    except BackendProtocolError:
-        return
-    assert speed.core.row(found) == changed
+@given(st.data(), st.lists(VALUES, max_size=4))
+def test_whole_rows_are_found_alike(data: st.DataObject, rows: list[list[bytes | None]]) -> None:
+    messages = [be.DataRow(tuple(row)).encode() for row in rows]
+    given_bytes = data.draw(damaged(b"".join(messages) + be.CommandComplete("SELECT 1").encode()))
+    start = data.draw(st.integers(0, len(given_bytes)))
+    both(whole_rows, speed.core.whole, given_bytes, start, ord("D"), -1)
+    whole = b"".join(messages)
+    for size in range(len(whole)):
+        end, count = speed.core.whole(whole[:size], 0, ord("D"), -1)
+        assert whole[:end] == b"".join(messages[:count])
+        assert end <= size
 
 
 def test_what_is_no_bytes_is_an_error_and_not_a_crash() -> None:
     for wrong in ([1], ["x"], [b"x", 2]):
         with pytest.raises(TypeError):
-            speed.core.row(wrong)
-        with pytest.raises(TypeError):
             speed.core.frames(wrong, 0, False)
     for offset in (-1, -(2**40), 2**40):
         assert speed.core.scan(b"D\0\0\0\4", offset, 68, 100) == (offset, 0)
+        assert speed.core.whole(b"D\0\0\0\4", offset, 68, 100) == (offset, 0)
         assert speed.core.rows_and_tag(b"D\0\0\0\4", offset, 73) is None
         assert speed.core.bind_values(b"\0\0\0\0\0\0", offset, 6) is None
 

@@ -28,9 +28,9 @@ class Numerals:
     """The ciphers one label's numbers share. `backward` on any call gives the inverse."""
 
     def __init__(self, digits_key: bytes, mixed_key: bytes, integer_key: bytes) -> None:
-        self._digits = Ff1(digits_key, 10)
-        self._mixed = Permutation(mixed_key)
-        self._integers = Permutation(integer_key)
+        self.digits = Ff1(digits_key, 10)
+        self.mixed = Permutation(mixed_key)
+        self.integers = Permutation(integer_key)
 
     def phone(self, value: str, *, backward: bool = False) -> str | None:
         """All digits but the calling code after a leading `+`; None when fewer than six are left."""
@@ -90,17 +90,12 @@ class Numerals:
         Numbers below one million are permuted among themselves, because their own digit counts have too few values;
         so are negative ones above minus ten million.
         """
-        size = abs(value)
-        if size > limit:
+        among = integer_range(value, limit)
+        if among is None:
             return None
-        low, high = _digit_class(size, limit)
-        if value < 0 and size < 10 * MINIMUM_DOMAIN:
-            low, high = 1, min(10 * MINIMUM_DOMAIN, limit + 1)  # zero has no sign
-        if high - low < MINIMUM_DOMAIN:
-            return None
-        tweak = b"-" if value < 0 else b"+"
-        move = self._integers.backward if backward else self._integers.forward
-        shown = low + move(size - low, high - low, tweak)
+        low, high, tweak = among
+        move = self.integers.backward if backward else self.integers.forward
+        shown = low + move(abs(value) - low, high - low, tweak)
         return -shown if value < 0 else shown
 
     def card_integer(self, value: int, limit: int, *, backward: bool = False) -> int | None:
@@ -108,7 +103,7 @@ class Numerals:
         low, high = _digit_class(abs(value), limit)
         if value < 10**7 or value > limit:
             return self.integer(value, limit, backward=backward)
-        move = self._integers.backward if backward else self._integers.forward
+        move = self.integers.backward if backward else self.integers.forward
         if luhn_valid(str(value)):
             first, last = low // 10, (high - 1) // 10 + 1
 
@@ -125,31 +120,44 @@ class Numerals:
 
     def bits(self, value: int, bits: int, *, backward: bool = False) -> int:
         """A number of `bits` bits, at least 20."""
-        move = self._mixed.backward if backward else self._mixed.forward
+        move = self.mixed.backward if backward else self.mixed.forward
         return move(value, 1 << bits, b"bits")
 
     def decimal(self, digits: str, tweak: bytes, backward: bool = False) -> str:
         """Six or more decimal digits, leading zeros and all."""
-        move = self._digits.decrypt_int if backward else self._digits.encrypt_int
+        move = self.digits.decrypt_int if backward else self.digits.encrypt_int
         return str(move(int(digits), len(digits), tweak)).zfill(len(digits))
 
     def _permute_shape(self, body: str, tweak: bytes, backward: bool) -> str | None:
         rank, size, shape = 0, 1, []
         for letter in body:
-            start, radix = _kind(letter)
+            start, radix = kind_of(letter)
             rank = rank * radix + ord(letter) - start
             size *= radix
             shape.append((start, radix))
         if size < MINIMUM_DOMAIN:
             return None
         classes = bytes(start for start, _ in shape)
-        move = self._mixed.backward if backward else self._mixed.forward
+        move = self.mixed.backward if backward else self.mixed.forward
         rank = move(rank, size, tweak + b"/" + classes)
         letters = []
         for start, radix in reversed(shape):
             rank, digit = divmod(rank, radix)
             letters.append(chr(start + digit))
         return "".join(reversed(letters))
+
+
+def integer_range(value: int, limit: int) -> tuple[int, int, bytes] | None:
+    """The sizes that an integer's is permuted among, from the first to below the second, and the tweak; None when they are too few."""
+    size = abs(value)
+    if size > limit:
+        return None
+    low, high = _digit_class(size, limit)
+    if value < 0 and size < 10 * MINIMUM_DOMAIN:
+        low, high = 1, min(10 * MINIMUM_DOMAIN, limit + 1)  # zero has no sign
+    if high - low < MINIMUM_DOMAIN:
+        return None
+    return low, high, b"-" if value < 0 else b"+"
 
 
 def luhn_digit(body: str) -> str:
@@ -192,7 +200,8 @@ def _digit_class(size: int, limit: int) -> tuple[int, int]:
     return low, min(low * 10, limit + 1)
 
 
-def _kind(letter: str) -> tuple[int, int]:
+def kind_of(letter: str) -> tuple[int, int]:
+    """The first of the letters that a letter may become, and how many they are."""
     if letter <= "9":
         return 48, 10
     return (65, 26) if letter <= "Z" else (97, 26)

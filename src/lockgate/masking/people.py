@@ -22,16 +22,16 @@ class Names:
     """Names: two invented words and the token of the whole value."""
 
     def __init__(self, tokens: TokenMaker) -> None:
-        self._tokens = tokens
+        self.tokens = tokens
 
     def show(self, value: str) -> str:
         """`Given Family-token`; the words depend on the token alone."""
-        token = self._tokens.encode(value)
+        token = self.tokens.encode(value)
         return f"{_words(token)}-{token}"
 
     def fit(self, value: str, limit: int) -> str | None:
         """A shorter reversible form, `n-token`, when that fits."""
-        token = self._tokens.encode(value)
+        token = self.tokens.encode(value)
         return "n-" + token if len(token) + 2 <= limit else None
 
     def reverse(self, shown: str) -> str | None:
@@ -39,14 +39,14 @@ class Names:
         words, dash, token = shown.rpartition("-")
         if not dash or words not in ("n", _words(token)):
             return None
-        return self._tokens.decode(token)
+        return self.tokens.decode(token)
 
 
 class Mails:
     """E-mail addresses: local part and domain each a token; domains of public providers stay."""
 
     def __init__(self, locals_: TokenMaker, domains: TokenMaker) -> None:
-        self._locals = locals_
+        self.locals = locals_
         self._domains = domains
         self._shown_domains: dict[str, str] = {}
 
@@ -56,7 +56,7 @@ class Mails:
         if not at or not local or not domain or len(value) > 512:
             return None
         # The domain is the tweak: one local part at two domains gives two unrelated tokens.
-        return f"{_LOCAL}{self._locals.encode(local, to_bytes(domain))}@{self._domain(domain)}"
+        return f"{_LOCAL}{self.locals.encode(local, to_bytes(domain))}@{self.domain(domain)}"
 
     def reverse(self, shown: str) -> str | None:
         """The address behind a mask, None when it is none of ours."""
@@ -66,7 +66,7 @@ class Mails:
         real = domain if domain in PUBLIC_MAIL_PROVIDERS else self._real_domain(domain)
         if real is None:
             return None
-        opened = self._locals.decode(local.removeprefix(_LOCAL), to_bytes(real))
+        opened = self.locals.decode(local.removeprefix(_LOCAL), to_bytes(real))
         return None if opened is None else f"{opened}@{real}"
 
     def short_domain(self, value: str) -> str:
@@ -74,7 +74,8 @@ class Mails:
         domain = value.rpartition("@")[2]
         return domain if domain in PUBLIC_MAIL_PROVIDERS else "masked.example"
 
-    def _domain(self, domain: str) -> str:
+    def domain(self, domain: str) -> str:
+        """How a domain is shown."""
         if domain in PUBLIC_MAIL_PROVIDERS:
             return domain
         shown = self._shown_domains.get(domain)
@@ -91,7 +92,7 @@ class Mails:
         if not shown.startswith(_DOMAIN) or not shown.endswith(_TOP):
             return None
         real = self._domains.decode(shown[len(_DOMAIN) : -len(_TOP)].replace(".", ""))
-        return real if real is not None and self._domain(real) == shown else None
+        return real if real is not None and self.domain(real) == shown else None
 
 
 def _words(token: str) -> str:

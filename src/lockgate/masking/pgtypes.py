@@ -22,7 +22,8 @@ NAME_LENGTH = 63
 TEXT_TYPES = frozenset({TEXT, VARCHAR, BPCHAR, NAME, 705, 1790, 2275})
 """Types whose text and binary forms are both the characters: text, varchar, bpchar, name, unknown, refcursor, cstring."""
 
-DATE_TYPES = frozenset({1082, 1114, 1184})
+DATE = 1082
+DATE_TYPES = frozenset({DATE, 1114, 1184})
 INTEGER_LIMITS = {INT2: 2**15 - 1, INT4: 2**31 - 1, INT8: 2**63 - 1}
 INTEGER_BYTES = {INT2: 2, INT4: 4, INT8: 8}
 

@@ -42,16 +42,16 @@ class Pseudonym:
 
         self.label = label
         self._tokens = tokens("text")
-        self._names = Names(tokens("name"))
-        self._mails = Mails(tokens("mail-local"), tokens("mail-domain"))
-        self._numerals = Numerals(key("digits"), key("mixed"), key("integers"))
-        self.addresses = Addresses(self._numerals)
-        self.hardware = Hardware(self._numerals)
+        self.names = Names(tokens("name"))
+        self.mails = Mails(tokens("mail-local"), tokens("mail-domain"))
+        self.numerals = Numerals(key("digits"), key("mixed"), key("integers"))
+        self.addresses = Addresses(self.numerals)
+        self.hardware = Hardware(self.numerals)
         shapes: dict[str, Numbered] = {
-            "person.phone": self._numerals.phone,
-            "person.national_id": self._numerals.identifier,
-            "payment.card": self._numerals.card,
-            "payment.iban": self._numerals.iban,
+            "person.phone": self.numerals.phone,
+            "person.national_id": self.numerals.identifier,
+            "payment.card": self.numerals.card,
+            "payment.iban": self.numerals.iban,
             "network.address": self.addresses.text,
             "network.mac": self.hardware.text,
         }
@@ -63,7 +63,7 @@ class Pseudonym:
         if self._shape is not None:
             shown = self._shape(value)
         else:
-            shown = self._names.show(value) if self.label == "person.name" else self._mails.show(value)
+            shown = self.names.show(value) if self.label == "person.name" else self.mails.show(value)
         return UNSHAPED + self._tokens.encode(value) if shown is None else shown
 
     def fitted(self, value: str, limit: int) -> str:
@@ -72,9 +72,9 @@ class Pseudonym:
         if len(shown) <= limit:
             return shown
         if self.label == "person.name":
-            shown = self._names.fit(value, limit) or "n_" + self._tokens.tag(value, max(limit - 2, 0))
+            shown = self.names.fit(value, limit) or "n_" + self._tokens.tag(value, max(limit - 2, 0))
         elif self.label == "person.email" and "@" in shown:
-            domain = self._mails.short_domain(value)
+            domain = self.mails.short_domain(value)
             room = min(limit - len(domain) - 3, 26)
             if room in (16, 24):
                 room -= 1  # never as long as a token
@@ -92,7 +92,7 @@ class Pseudonym:
         elif self._shape is not None:
             value = self._shape(shown, backward=True)
         else:
-            value = self._names.reverse(shown) if self.label == "person.name" else self._mails.reverse(shown)
+            value = self.names.reverse(shown) if self.label == "person.name" else self.mails.reverse(shown)
         if value is None:
             return None
         wanted = to_bytes(shown)
@@ -109,13 +109,13 @@ class Pseudonym:
 
     def bits(self, value: int, bits: int, *, backward: bool = False) -> int:
         """The pseudonym of a bit string, such as a UUID, or the bit string behind one."""
-        return self._numerals.bits(value, bits, backward=backward)
+        return self.numerals.bits(value, bits, backward=backward)
 
     def _integer(self, value: int, limit: int, *, backward: bool) -> int | None:
         if self.label == "payment.card":
-            return self._numerals.card_integer(value, limit, backward=backward)
+            return self.numerals.card_integer(value, limit, backward=backward)
         if self.label in ("person.phone", "person.national_id"):
-            return self._numerals.integer(value, limit, backward=backward)
+            return self.numerals.integer(value, limit, backward=backward)
         return None
 
 

@@ -8,15 +8,17 @@ Source: PostgreSQL documentation 55.7 (DataRow).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from lockgate import speed
-from lockgate.errors import BackendProtocolError, InvariantError
-from lockgate.masking.arrays import CellMask
+from lockgate.errors import InvariantError
+from lockgate.masking.batches import Column, Masks, data_row
+from lockgate.masking.compiled import compiled_column
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import Pseudonym, PseudonymPool
 from lockgate.masking.rules import is_injective
 from lockgate.masking.tokens import TokenMaker
-from lockgate.masking.transforms import Context, cell_mask
+from lockgate.masking.transforms import Context, cell_mask, many_of
 from lockgate.model.catalog import Type
 from lockgate.model.plan import Disposition, Plan
 
@@ -24,9 +26,6 @@ CACHED_CELLS = 65_536
 """Most remembered cells of one statement, over all its columns."""
 POOLED_CELLS = 8192
 """Most cells of one column that outlive their statement."""
-
-_CACHED_CELL_BYTES = 256
-_NULL = b"\xff\xff\xff\xff"
 
 
 class RowMasker:
@@ -76,23 +75,29 @@ class RowMasker:
         self.cells_masked: list[int] = [0] * count
         """Masked cells per column so far, NULLs not counted."""
         context = Context(self._pseudonym, self._secret_tags().tag, date_style, type_names)
-        self._count = count
-        self._masks: list[CellMask | None] = [None] * count
-        if plan.masks:
-            for number, column in enumerate(plan.columns):
-                if column.disposition is Disposition.MASKED:
-                    self._masks[number] = cell_mask(column, type_mods[number], formats[number] == 1, context)
-        self._masked = [(number, mask) for number, mask in enumerate(self._masks) if mask is not None]
-        self._active = any(mask is not None for mask in self._masks)
+        self._active = False
+        columns: list[Any] = [None] * count
         kept = (purpose, scope, epoch)
-        self._caches: list[dict[bytes, bytes | None]] = [
-            pool.cells((*kept, column.label, column.rule, column.type_oid, type_mods[number], formats[number]))
-            if pool is not None and self._active and is_injective(column.rule)
-            else {}
-            for number, column in enumerate(plan.columns)
-        ]
-        each = CACHED_CELLS // max(1, sum(mask is not None for mask in self._masks))
-        self._cached_max = each if pool is None else min(each, POOLED_CELLS)
+        hidden = sum(column.disposition is Disposition.MASKED for column in plan.columns)
+        kept_max = CACHED_CELLS // max(1, hidden) if pool is None else min(CACHED_CELLS // max(1, hidden), POOLED_CELLS)
+        for number, column in enumerate(plan.columns if plan.masks else ()):
+            if column.disposition is not Disposition.MASKED:
+                continue
+            binary, type_mod = formats[number] == 1, type_mods[number]
+            mask = cell_mask(column, type_mod, binary, context)
+            cells: dict[bytes, bytes | None] = {}
+            if pool is not None and is_injective(column.rule):
+                cells = pool.cells((*kept, column.label, column.rule, column.type_oid, type_mod, formats[number]))
+            many = many_of(mask)
+            columns[number] = (
+                Column(many, cells, kept_max)
+                if speed.core is None
+                else compiled_column(
+                    column, mask, many, cells, kept_max, type_mod=type_mod, binary=binary, context=context
+                )
+            )
+            self._active = True
+        self._masks = Masks(columns) if speed.core is None else speed.core.Masks(columns)
 
     def mask(self, body: bytes) -> bytes:
         """The row as the client may see it.
@@ -103,57 +108,25 @@ class RowMasker:
         Raises:
             BackendProtocolError: the row is malformed or has another number of columns than the plan.
         """
-        if not self._active:
-            return body
-        if speed.core is not None:
-            values: list[bytes | None] = speed.core.cells(body, self._count)
-            for number, hide in self._masked:
-                cell = values[number]
-                if cell is not None:
-                    values[number] = self._shown(number, hide, cell)
-            row: bytes = speed.core.row(values)
-            return row
-        length = len(body)
-        if length < 2 or int.from_bytes(body[:2], "big") != self._count:
-            raise BackendProtocolError("a row has another number of columns than was planned")
-        parts = [body[:2]]
-        position = 2
-        for number, mask in enumerate(self._masks):
-            start = position
-            position += 4
-            if position > length:
-                raise BackendProtocolError("a row ends inside the length of a value")
-            size = int.from_bytes(body[start:position], "big", signed=True)
-            if size == -1:
-                parts.append(_NULL)
-                continue
-            position += size
-            if size < 0 or position > length:
-                raise BackendProtocolError("a value is longer than its row")
-            if mask is None:
-                parts.append(body[start:position])
-                continue
-            shown = self._shown(number, mask, body[position - size : position])
-            if shown is None:
-                parts.append(_NULL)
-            else:
-                parts.append(len(shown).to_bytes(4, "big"))
-                parts.append(shown)
-        if position != length:
-            raise BackendProtocolError("a row has bytes after its last value")
-        return b"".join(parts)
+        return self.apart(data_row(body))[0] if self._active else body
 
-    def _shown(self, number: int, mask: CellMask, cell: bytes) -> bytes | None:
-        self.cells_masked[number] += 1
-        cache = self._caches[number]
-        if cell in cache:
-            return cache[cell]
-        shown = mask(cell)
-        if len(cell) <= _CACHED_CELL_BYTES:
-            if len(cache) >= self._cached_max:
-                cache.clear()
-            cache[cell] = shown
-        return shown
+    def span(self, rows: bytes) -> bytes:
+        """Whole DataRow messages as the client may see them; errors as `mask`."""
+        if not self._active:
+            return rows
+        shown, _, counts = self._masks.mask(rows, False)
+        self._counted(counts)
+        return cast("bytes", shown)
+
+    def apart(self, rows: bytes) -> list[bytes]:
+        """As `span`, giving the rows' bodies."""
+        shown, _, counts = self._masks.mask(rows, True)
+        self._counted(counts)
+        return cast("list[bytes]", shown)
+
+    def _counted(self, counts: Sequence[int]) -> None:
+        for number, count in enumerate(counts):
+            self.cells_masked[number] += count
 
     def _pseudonym(self, label: str) -> Pseudonym:
         return self._pool.get(label, purpose=self._purpose, scope=self._scope, epoch=self._epoch)

@@ -27,7 +27,7 @@ class TokenMaker:
     """Makes and opens tokens under one key."""
 
     def __init__(self, key: bytes, tag_key: bytes) -> None:
-        self._ff1 = Ff1(key, 256)
+        self.ff1 = Ff1(key, 256)
         self._tag_key = tag_key
 
     def encode(self, value: str, tweak: bytes = b"") -> str:
@@ -37,7 +37,7 @@ class TokenMaker:
             return self.tag(value, _LONG_TAG_LETTERS)
         length = max(SHORTEST_BYTES, (len(data) + BLOCK_BYTES) // BLOCK_BYTES * BLOCK_BYTES)
         padded = data + b"\x80" + bytes(length - len(data) - 1)
-        sealed = self._ff1.encrypt_int(int.from_bytes(padded, "big"), length, tweak)
+        sealed = self.ff1.encrypt_int(int.from_bytes(padded, "big"), length, tweak)
         return base64.b32encode(sealed.to_bytes(length, "big")).decode("ascii").lower()
 
     def decode(self, token: str, tweak: bytes = b"") -> str | None:
@@ -50,7 +50,7 @@ class TokenMaker:
             return None
         if not SHORTEST_BYTES <= len(sealed) <= LONGEST_BYTES + BLOCK_BYTES:
             return None
-        opened = self._ff1.decrypt_int(int.from_bytes(sealed, "big"), len(sealed), tweak)
+        opened = self.ff1.decrypt_int(int.from_bytes(sealed, "big"), len(sealed), tweak)
         data = opened.to_bytes(len(sealed), "big").rstrip(b"\0")
         if not data.endswith(b"\x80"):
             return None

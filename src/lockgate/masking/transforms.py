@@ -68,16 +68,21 @@ def cell_mask(column: ColumnPlan, type_mod: int, binary: bool, context: Context)
         return _row_cell(column, binary, context)
     shape = pgtypes.shape_of(column.type_oid, context.types)
     if shape.array and column.rule == "zeros":
-        return arrays.empty_binary if binary else _constant(b"{}")
+        return arrays.empty_binary if binary else Constant(b"{}")
     mask = _scalar_mask(column, shape, type_mod, binary, context)
     if not shape.array:
         return mask
     if shape.kind == "opaque":
-        return _constant(None)
+        return Constant(None)
     if binary:
         return lambda raw: arrays.mask_binary(raw, mask)
     delimiter = shape.delimiter
     return lambda raw: arrays.mask_text(raw, delimiter, mask)
+
+
+def many_of(mask: CellMask) -> Callable[[list[bytes]], list[bytes | None]]:
+    """A mask for many cells."""
+    return lambda cells: [mask(cell) for cell in cells]
 
 
 def _row_cell(column: ColumnPlan, binary: bool, context: Context) -> CellMask:
@@ -109,17 +114,23 @@ def _scalar_mask(column: ColumnPlan, shape: pgtypes.Shape, type_mod: int, binary
             return mask
     if oid == pgtypes.NUMERIC:
         scale = numeric.limit_of(type_mod)[1] or 0
-        return _constant(numeric.write_binary(0, scale) if binary else numeric.write_text(0, scale))
+        return Constant(numeric.write_binary(0, scale) if binary else numeric.write_text(0, scale))
     if shape.kind == "range":
-        return _constant(pgtypes.EMPTY_RANGE[binary])
+        return Constant(pgtypes.EMPTY_RANGE[binary])
     if shape.kind == "multirange":
-        return _constant(pgtypes.EMPTY_MULTIRANGE[binary])
+        return Constant(pgtypes.EMPTY_MULTIRANGE[binary])
     constant = pgtypes.CONSTANTS.get(oid)
-    return _constant(None if constant is None else constant[binary])
+    return Constant(None if constant is None else constant[binary])
 
 
-def _constant(value: bytes | None) -> CellMask:
-    return lambda _raw: value
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A mask that is the same for every value, None for NULL."""
+
+    value: bytes | None
+
+    def __call__(self, _raw: bytes) -> bytes | None:
+        return self.value
 
 
 def text_mask(label: str, rule: str, limit: int, context: Context) -> Callable[[str], str]:
@@ -141,17 +152,24 @@ def _marked(tag: str, limit: int) -> str:
 
 
 def _text_cell(column: ColumnPlan, oid: int, type_mod: int, context: Context) -> CellMask:
-    limit = _UNLIMITED
-    if oid == pgtypes.NAME:
-        limit = pgtypes.NAME_LENGTH
-    elif oid in (pgtypes.VARCHAR, pgtypes.BPCHAR) and type_mod >= 5:
-        limit = type_mod - 4
+    limit = text_limit(oid, type_mod)
     mask = text_mask(column.label, column.rule, limit, context)
+    if oid != pgtypes.BPCHAR and not is_injective(column.rule) and column.rule not in ("marker", "year"):
+        return Constant(mask("").encode("ascii"))
     if oid == pgtypes.BPCHAR:
         # Trailing blanks mean nothing in this type and are always printed.
         width = limit if limit < _UNLIMITED else 0
         return lambda raw: mask(_decode(raw).rstrip(" ")).ljust(width).encode("ascii")
     return lambda raw: mask(_decode(raw)).encode("ascii")
+
+
+def text_limit(oid: int, type_mod: int) -> int:
+    """Most characters of a text type."""
+    if oid == pgtypes.NAME:
+        return pgtypes.NAME_LENGTH
+    if oid in (pgtypes.VARCHAR, pgtypes.BPCHAR) and type_mod >= 5:
+        return type_mod - 4
+    return _UNLIMITED
 
 
 def _decode(raw: bytes) -> str:
@@ -187,7 +205,7 @@ def _document_cell(column: ColumnPlan, versioned: bool, context: Context) -> Cel
 def _date_cell(rule: str, oid: int, binary: bool, date_style: str) -> CellMask:
     if rule != "year":
         year = dates.NEUTRAL_YEAR
-        return _constant(dates.binary(year, oid) if binary else dates.text(year, oid, date_style).encode("ascii"))
+        return Constant(dates.binary(year, oid) if binary else dates.text(year, oid, date_style).encode("ascii"))
     if binary:
         return lambda raw: dates.binary(dates.year_of_binary(raw, oid), oid)
     return lambda raw: dates.text(dates.year_of_text(_decode(raw), oid), oid, date_style).encode("ascii")
@@ -206,9 +224,9 @@ def _vector_cell(width: int, binary: bool) -> CellMask:
 
 def _bit_cell(type_mod: int, binary: bool) -> CellMask:
     if type_mod <= 0:
-        return _constant(None)
+        return Constant(None)
     length = type_mod.to_bytes(4, "big") + bytes((type_mod + 7) // 8)
-    return _constant(length if binary else b"0" * type_mod)
+    return Constant(length if binary else b"0" * type_mod)
 
 
 def _pseudonym_cell(pseudonym: Pseudonym, oid: int, type_mod: int, binary: bool) -> CellMask | None:

@@ -20,11 +20,14 @@ from lockgate.model.statement import Kind
 from lockgate.session import texts
 from lockgate.session.runs import Expect, Run
 from lockgate.wire.postgres import backend as be
-from lockgate.wire.postgres.frames import BackendReader, Frame, message
+from lockgate.wire.postgres.frames import BackendReader, Frame, bodies, message
 from lockgate.wire.postgres.typed import from_backend
 
 ROWS = frozenset({ord("D"), ord("d")})
+DATA_ROWS = frozenset({ord("D")})
 NOTHING: frozenset[int] = frozenset()
+ANSWERING = frozenset({"query", "execute"})
+"""What rows answer."""
 ANALYSED_ROWS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.FETCH, Kind.EXECUTE})
 """Kinds whose rows are those of the statement that was analysed."""
 _COPY_TRAILER = b"\xff\xff"
@@ -115,14 +118,12 @@ class Replies:
         while self.needed_index < durable:
             head = self.owed[0] if self.owed else None
             run = head.run if head is not None else None
-            streaming = (
-                head is not None
-                and run is not None
-                and run.streams_rows
-                and not self._swallow_to_sync
-                and not head.silent
-            )
-            self.reader.passthrough = ROWS if streaming else NOTHING
+            streaming = gathering = False
+            if run is not None and head is not None and not self._swallow_to_sync and not head.silent:
+                streaming = run.streams_rows
+                gathering = not streaming and head.kind in ANSWERING and run.gathers_rows
+            self.reader.passthrough = ROWS if streaming else DATA_ROWS if gathering else NOTHING
+            self.reader.whole = gathering
             before_rows = self.reader.rows
             piece = self.reader.next()
             if piece is None:
@@ -130,6 +131,9 @@ class Replies:
             if isinstance(piece, bytes):
                 if run is None:
                     raise BackendProtocolError("rows without a statement")
+                if gathering:
+                    self._gathered(run, piece, self.reader.rows - before_rows)
+                    continue
                 run.rows += self.reader.rows - before_rows
                 run.row_bytes += len(piece)
                 out.append(piece)
@@ -280,7 +284,7 @@ class Replies:
             self._description(letter, frame, head, run)
         elif head.silent:
             self._own(letter, frame, head)
-        elif head.kind not in ("query", "execute"):
+        elif head.kind not in ANSWERING:
             raise BackendProtocolError(f"message `{letter}` answers nothing that was asked")
         elif letter in "Dd":
             self._row(frame, run)
@@ -372,21 +376,35 @@ class Replies:
         if (run.masker is None and run.plan.masks) or (run.sorter is None and run.plan.order is not Order.KEEP):
             run.failed = "the shape of the result is not known, so it cannot be masked"
             return
-        try:
-            body = run.masker.mask(frame.body) if run.masker is not None else frame.body
-            if run.sorter is not None:
-                run.sorter.add(body)
-            elif run.scan is not None:
-                run.scan.add(frame.body, message(frame.tag, body))
-                if run.scan.is_full:
-                    self._scanned(run)
-            else:
-                self._out.append(message(frame.tag, body))
-        except RefusedStatementError as error:
-            run.failed = error.sentence
+        self._gathered(run, message(frame.tag, frame.body), 1)
+
+    def _gathered(self, run: Run, span: bytes, rows: int) -> None:
+        """Whole rows that are masked, ordered, looked at or counted before they are shown."""
+        masker = run.masker
+        if run.sorter is None and run.scan is None and run.rows_max is None:
+            shown = span if masker is None else masker.span(span)
+            self._out.append(shown)
+            run.rows += rows
+            run.row_bytes += len(shown)
             return
-        run.rows += 1
-        run.row_bytes += len(body) + 5
+        seen = bodies(span)
+        for raw, body in zip(seen, seen if masker is None else masker.apart(span), strict=True):
+            if run.failed or self._is_beyond(run):
+                return
+            try:
+                if run.sorter is not None:
+                    run.sorter.add(body)
+                elif run.scan is not None:
+                    run.scan.add(raw, message(ord("D"), body))
+                    if run.scan.is_full:
+                        self._scanned(run)
+                else:
+                    self._out.append(message(ord("D"), body))
+            except RefusedStatementError as error:
+                run.failed = error.sentence
+                return
+            run.rows += 1
+            run.row_bytes += len(body) + 5
 
     @staticmethod
     def _is_beyond(run: Run) -> bool:

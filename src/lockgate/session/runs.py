@@ -66,6 +66,16 @@ class Run:
             and not self.failed
         )
 
+    @property
+    def gathers_rows(self) -> bool:
+        """True when everything is there to treat rows together: what masks and orders them is known, and nothing has failed."""
+        return (
+            not self.failed
+            and self.copier is None
+            and (self.masker is not None or not self.plan.masks)
+            and (self.sorter is not None or self.plan.order is Order.KEEP)
+        )
+
 
 @dataclass(slots=True)
 class Expect:

@@ -73,6 +73,30 @@ def scan_rows(front: bytes | bytearray, position: int, first: int, second: int) 
     return position, rows
 
 
+def whole_rows(front: bytes | bytearray, position: int, first: int, second: int) -> tuple[int, int]:
+    """As `scan_rows`, but only messages that are there to their end."""
+    size = len(front)
+    unpack = _HEADER.unpack_from
+    rows = 0
+    while position <= size - _HEADER_BYTES:
+        tag, length = unpack(front, position)
+        if (tag != first and tag != second) or length < _LENGTH_MIN or position + 1 + length > size:  # noqa: PLR1714
+            break
+        rows += 1
+        position += length + 1
+    return position, rows
+
+
+def bodies(span: bytes) -> list[bytes]:
+    """The bodies of whole messages."""
+    found, position = [], 0
+    while position < len(span):
+        end = position + 1 + int.from_bytes(span[position + 1 : position + _HEADER_BYTES], "big")
+        found.append(span[position + _HEADER_BYTES : end])
+        position = end
+    return found
+
+
 class _Buffer:
     """Bytes that arrived and are not used yet: `_front` from `_start`, followed by `_behind`."""
 
@@ -180,6 +204,8 @@ class BackendReader(_Buffer):
 
     Attributes:
         passthrough: tags to pass; may be replaced between any two calls.
+        whole: spans end at messages only, and what is longer than what has arrived becomes a frame; may change where no
+            span has ended inside a message.
         rows: passed messages whose header has been seen.
         span_bytes: bytes given out in spans.
     """
@@ -190,6 +216,7 @@ class BackendReader(_Buffer):
         self._unfinished = 0
         self._passthrough: frozenset[int] = frozenset()
         self._pair = (-1, -1)
+        self.whole = False
         self.rows = 0
         self.span_bytes = 0
 
@@ -228,13 +255,19 @@ class BackendReader(_Buffer):
         position = start + self._unfinished
         rows = 0
         if self.passthrough and position <= size - _HEADER_BYTES:
-            scan = scan_rows if speed.core is None else speed.core.scan
-            position, rows = scan(front, position, *self._pair)
+            position, rows = self._scan(front, position)
         if position > start:
             return self._cut_span(start, position, size, rows)
         tag, length = _HEADER.unpack_from(front, start)
         _check_length(tag, length, self._body_bytes_max, BackendProtocolError)
         return self._cut(tag, length) if self._has(1 + length) else None
+
+    def _scan(self, front: bytes | bytearray, position: int) -> tuple[int, int]:
+        if speed.core is None:
+            scan = whole_rows if self.whole else scan_rows
+        else:
+            scan = speed.core.whole if self.whole else speed.core.scan
+        return scan(front, position, *self._pair)
 
     def _cut_span(self, start: int, position: int, size: int, rows: int) -> bytes:
         """Give out the bytes up to `position`, which may lie beyond what has arrived."""
