@@ -58,9 +58,7 @@ def _column(label: str, oid: int) -> ColumnPlan:
     return ColumnPlan("c", "public.t.c", label, Disposition.MASKED, rule_for(label, oid, _CATALOG), oid)
 
 
-def _masker(
-    columns: Sequence[ColumnPlan], mods: Sequence[int], formats: Sequence[int]
-) -> RowMasker:
+def _masker(columns: Sequence[ColumnPlan], mods: Sequence[int], formats: Sequence[int]) -> RowMasker:
     return RowMasker(
         Plan(tuple(columns), masks=True, touches_labelled=True), key_ring=KeyRing(bytes(32)), purpose="billing", scope="crm", epoch=1,
         formats=formats, type_names={}, type_mods=mods, date_style="ISO, MDY",
