@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import psycopg
+import pytest
 
 from attacks.series import Place, by_case
 from lockgate.wire.postgres import frontend as fe
@@ -80,16 +81,36 @@ def test_odd_but_harmless_texts_pass(place: Place) -> None:
     assert by_case(ALLOWED, place.refused) == {}
 
 
-def test_a_backslash_that_could_end_a_string_is_refused_while_strings_read_in_two_ways(place: Place) -> None:
-    """X-03."""
+OFF = "SET standard_conforming_strings = off"
+HIDDEN = r"SELECT 'x\'' || email FROM users --'"
+WRITING = r"SELECT 'x\''; DELETE FROM users --'"
+"""One string when backslashes are letters; something else when they are not."""
+
+
+@pytest.mark.parametrize(
+    "off", [OFF, OFF.replace("SET", "SET LOCAL"), "SELECT set_config('standard_conforming_strings', 'off', false)"]
+)
+@pytest.mark.parametrize(("who", "text"), [("bot", HIDDEN), ("bot", WRITING), ("clara", WRITING)])
+def test_strings_cannot_be_given_another_meaning(place: Place, off: str, who: str, text: str) -> None:
+    """X-03: not by itself, not in a pipeline whose answers nobody has seen yet, not in one that ends with Sync only."""
     before = place.state()
-    place.drop()
-    client = place.client()
-    client.simple("SET standard_conforming_strings = off")
-    sent = place.relay.sessions()
-    assert client.simple("SELECT 'a\\'' ; DROP TABLE users; --'").errors
-    assert place.relay.sessions() == sent
-    place.drop()
+    place.drop(who)
+    steps = (
+        fe.Parse("", off),
+        fe.Bind("", ""),
+        fe.Execute("", 0),
+        fe.Parse("", text),
+        fe.Bind("", ""),
+        fe.Execute("", 0),
+        fe.Sync(),
+    )
+    for messages in ((fe.Query(off),), (fe.Query(off), fe.Query(text)), steps):
+        client = place.client(who)
+        client.send(b"".join(message.encode() for message in messages))
+        answers = [client.read() for m in messages if isinstance(m, fe.Query | fe.Sync)]
+        assert all(b"raw-value" not in frame.body for answer in answers for frame in answer.frames)
+        assert answers[0].errors or "set_config" in off
+        place.drop(who)
     assert place.state() == before
 
 

@@ -145,3 +145,10 @@ def test_a_text_that_reads_only_with_backslashes_goes_on_only_for_who_sees_every
         else:
             play.answer(Analyse, REJECTED)
             assert error_of(play.client(fe.Query("SELECT 'a\\'b' AS x"))).sqlstate == "42P01"
+
+
+def test_a_text_that_is_too_long_to_be_read_is_passed_on_unread() -> None:
+    with script("root") as play:
+        knows(play, of(Kind.OTHER)).client(fe.Query("SELECT 1 -- " + "x" * (1 << 20)))
+        assert tags(play.forwarded()) == "Q"
+        play.backend(done("SELECT 1"), ready())

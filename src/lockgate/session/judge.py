@@ -40,8 +40,9 @@ SETTINGS_FOR_MASKED = frozenset({
 PINNED = {
     "client_encoding": ("utf8", "utf-8", "unicode"),
     "names": ("utf8", "utf-8", "unicode"),
+    "standard_conforming_strings": ("on", "true", "yes", "1", "t", "y"),
 }
-"""Settings on which reading a statement depends: only these values."""
+"""Settings on which reading a statement depends: only these values, but for who may do and see everything."""
 
 REFUSED_FOR_MASKED: Mapping[Kind, str] = {
     Kind.LISTEN: "LISTEN and NOTIFY carry payloads past the mask",
@@ -83,6 +84,7 @@ class Ask:
     estimated_rows: int | None = None
     bounded_rows: int = 1000
     row_limited: bool = False
+    unpinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
                        sentence="you may see a limited number of rows here, and those of this statement cannot be counted as they are shown",
                        hint="Select the rows plainly.")  # fmt: skip
     try:
-        _refuse_settings(parsed)
+        _refuse_settings(parsed, ask)
         if not ask.clearance.complete:
             _refuse_for_masked(parsed, analysis, ask)
         made = plan if plan is not None else make_plan(
@@ -232,13 +234,16 @@ def is_bounded(analysis: Analysis, estimated_rows: int | None, bounded_rows: int
     )
 
 
-def _refuse_settings(parsed: Parsed) -> None:
-    if parsed.kind is not Kind.SET:
-        return
-    allowed = PINNED.get(parsed.name)
-    if allowed and parsed.value and parsed.value.strip("'\"").lower() not in allowed:
+def is_unpinned(parsed: Parsed) -> bool:
+    """Whether a statement gives a pinned setting another value."""
+    allowed = PINNED.get(parsed.name) if parsed.kind is Kind.SET else None
+    return bool(allowed and parsed.value) and parsed.value.strip("'\"").lower() not in (allowed or ())
+
+
+def _refuse_settings(parsed: Parsed, ask: Ask) -> None:
+    if is_unpinned(parsed) and not (ask.unpinned and parsed.name == "standard_conforming_strings"):
         raise RefusedStatementError(
-            "pinned-setting", f"`{parsed.name}` is pinned to `{allowed[0]}`, because statements are read under it",
+            "pinned-setting", f"`{parsed.name}` is pinned to `{PINNED[parsed.name][0]}`, because statements are read under it",
             hint=f"Leave `{parsed.name}` as it is.",
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""From a text to verdicts: read, analysed in the session's own context, judged, and remembered only under its exact key.
+"""From statements to verdicts: analysed in the session's own context, judged, and remembered only under their text's exact key.
 
 For: the one way to a verdict, for simple queries and the extended protocol alike.
-Not for: the rules themselves (`judge.py`, `masking.plan`, `policy`) and what follows (`settling.py`).
+Not for: reading texts (`reading.py`), the rules themselves (`judge.py`, `masking.plan`, `policy`) and what follows (`settling.py`).
 Source: architecture section 3, steps 4 and 5, and the decision cache key in its last paragraph.
 """
 
@@ -14,20 +14,17 @@ from typing import Any
 from lockgate.errors import RefusedStatementError
 from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session import texts
-from lockgate.session.judge import SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
-from lockgate.session.naming import Naming
+from lockgate.session.judge import PINNED, SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
+from lockgate.session.reading import Reading
 from lockgate.session.runs import Portal, Run
 from lockgate.session.state import Judged
-from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNSEEN, unreadable
+from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNREADABLE, UNSEEN
 from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
 from lockgate.sql.functions import FIRST_USER_OID, refused_by_name
 from lockgate.sql.lifting import Lifted, inert, lift
-from lockgate.sql.parse import reads_alike, split_and_parse
+from lockgate.sql.parse import split_and_parse
 
 SYSTEM = frozenset({"pg_catalog", "information_schema"})
-
-READ_BYTES_MAX = 1 << 20
-"""Longest text that is read and analysed: the server's tree of a text is many times as long, and a session's memory is bounded."""
 
 NAMES_UNKNOWN = Failed(
     "57P03", "the session cannot say where its names resolve, so nothing can be judged", reason="names-unknown"
@@ -45,56 +42,8 @@ NAME_RESOLUTION = frozenset(
 BY_NAME = frozenset({Kind.PREPARE, Kind.EXECUTE})
 
 
-class Judging(Naming):
-    """Reading and judging."""
-
-    def read(self, text: str, *, simple: bool) -> Generator[Wish, Any, tuple[Parsed, ...] | None]:
-        """The statements of a text, or None when an error was sent instead."""
-        try:
-            if self.reported.get("standard_conforming_strings") == "off" and not reads_alike(text):
-                raise RefusedStatementError(
-                    "string-escapes",
-                    "a plain string holds a backslash while standard_conforming_strings is off, so it could be read in two ways",
-                    hint="Write it as E'...'.",
-                )
-            return split_and_parse(text)
-        except RefusedStatementError as refused:
-            problem: Failed = Failed(refused.sqlstate, refused.sentence, refused.hint, reason=refused.reason)
-        off = self.reported.get("standard_conforming_strings") == "off"
-        if problem.reason == "syntax" and off and self.sees_everything():
-            return (
-                unreadable(text),
-            )  # the analysis connection reads strings the other way, so its words would be wrong
-        if problem.reason == "syntax":
-            # The server may know better than our grammar; its own words are the ones the client expects.
-            answer = yield Analyse((), text, (), self.search_path)
-            if isinstance(answer, Failed) and answer.report:
-                problem = answer
-            else:
-                problem = replace(
-                    problem,
-                    sqlstate="0A000",
-                    sentence="the gate's grammar does not know this statement, so it cannot be judged",
-                )
-        if not problem.report and self.sees_everything():
-            return (unreadable(text),)
-        yield from self.flush_pipeline()
-        self.evidence.unreadable(text=text, sqlstate=problem.sqlstate, rule=problem.reason)
-        self.send_failure(problem)
-        if simple:
-            self.to_client.append(self._ready())
-        return None
-
-    def is_too_long(self, body: bytes) -> Generator[Wish, Any, bool]:
-        """Refuse a message whose text is longer than what is ever read, before it is even decoded."""
-        if len(body) <= READ_BYTES_MAX:
-            return False
-        yield from self.flush_pipeline()
-        self.counters.count("refusals", reason="statement-too-long")
-        self.evidence.unreadable(text=body, sqlstate="54000", rule="statement-too-long")
-        self.send_error("54000", "lockgate: the statement's text is too long to be judged", rule="statement-too-long",
-                        hint="Bind the values as parameters, or use COPY: those may be as large as `statement_bytes_max`.")  # fmt: skip
-        return True
+class Judging(Reading):
+    """From statements that were read to verdicts."""
 
     def judge_all(
         self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
@@ -112,7 +61,8 @@ class Judging(Naming):
             self.catalog_stale = False
         self.refresh_clearance()
         problem = self._mixed_batch(statements) if knows_names else NAMES_UNKNOWN
-        cached = self.remembered(text, types) if problem is None else None
+        unread = any(s.shape == UNREADABLE for s in statements)
+        cached = self.remembered(text, types) if problem is None and not unread else None
         if cached is not None:
             self.counters.count("decisions_cached")
             return tuple(replace(v, parsed=parsed) for v, parsed in zip(cached, statements, strict=True))
@@ -132,7 +82,10 @@ class Judging(Naming):
                 answer = self._unless_called(statements, answer)
             if isinstance(answer, tuple):
                 verdicts = yield from self._verdicts(statements, answer, types, named)
-                if all(v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts):
+                lasting = all(
+                    v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts
+                )
+                if lasting and not unread:
                     self._remember(text, types, verdicts)
                 return verdicts
             if self.sees_everything():
@@ -341,6 +294,8 @@ class Judging(Naming):
             if analysis.writes and not is_bounded(analysis, None, 0) and parsed.parameters == 0 and not analysis.opaque:
                 estimated = yield Estimate(parsed.text)
             ask = self.ask(now=now, estimated_rows=estimated)
+            if parsed.kind is Kind.SET and parsed.name in PINNED:
+                ask = replace(ask, unpinned=self.sees_everything())
             if declared is not None and verdicts[declared].plan.stand_ins:
                 shown = verdicts[declared]
                 verdicts.append(judge(parsed, shown.analysis, ask, plan=shown.plan))

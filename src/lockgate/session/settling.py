@@ -16,7 +16,7 @@ from lockgate.grants.requests import binding
 from lockgate.model.decision import Effect
 from lockgate.model.statement import Kind
 from lockgate.session import texts
-from lockgate.session.judge import SETTINGS_FOR_MASKED, Verdict, judge
+from lockgate.session.judge import SETTINGS_FOR_MASKED, Verdict, is_unpinned, judge
 from lockgate.session.runs import Expect, Run
 from lockgate.session.scanning import content_scan
 from lockgate.session.state import SessionState, Steps
@@ -181,6 +181,8 @@ class Settling(SessionState):
         moves = parsed.kind is Kind.DISCARD or texts.SET_CONFIG in run.analysis.functions
         if moves or (parsed.kind is Kind.SET and not harmless):
             self.names_touched = True
+        if is_unpinned(parsed) or texts.SET_CONFIG in run.analysis.functions or run.analysis.opaque:
+            self.reading_moved = True
         if parsed.kind in texts.CHANGES_CATALOG:
             self.catalog_stale = True
             self.ddl_in_transaction = True

@@ -78,6 +78,7 @@ class SessionState:
         self.backend_open = False
         self.search_path = ""
         self.names_touched = False
+        self.reading_moved = False
         self.catalog_stale = False
         self.ddl_in_transaction = False
         self.pipeline_open = False
@@ -179,6 +180,8 @@ class SessionState:
             return value.removeprefix(texts.application_prefix(self.session_id))
         if name == "search_path" and self.backend_open and value != self.search_path:
             self.names_touched = True
+        if name == "standard_conforming_strings" and value != "on":
+            self.reading_moved = True
         self.reported[name] = value
         return value
 
