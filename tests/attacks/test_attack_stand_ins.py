@@ -55,7 +55,7 @@ STATEMENTS = (
     "SELECT md5(ssn), sha256(ssn::bytea), hashtext(email) FROM people LIMIT 3", "SELECT host(client_ip), client_ip << '10.0.0.0/8' FROM people WHERE id < 9",
     "SELECT row_to_json(p) FROM people p LIMIT 3", "SELECT k, count(*) FROM people p, jsonb_each_text(to_jsonb(p)) j(k, v) GROUP BY k, v IS NULL ORDER BY 1, 2",
     "SELECT p::text FROM people p ORDER BY p.email LIMIT 2", "SELECT coalesce(nullif('101-11-1007', ssn), ssn) FROM people WHERE id = 1", "SELECT id FROM people WHERE (id, ssn) > (5, '150')",
-    "SELECT count(*) FROM people GROUP BY left(full_name, 1) ORDER BY 1 LIMIT 3", "SELECT id FROM people TABLESAMPLE SYSTEM (50) ORDER BY email", "SELECT corr(ascii(email), id) FROM people",
+    "SELECT count(*) FROM people GROUP BY left(full_name, 1) ORDER BY 1 LIMIT 3", "SELECT id FROM people TABLESAMPLE SYSTEM (50) REPEATABLE (1) ORDER BY email", "SELECT corr(ascii(email), id) FROM people",
     "SELECT id FROM people WHERE city = 'Ulm' AND ssn > '0' LIMIT 5", "SELECT lower(api_key), id FROM people LIMIT 3", "SELECT DISTINCT lower(api_key) FROM people",
     "SELECT width_bucket(extract(year from birth_date), 1950, 2010, 60), mode() WITHIN GROUP (ORDER BY ssn) FROM people GROUP BY 1 ORDER BY 1",
 )  # fmt: skip

@@ -27,6 +27,7 @@ class Protocol:
         pipeline: all statements before the first answer is read.
         binary: results in binary.
         bind: parameters in text.
+        binary_bind: parameters in binary; of types whose binary form is their text.
         bind_auto: parameters are made up from their types.
         name: of the prepared statement; each statement is prepared under it, again and again.
         fetch: rows per Execute; 0 is all.
@@ -42,6 +43,7 @@ class Protocol:
     pipeline: bool = False
     binary: bool = False
     bind: tuple[str, ...] = ()
+    binary_bind: bool = False
     bind_auto: bool = False
     name: str = ""
     fetch: int = 0

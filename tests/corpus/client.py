@@ -196,12 +196,20 @@ class Client:
         return self.read()
 
     def extended(
-        self, text: str, *, bind: Sequence[str] | None = (), binary: bool = False, name: str = "", fetch: int = 0
+        self,
+        text: str,
+        *,
+        bind: Sequence[str] | None = (),
+        binary: bool = False,
+        name: str = "",
+        fetch: int = 0,
+        binary_bind: bool = False,
     ) -> Answer:
         """Parse, Bind, Describe, Execute, Sync; with `fetch`, Execute until the portal ends.
 
         Args:
             bind: parameters in text; None makes them up from the types the server names.
+            binary_bind: they are sent as binary, which is the same bytes for texts.
         """
         parsed = fe.Parse(name, text).encode()
         before = Answer()
@@ -211,7 +219,7 @@ class Client:
             if before.errors or before.ended:
                 return before
             bind, parsed = self._made_up(before), b""
-        self.send(parsed, *self.bound(bind, binary=binary, name=name))
+        self.send(parsed, *self.bound(bind, binary=binary, name=name, binary_bind=binary_bind))
         if not fetch:
             self.send(fe.Execute("").encode(), fe.Sync().encode())
             after = self.read()
@@ -220,11 +228,13 @@ class Client:
         return Answer(before.frames + after.frames, after.ended)
 
     @staticmethod
-    def bound(bind: Sequence[str] = (), *, binary: bool = False, name: str = "") -> tuple[bytes, ...]:
+    def bound(
+        bind: Sequence[str] = (), *, binary: bool = False, name: str = "", binary_bind: bool = False
+    ) -> tuple[bytes, ...]:
         """Bind to the unnamed portal and describe it."""
         values = tuple(value.encode() for value in bind)
         formats = (1,) if binary else ()
-        bound = fe.Bind("", name, (), values, formats).encode()
+        bound = fe.Bind("", name, (1,) if binary_bind else (), values, formats).encode()
         return bound, fe.Describe("P", "").encode()
 
     def _fetch(self, fetch: int) -> Answer:

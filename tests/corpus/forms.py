@@ -116,7 +116,14 @@ def _one(client: Client, statement: str, protocol: Protocol, bind: list[str] | N
     if not protocol.extended:
         done.answers.append(client.simple(statement, cancel=protocol.cancel))
         return
-    answer = client.extended(statement, bind=bind, binary=protocol.binary, name=protocol.name, fetch=protocol.fetch)
+    answer = client.extended(
+        statement,
+        bind=bind,
+        binary=protocol.binary,
+        name=protocol.name,
+        fetch=protocol.fetch,
+        binary_bind=protocol.binary_bind,
+    )
     if protocol.name and answer.errors:
         # A named statement exists already: closed and prepared again, as a driver does after its error.
         client.send(fe.Close("S", protocol.name).encode(), fe.Sync().encode())
@@ -130,7 +137,7 @@ def _pipeline(client: Client, statements: list[str], protocol: Protocol, bind: l
     parts: list[bytes] = []
     for statement in statements:
         parts.append(fe.Parse("", statement).encode())
-        parts += client.bound(bind, binary=protocol.binary)
+        parts += client.bound(bind, binary=protocol.binary, binary_bind=protocol.binary_bind)
         parts += [fe.Execute("", protocol.fetch).encode(), fe.Sync().encode()]
     client.send(*parts)
     whole = client.read(ready=len(statements))

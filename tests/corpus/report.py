@@ -38,8 +38,8 @@ def print_counts(title: str, verdicts: Iterable[Verdict]) -> None:
 
 
 def working_share(verdicts: Sequence[Verdict]) -> float:
-    """Share of the benign cases that work, of those not skipped."""
-    asked = [v for v in verdicts if v.verdict != SKIPPED and v.form == "as written"]
+    """Share of the benign cases that work, of those not skipped, in all forms played."""
+    asked = [v for v in verdicts if v.verdict != SKIPPED]
     return sum(v.verdict == WORKING for v in asked) / len(asked) if asked else 0.0
 
 

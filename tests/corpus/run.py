@@ -15,12 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from corpus.cases import Case, read_cases, read_setup
 from corpus.forms import FORMS
-from corpus.judge import FAILURES, Judge, Verdict
+from corpus.judge import FAILURES, REFUSED, WORKING, Judge, Verdict
+from corpus.music import music_cases, music_world
 from corpus.report import print_counts, print_verdicts, working_share, write_json
 from corpus.second import second_cases, second_world
 from corpus.stage import Stage
 from corpus.third import third_benign, third_cases, third_world
 from corpus.twins import World, corpus_world
+
+PROGRESS = 50
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     benign_cases = read_cases(benign)
     if options.pg >= 18:
         world = with_vector(world, benign_cases)
-    second, third = second_world(), third_world()
-    with Stage([world, second, third], major=options.pg, seed=options.seed) as stage:
+    second, third, music = second_world(), third_world(), music_world()
+    with Stage([world, second, third, music], major=options.pg, seed=options.seed) as stage:
         for line in stage.x.unreadable:
             print(f"not readable through the gate, so without learned masks: {line}")
         contradictions = sorted({line for pairs in stage.pairs.values() for line in pairs.contradictions})
@@ -62,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
             "benign on a third schema": []
             if options.direct
             else play(Judge(stage, third), chosen(third_benign(), options.only), attack=False, matrix=options.matrix),
+            "ordinary work on a fourth schema": []
+            if options.direct
+            else play(Judge(stage, music), chosen(music_cases(), options.only), attack=False, matrix=options.matrix),
         }
         if any(twin.gate.process is not None and twin.gate.process.poll() is not None for twin in (stage.x, stage.y)):
             print("a gate has ended by itself")
@@ -79,18 +85,30 @@ def summarise(found: dict[str, list[Verdict]], options: argparse.Namespace) -> i
     if options.json:
         write_json(options.json, everything)
     failures = [v for v in everything if v.verdict in FAILURES]
-    print(f"\nbenign cases that work: {working_share(found['benign']):.0%}; failures: {len(failures)}")
+    for title, verdicts in found.items():
+        if (
+            verdicts
+            and verdicts[0].expect in ("CLEAR", "MASK")
+            and any(v.verdict in (WORKING, REFUSED) for v in verdicts)
+        ):
+            print(f"{title}: {working_share(verdicts):.1%} work")
+    print(f"failures: {len(failures)}")
     return 1 if failures else 0
 
 
 def play(judge: Judge, cases: list[Case], *, attack: bool, matrix: bool) -> list[Verdict]:
     """Each case as written, and with `matrix` in every further form that fits it."""
     verdicts: list[Verdict] = []
-    for case in cases:
-        one = judge.attack if attack else judge.benign
-        verdicts.append(one(case))
-        if matrix and (not case.special or case.protocol.extended):
-            verdicts += [one(case.with_protocol(**changes), form) for form, changes in FORMS.items()]
+    one = judge.attack if attack else judge.benign
+    for number, case in enumerate(cases, 1):
+        forms = FORMS.items() if matrix and (not case.special or case.protocol.extended) else ()
+        played = [one(case), *(one(case.with_protocol(**changes), form) for form, changes in forms)]
+        verdicts += played
+        for verdict in played:
+            if verdict.verdict in FAILURES or (not attack and verdict.verdict == REFUSED):
+                print(f"  {verdict.case} ({verdict.form}): {verdict.verdict}: {verdict.remarks}", flush=True)
+        if number % PROGRESS == 0:
+            print(f"  {number} of {len(cases)} cases", flush=True)
     return verdicts
 
 

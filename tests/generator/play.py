@@ -6,12 +6,13 @@ What looks wrong is played again in sessions of its own before it counts.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from corpus.cases import Case
-from corpus.client import Client
+from corpus.client import Client, is_refusal
 from corpus.compare import difference
 from corpus.forms import Run, run_on
 from corpus.judge import FAILURES, Judge
@@ -45,12 +46,12 @@ class Found:
 class Tally:
     """How a run went."""
 
-    played: int = 0
-    answered: int = 0
-    refusals: Counter[str] = field(default_factory=Counter)
+    played: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
     unstable: int = 0
-    clear_played: int = 0
-    clear_refused: Counter[str] = field(default_factory=Counter)
     found: list[Found] = field(default_factory=list)
     clear: list[str] = field(default_factory=list)
 
@@ -86,14 +87,16 @@ class Player:
     def play(self, choices: Choices, name: str, tally: Tally) -> None:
         """Make one statement, play it, and keep what it shows."""
         case = make_case(choices, self._made, name)
-        tally.played += 1
+        tally.played[case.technique] += 1
         here, there = self._once(case, self._stage.x), self._once(case, self._stage.y)
         if here.refused:
-            tally.refusals[
-                here.first_refusal.split(":")[1][:60] if ":" in here.first_refusal else here.first_refusal
-            ] += 1
+            key = case.technique, refusal(here)
+            tally.refused[key] += 1
+            tally.examples.setdefault(key, " ;; ".join(case.statements))
         elif not here.first_error:
-            tally.answered += 1
+            tally.answered[case.technique] += 1
+        else:
+            tally.errors[here.first_error[:60]] += 1
         if case.technique == CLEAR:
             self._compare(case, here, tally)
         if not self._suspicious(here, there):
@@ -114,9 +117,7 @@ class Player:
 
     def _compare(self, case: Case, here: Run, tally: Tally) -> None:
         """What uses no masked column is answered as the server answers it; which rows a LIMIT takes of equals is the planner's."""
-        tally.clear_played += 1
         if here.refused:
-            tally.clear_refused[f"{here.first_refusal[:110]} <- {case.statements[0][:300]}"] += 1
             return
         direct = self._once(case, self._stage.x, direct=True)
         limited = " LIMIT " in case.statements[0]
@@ -146,7 +147,7 @@ class Player:
             address = twin.direct_address(self._world) if direct else twin.gate_address(self._world)
             client = self._clients[place] = Client(address)
         done = Run()
-        run_on(client, case, lambda text: text, done)
+        run_on(client, case, lambda text: self._stage.placeholders(twin, self._world, text), done)
         if done.answers[-1].ended:
             client.close()
             del self._clients[place]
@@ -159,3 +160,13 @@ def _by_place(case: Case) -> bool:
     """Whether the statement leaves open which of equal rows come first, so that their order shows in values."""
     text = case.statements[0]
     return any(word in text for word in ("OVER (", "array_agg(", "string_agg(", "DISTINCT ON"))
+
+
+def refusal(done: Run) -> str:
+    """Why something was refused: the rule, and what kept it from running over stand-ins."""
+    errors = [e for answer in done.answers for e in answer.errors if is_refusal(e)]
+    rule = re.search(r"rule=(\S+)", errors[0].fields.get("D", ""))
+    over = re.search(r"Over stand-ins it cannot run either: (.*?)\.?$", errors[0].fields.get("H", ""))
+    what = re.search(r"`([^`]*)` (?:cannot be seen into|would)", errors[0].message)
+    words = [rule[1] if rule else "?", what[1] if what else "", over[1] if over else ""]
+    return ": ".join(word for word in words if word)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from corpus.cases import Case, Protocol
+from generator import shapes
 from generator.choices import Choices
-from generator.schemas import Col, Made
+from generator.schemas import Col, Made, Rel
 
 FORMS: tuple[dict[str, object], ...] = (
     {},
@@ -20,6 +21,7 @@ FORMS: tuple[dict[str, object], ...] = (
     {"extended": True, "fetch": 1},
     {"extended": True, "pipeline": True},
     {"after_failure": True},
+    {"extended": True, "binary": True, "fetch": 1},
 )
 
 
@@ -323,6 +325,16 @@ class Grammar:
         del depth
         return text, (Col("c0", first[1].type, first[1].family, first[1].sort, first[1].injective),)
 
+    # shapes
+
+    def masked_text(self, relation: Rel) -> str:
+        """An expression over alias `a`."""
+        return self.text([Item("a", relation.columns)], 1)
+
+    def masked_condition(self, relation: Rel) -> str:
+        """A condition over alias `a`."""
+        return self.boolean([Item("a", relation.columns)], 0)
+
     # statements
 
     def statements(self) -> tuple[str, ...]:
@@ -398,6 +410,7 @@ class Grammar:
         return ("BEGIN", text, "ROLLBACK")
 
 
+TAME, WILD = "tame", "wild"
 CLEAR = "clear"
 """The technique of statements that use no masked column: they must run, and show what the server shows."""
 
@@ -434,10 +447,21 @@ def make_case(choices: Choices, made: Made, name: str) -> Case:
     """One case in one form of the protocol."""
     clear = choices.chance(15)
     tame = clear or choices.chance(50)
-    form = {} if clear else choices.one_of(FORMS)
+    form = {} if clear else dict(choices.one_of(FORMS))
     grammar = Grammar(choices, made, tame, clear)
-    statements = grammar.statements()
+    shape = 0 if clear else choices.below(20)
+    if shape < 9:
+        statements = grammar.statements()
+    elif shape < 16:
+        statements = (shapes.single(grammar, tame=tame),)
+    elif shape < 18 and not tame:
+        statements = shapes.several(grammar)
+    else:
+        text, *values = shapes.bound(grammar)
+        statements = (text,)
+        form |= {"extended": True, "bind": tuple(values), "binary_bind": choices.chance(30)}
+        form.pop("after_failure", None)
     return Case(
-        name, CLEAR if clear else "tame" if tame else "wild", "EITHER", "generated", ("; ".join(statements),), statements,
+        name, CLEAR if clear else TAME if tame else WILD, "EITHER", "generated", ("; ".join(statements),), statements,
         Protocol(**form), special=bool(form),  # type: ignore[arg-type]
     )  # fmt: skip

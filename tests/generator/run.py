@@ -20,6 +20,7 @@ from generator.play import Player, Tally
 from generator.schemas import make_schema
 
 WORLDS = 3
+REASONS, ERRORS = 60, 12
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,16 +65,19 @@ def play_stage(seed: str, major: int, deadline: float, tally: Tally, statements:
 
 
 def report(tally: Tally) -> None:
-    """Counts, and what was found."""
-    print(f"{tally.played} statements, {tally.answered} answered, {sum(tally.refusals.values())} refused, {tally.unstable} unstable,"
-          f" {len(tally.found)} found, {len(tally.clear)} columns in clear")  # fmt: skip
+    """Counts, a table of refusals by kind of statement and reason, and what the server itself rejected."""
     print(
-        f"{tally.clear_played} statements without a masked column, {sum(tally.clear_refused.values())} of them refused"
+        f"{tally.played.total()} statements, {tally.unstable} unstable, {len(tally.found)} found, {len(tally.clear)} columns in clear"
     )
-    for reason, count in tally.clear_refused.most_common(8):
-        print(f"{count:7} {reason}")
-    for reason, count in tally.refusals.most_common(15):
-        print(f"{count:7} {reason}")
+    for kind, played in tally.played.items():
+        refused = sum(count for (of, _), count in tally.refused.items() if of == kind)
+        print(
+            f"{kind}: {played} statements, {tally.answered[kind]} answered, {refused} refused ({refused / played:.1%})"
+        )
+    for key, count in tally.refused.most_common(REASONS):
+        print(f"{count:7} {key[0]:5} {key[1]:.160}\n              {tally.examples[key]:.260}")
+    for text, count in tally.errors.most_common(ERRORS):
+        print(f"{count:7} server: {text}")
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

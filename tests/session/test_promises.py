@@ -9,6 +9,8 @@ from lockgate.session.wishes import Analyse, Durable, Failed, FreshCatalog
 from lockgate.testing.script import ScriptError
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
+from lockgate.wire.postgres.frames import Frame
+from lockgate.wire.postgres.typed import from_client
 from support.scripted import (
     EMAILS,
     ORDERS,
@@ -333,17 +335,60 @@ def test_several_statements_cannot_be_prepared_as_one() -> None:
         assert play.forwarded() == []
 
 
-def test_rows_whose_order_depends_on_masked_values_are_not_fetched_piece_by_piece() -> None:
+def executes(sent: list[Frame]) -> list[int]:
+    """The row counts of the Execute messages among some."""
+    return [from_client(frame, fe.Execute).max_rows for frame in sent if frame.tag == ord("E")]
+
+
+def test_rows_whose_order_depends_on_masked_values_are_read_whole_and_handed_out_in_pieces() -> None:
+    column = ("email", next(iter(EMAILS.reads)))
     with script() as play:
-        knows(play, grouped(("email", next(iter(EMAILS.reads))))).client(
-            fe.Parse("", "SELECT DISTINCT email FROM people"), fe.Bind("", ""), fe.Execute("", 1), fe.Sync()
+        knows(play, grouped(column)).client(
+            fe.Parse("", "SELECT DISTINCT email FROM people"), fe.Bind("", ""), fe.Execute("", 2), fe.Flush()
         )
-        assert tags(play.forwarded()) == "PBH"
-        answer = play.backend(be.ParseComplete(), be.BindComplete())
-        assert tags(answer) == "12E"
+        sent = play.forwarded()
+        assert tags(sent) == "PBDEH"
+        assert executes(sent) == [0]
+        stored = [be.DataRow((f"{name}@firm.example".encode(),)) for name in ("zoe", "ann", "bob")]
+        play.backend(be.ParseComplete(), be.BindComplete())
+        first = play.backend(described(column), *stored, done("SELECT 3"))
+        assert tags(first) == "DDs"
+        play.client(fe.Execute("", 2), fe.Sync())
+        sent = play.forwarded()
+        assert executes(sent) == [0]
+        last = play.backend(done("SELECT 0"), ready())
+        assert tags(last) == "DCZ"
+        assert last[1].body == b"SELECT 1\0"
+        shown = [frame.body for frame in (*first, *last) if frame.tag == ord("D")]
+        assert shown == sorted(shown)
+        assert not any(name in body for body in shown for name in (b"zoe", b"ann@", b"bob@"))
+
+
+def test_who_asks_for_exactly_as_many_rows_as_there_are_asks_once_more() -> None:
+    column = ("email", next(iter(EMAILS.reads)))
+    with script() as play:
+        knows(play, grouped(column)).client(
+            fe.Parse("", "SELECT DISTINCT email FROM people"), fe.Bind("", ""), fe.Execute("", 1), fe.Execute("", 0), fe.Sync()
+        )
+        play.forwarded()
+        row = be.DataRow((b"zoe@firm.example",))
+        play.backend(be.ParseComplete(), be.BindComplete())
+        assert tags(play.backend(described(column), row, done("SELECT 1"))) == "Ds"
+        rest = play.backend(done("SELECT 0"), ready())
+        assert [(frame.tag, frame.body) for frame in rest][0] == (ord("C"), b"SELECT 0\0")
+
+
+def test_a_portal_whose_rows_must_be_put_in_order_is_not_read_by_fetch() -> None:
+    column = ("email", next(iter(EMAILS.reads)))
+    with script() as play:
+        knows(play, grouped(column)).client(
+            fe.Parse("", "SELECT DISTINCT email FROM people"), fe.Bind("p", ""), fe.Flush()
+        )
+        play.forwarded()
+        play.backend(be.ParseComplete(), be.BindComplete())
+        answer = play.client(fe.Query("FETCH 1 FROM p"))
         assert "rule=row-order" in error_of(answer).fields["D"]
-        assert tags(play.forwarded()) == "PS"
-        play.backend(failure("42601"), ready())
+        assert "Q" not in tags(play.forwarded())
 
 
 def test_an_application_name_keeps_the_prefix_that_leads_to_the_ledger() -> None:

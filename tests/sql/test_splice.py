@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lockgate.errors import RefusedStatementError
+from lockgate.sql.free_columns import Keyed
 from lockgate.sql.splice import splice
 
+PEOPLE = Keyed(("id", "name", "mail"), (frozenset({"id"}),))
 OIDS = {("", "people"): 1, ("public", "people"): 1, ("", "orders"): 2}
 
 
@@ -15,7 +17,8 @@ def replaced(text: str) -> str:
     found = splice(
         text,
         resolve=lambda *name: OIDS.get(name),
-        replace=lambda oid, only: ("(O)" if only else "(M)") if oid == 1 else None,
+        replace=lambda oid, only, sample: (f"(O{sample})" if only else f"(M{sample})") if oid == 1 else None,
+        columns=lambda oid: PEOPLE if oid == 1 else None,
     )
     return found.text
 
@@ -72,7 +75,8 @@ def test_with_queries_hide_relations_where_the_grammar_says_so(text: str, expect
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("SELECT 1 FROM people TABLESAMPLE SYSTEM (10)", "stand-in-place"),
+        ("SELECT 1 FROM people TABLESAMPLE SYSTEM ($1)", "stand-in-place"),
+        ("SELECT 1 FROM people TABLESAMPLE SYSTEM (10) REPEATABLE (1 + 1)", "stand-in-place"),
         ("SELECT 1 FROM people FOR UPDATE", "stand-in-lock"),
         ("UPDATE people SET a = 1", "stand-in-place"),
         ("DELETE FROM orders USING people", "stand-in-place"),
@@ -90,3 +94,40 @@ def test_places_where_a_subquery_cannot_stand_are_refused(text: str, reason: str
 def test_what_was_replaced_is_counted() -> None:
     found = splice("SELECT 1 FROM people, people p", resolve=lambda *name: OIDS.get(name), replace=lambda *_: "(M)")
     assert found.replaced == {1: 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT 1 FROM people TABLESAMPLE SYSTEM (10)", 'SELECT 1 FROM (MTABLESAMPLE SYSTEM (10)) AS "people" '),
+        ("SELECT 1 FROM ONLY people AS p TABLESAMPLE pg_catalog.bernoulli ( 1.5 ) REPEATABLE (3), orders",
+         "SELECT 1 FROM (OTABLESAMPLE pg_catalog.bernoulli ( 1.5 ) REPEATABLE (3)) AS p , orders"),
+        ("SELECT 1 FROM orders TABLESAMPLE SYSTEM (10)", "SELECT 1 FROM orders TABLESAMPLE SYSTEM (10)"),
+    ],
+)  # fmt: skip
+def test_a_sample_is_taken_inside_the_subquery(text: str, expected: str) -> None:
+    assert replaced(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [
+        ("SELECT name FROM people GROUP BY id", ["people.name"]),
+        ("SELECT p.name, count(*) FROM people p JOIN orders o ON o.x = p.id GROUP BY p.id ORDER BY p.mail", ["p.name", "p.mail"]),
+        ("SELECT id, name FROM people GROUP BY (1)", ["people.name"]),
+        ("SELECT id, name FROM people GROUP BY 1", ["people.name"]),
+        ("SELECT p.* FROM people p GROUP BY p.id HAVING max(x) > 1", ["p.name", "p.mail"]),
+        ("SELECT (SELECT max(o.x) FROM orders o WHERE o.m = p.mail AND name = 1) FROM people p GROUP BY upper(x), p.id", ["p.mail"]),
+        ("SELECT sum(x) OVER (ORDER BY name) FROM people GROUP BY DISTINCT id, x", ["people.name"]),
+        ("SELECT name FROM people GROUP BY mail", []),
+        ("SELECT o.name FROM people p, orders o GROUP BY o.id", []),
+        ("SELECT name FROM people GROUP BY GROUPING SETS ((id))", []),
+        ("SELECT a FROM people p(a, b, c) GROUP BY id", []),
+        ("SELECT name FROM (SELECT id, name FROM people GROUP BY id) x GROUP BY name", ["people.name"]),
+    ],
+)  # fmt: skip
+def test_columns_that_a_key_gave_for_nothing_are_grouped_by_name(text: str, added: list[str]) -> None:
+    names = " ".join(f'"{one.partition(".")[0]}"."{one.partition(".")[2]}",' for one in added)
+    found = replaced(text)
+    assert (f"BY {names} " in found or f"BY DISTINCT {names} " in found) if added else '",' not in found
+    assert found.count('",') == len(added)

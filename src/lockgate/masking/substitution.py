@@ -46,7 +46,7 @@ class Substitution:
     hidden: frozenset[ColumnRef] = frozenset()
     _groups: dict[tuple[str, str], list[ColumnRef]] = field(default_factory=dict)
     _shown: dict[ColumnRef, StandIn] = field(default_factory=dict)
-    _made: dict[tuple[int, bool], str] = field(default_factory=dict)
+    _made: dict[tuple[int, bool, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find which columns share numbers."""
@@ -67,25 +67,30 @@ class Substitution:
         known = self.catalog.relations
         return frozenset(oid for oid in named if oid not in known or known[oid].kind != "v")
 
-    def subquery(self, oid: int, *, only: bool = False) -> str:
+    def subquery(self, oid: int, *, only: bool = False, sample: str = "") -> str:
         """The subquery for one relation, in brackets and without an alias.
 
         Args:
             only: without the tables that inherit from it.
+            sample: a TABLESAMPLE clause, which chooses rows by their place.
 
         Raises:
-            RefusedStatementError: no order of its rows is known that depends on nothing masked.
+            RefusedStatementError: no order or place of its rows is known that depends on nothing masked.
         """
-        if (oid, only) not in self._made:
-            self._made[oid, only] = self._subquery(oid, only=only)
-        return self._made[oid, only]
+        key = oid, only, sample
+        if key not in self._made:
+            self._made[key] = self._subquery(oid, only=only, sample=sample)
+        return self._made[key]
 
-    def _subquery(self, oid: int, *, only: bool) -> str:
+    def _subquery(self, oid: int, *, only: bool, sample: str) -> str:
         relation = self.catalog.relations[oid]
         if relation.kind not in SUBSTITUTED_KINDS:
             raise RefusedStatementError(
                 "stand-in-relation", "a relation with masked columns is neither a table nor a view"
             )
+        if sample:
+            self._refuse_place(relation)
+        sample = f" {sample}" if sample else ""
         joins: list[str] = []
         columns = [self._column(relation, column, joins) for _, column in sorted(relation.columns.items())]
         if oid in self.filters:
@@ -94,12 +99,13 @@ class Substitution:
                 f"{_BASE}.{_quoted(c.name)}" for c in relation.columns.values() if self._is_read(relation, c)
             )
             rows = (
-                f"(SELECT {_BASE}.tableoid, {_BASE}.ctid, {named} FROM {'ONLY ' if only else ''}{_name(relation)} AS {_BASE}"  # noqa: S608
+                f"(SELECT {_BASE}.tableoid, {_BASE}.ctid, {named} FROM {'ONLY ' if only else ''}{_name(relation)} AS {_BASE}{sample}"  # noqa: S608
                 f" WHERE ({self.filters[oid]}) OFFSET 0)"
             )
+            sample = ""
         else:
             rows = f"{'ONLY ' if only else ''}{_name(relation)}"
-        text = f"SELECT {', '.join(columns)} FROM {rows} AS {_BASE}{''.join(joins)}"  # noqa: S608 - names are quoted
+        text = f"SELECT {', '.join(columns)} FROM {rows} AS {_BASE}{sample}{''.join(joins)}"  # noqa: S608 - names are quoted
         hidden = any(reference.relation == oid for reference in self.hidden)
         return f"({text} ORDER BY {', '.join(self._order(relation))})" if hidden else f"({text})"
 
@@ -256,6 +262,11 @@ class Substitution:
         key = self._key(relation)
         if key is not None:
             return [f"{_BASE}.{_quoted(column.name)}" for column in key]
+        self._refuse_place(relation)
+        return [f"{_BASE}.tableoid", f"{_BASE}.ctid"]
+
+    def _refuse_place(self, relation: Relation) -> None:
+        """Where rows are stored must not depend on masked values."""
         hidden = {reference.attnum for reference in self.hidden if reference.relation == relation.oid}
         clustered = any(
             index.clustered and (set(index.columns) | index.expression_columns) & hidden for index in relation.indexes
@@ -265,7 +276,6 @@ class Substitution:
                 "stand-in-order", f"the rows of `{relation.qualified_name}` are stored in an order that depends on masked values",
                 hint="A unique key over unmasked columns would give them another one.",
             )  # fmt: skip
-        return [f"{_BASE}.tableoid", f"{_BASE}.ctid"]
 
 
 def _base_type(oid: int, catalog: Catalog) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
-from lockgate.model.plan import PASS, Order
+from lockgate.model.plan import Order
 from lockgate.model.statement import Kind
 from lockgate.session import texts
 from lockgate.session.judge import Verdict
@@ -278,19 +278,15 @@ class ExtendedProtocol(Translating):
             self._finish(run, "not-run", "0A000", "")
             self.send_error("0A000", f"lockgate: {texts.DRIFT}", rule="drift")
             return False
-        if message.max_rows > 0 and run.plan is not PASS and not portal.limited_ok:
-            decided = run.parsed.kind is Kind.FETCH or run.plan.stand_ins
-            verdict = None if decided else self.limited_verdict(run)
-            if verdict is not None and (verdict.sqlstate or verdict.plan.order is not Order.KEEP):
-                yield from self.refuse(verdict, "")
-                return False
-            portal.limited_ok = True
         if not portal.described and self.replies.checks(run):
             # Masking needs the row's shape and formats, and drift must be seen, whether or not the client asks for a description.
             portal.described = True
             self.to_backend.append(fe.Describe("P", message.portal).encode())
             self.replies.expect(Expect("describe-portal", (run,), silent=True))
-        self.forward(frame.encode(), Expect("execute", (run,)))
+        # Rows that the gate puts in order are read at once, whatever the client asks for, and handed out in pieces.
+        sorts = message.max_rows > 0 and run.plan.order is not Order.KEEP
+        data = fe.Execute(message.portal).encode() if sorts else frame.encode()
+        self.forward(data, Expect("execute", (run,), rows_max=message.max_rows if sorts else 0))
         if run.parsed.kind is Kind.COPY_IN:
             self.replies.copy_in = True
         return True

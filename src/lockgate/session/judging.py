@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from lockgate.errors import RefusedStatementError
+from lockgate.model.plan import Order
 from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import PINNED, SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
 from lockgate.session.reading import Reading
-from lockgate.session.runs import Portal, Run
+from lockgate.session.runs import Portal
 from lockgate.session.state import Judged
 from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNREADABLE, UNSEEN
 from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
@@ -307,13 +308,14 @@ class Judging(Reading):
                     replace(inner, parsed=parsed) if inner.sqlstate else judge(parsed, analysis, ask, plan=inner.plan)
                 )
                 continue
+            if known is not None and known.run.plan.order is not Order.KEEP:
+                # A portal of the protocol's that FETCH reads in pieces: its rows cannot be put in order any more.
+                inner = judge(known.run.parsed, analysis, replace(ask, row_limited=True))
+                verdicts.append(replace(inner, parsed=parsed))
+                continue
             verdict = judge(parsed, analysis, ask, plan=known.run.plan if known is not None else None)
             verdicts.append((yield from self.rewritten(verdict, ask, types)))
         return tuple(verdicts)
-
-    def limited_verdict(self, run: Run) -> Verdict:
-        """The verdict for a portal that is read in pieces: the choice of rows becomes visible."""
-        return judge(run.parsed, run.analysis, self.ask(row_limited=True))
 
     def _cacheable(self, verdict: Verdict) -> bool:
         """Whether a verdict may be used again for the same key without asking the server.

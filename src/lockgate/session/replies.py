@@ -450,7 +450,10 @@ class Replies:
             self._after_own_error(head)
             return
         if run.sorter is not None and run.copier is None:
-            self._out.extend(message(ord("D"), body) for body in run.sorter.finish())
+            run.held += run.sorter.finish()
+        if run.held or head.rows_max:
+            letter, frame = self._piece(letter, frame, head, run)
+            tag = from_backend(frame, be.CommandComplete).tag if letter == "C" else ""
         self._show(frame, head)
         if run.whole and head.kind == "query":
             return
@@ -462,6 +465,18 @@ class Replies:
             self.owed.popleft()
         else:
             head.position += 1
+
+    def _piece(self, letter: str, frame: Frame, head: Expect, run: Run) -> tuple[str, Frame]:
+        """As many of a result's ordered rows as the client asked for, and the message that says whether there are more."""
+        rows = run.held[: head.rows_max or None]
+        del run.held[: len(rows)]
+        self._out.extend(message(ord("D"), body) for body in rows)
+        # As the server does it: who got as many rows as were asked for has to ask again to learn that there are no more.
+        if head.rows_max and len(rows) == head.rows_max:
+            return "s", Frame(ord("s"), b"")
+        if letter == "C" and frame.body.startswith(b"SELECT "):
+            frame = Frame(frame.tag, b"SELECT %d\0" % len(rows))
+        return letter, frame
 
     def _after_own_error(self, head: Expect) -> None:
         """The gate turned a success into an error: the rest of the pipeline is not shown, an open transaction is spoiled."""

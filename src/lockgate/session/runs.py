@@ -28,6 +28,7 @@ class Run:
         started_us: monotonic microseconds.
         inner: of a DECLARE: what its cursor will show.
         instead: the text that runs in the place of the client's, empty where it is the client's.
+        held: masked rows in their order that the client has not asked for yet: it reads the result in pieces.
         source: of a FETCH: the cursor it was judged by.
         rows_max: most rows that may be shown, from `@row_limit`; None for all.
         whole: a text that could not be read: everything that is answered until ReadyForQuery is its answer.
@@ -51,6 +52,7 @@ class Run:
     instead: str = ""
     closed: bool = False
     inner: Run | None = None
+    held: list[bytes] = field(default_factory=list)
     source: Portal | None = None
     whole: bool = False
     named: Prepared | None = None
@@ -82,7 +84,8 @@ class Expect:
     """One answer the backend owes us, in order.
 
     `kind` is `parse`, `bind`, `close`, `describe-statement`, `describe-portal`, `execute`, `sync` or `query`; a `silent` answer is
-    the gate's own and is not shown to the client.
+    the gate's own and is not shown to the client. `rows_max` of an `execute`: how many rows the client asked for of a result that the
+    gate reads as a whole to put it in order; 0 for all.
     """
 
     kind: str
@@ -93,6 +96,7 @@ class Expect:
     rows: list[bytes] = field(default_factory=list)
     error: dict[str, str] = field(default_factory=dict)
     tag: str = ""
+    rows_max: int = 0
 
     @property
     def run(self) -> Run | None:
@@ -129,6 +133,5 @@ class Portal:
     run: Run
     kind: Kind
     described: bool = False
-    limited_ok: bool = False
     made_under: tuple[object, ...] = ()
     bound_under: tuple[object, ...] = ()

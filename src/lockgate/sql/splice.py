@@ -11,7 +11,7 @@ Source: PostgreSQL 18 grammar (gram.y: relation_expr, columnref, simple_select, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -20,13 +20,17 @@ from postgast import pg_query_pb2 as pb
 
 from lockgate.errors import RefusedStatementError
 from lockgate.model.statement import Given
+from lockgate.sql.free_columns import Keyed, first_place, free_columns
 from lockgate.sql.grammar import COMMENTS, Token, encode, scan, tree_of
 
 Resolve = Callable[[str, str], int | None]
 """(schema or empty, name) -> OID of the relation that the name means, None when it is none that the snapshot has."""
 
-Replace = Callable[[int, bool], str | None]
-"""(OID, ONLY) -> the subquery in brackets that stands for a relation, None when the relation stays."""
+Replace = Callable[[int, bool, str], str | None]
+"""(OID, ONLY, TABLESAMPLE clause or empty) -> the subquery in brackets that stands for a relation, None when the relation stays."""
+
+Columns = Callable[[int], Keyed | None]
+"""OID -> columns and keys of a table, None when it has no keys that count."""
 
 _QUALIFIED = 3
 
@@ -41,7 +45,12 @@ class Spliced:
 
 
 def splice(
-    text: str, *, resolve: Resolve, replace: Replace, values: Mapping[Given, str] = MappingProxyType({})
+    text: str,
+    *,
+    resolve: Resolve,
+    replace: Replace,
+    values: Mapping[Given, str] = MappingProxyType({}),
+    columns: Columns = lambda _: None,
 ) -> Spliced:
     """Replace relations in one statement.
 
@@ -56,7 +65,7 @@ def splice(
     tree = tree_of(text)
     if len(tree.stmts) != 1:
         raise RefusedStatementError("stand-in-text", "only one statement can be rewritten at a time")
-    writer = _Splicer(data, tokens, resolve, replace, values)
+    writer = _Splicer(data, tokens, resolve, replace, values, columns)
     try:
         writer.visit(tree.stmts[0].stmt, frozenset())
     except RecursionError:
@@ -72,7 +81,13 @@ class _Splicer:
     """Walks one statement's tree with the names of WITH queries in scope, and notes edits by byte position."""
 
     def __init__(
-        self, data: bytes, tokens: list[Token], resolve: Resolve, replace: Replace, values: Mapping[Given, str]
+        self,
+        data: bytes,
+        tokens: list[Token],
+        resolve: Resolve,
+        replace: Replace,
+        values: Mapping[Given, str],
+        columns: Columns,
     ) -> None:
         self._data = data
         self._tokens = tokens
@@ -80,6 +95,7 @@ class _Splicer:
         self._resolve = resolve
         self._replace = replace
         self._values = values
+        self._columns = columns
         self.values: Counter[Given] = Counter()
         self._edits: list[tuple[int, int, str]] = []
         self.replaced: Counter[int] = Counter()
@@ -103,8 +119,7 @@ class _Splicer:
         elif isinstance(node, pb.LockingClause):
             raise RefusedStatementError("stand-in-lock", "rows that are locked cannot be read through stand-ins")
         elif isinstance(node, pb.RangeTableSample):
-            self._refuse_relation(node.relation.range_var, names, "TABLESAMPLE")
-            self._children(node, names, leave=("relation",))
+            self._sampled(node, names)
         elif isinstance(node, pb.RangeVar):
             self._refuse_relation(node, names, "this place")
         elif isinstance(node, pb.CopyStmt):
@@ -130,6 +145,7 @@ class _Splicer:
             names = self._with(node.with_clause, names)
         for item in node.from_clause:
             self._from(item, names)
+        self._group(node, names)
         self._children(node, names, leave=("with_clause", "from_clause"))
 
     def _with(self, clause: pb.WithClause, names: frozenset[str]) -> frozenset[str]:
@@ -152,6 +168,27 @@ class _Splicer:
         else:
             self.visit(item, names)
 
+    def _group(self, node: pb.SelectStmt, names: frozenset[str]) -> None:
+        """Name the columns that a replaced table's key gave for nothing."""
+        if not node.group_clause:
+            return
+        tables = []
+        for item in _relations_of(node.from_clause):
+            found = None if item.alias.colnames else self._replacement(item, names)
+            keyed = None if found is None else self._columns(found[0])
+            if keyed is not None:
+                tables.append((item.alias.aliasname or item.relname, keyed))
+        added = free_columns(node, tables)
+        at = self._at.get(first_place(node)) if added else None
+        if at is None:
+            return
+        while at > 1 and not (self._kind(at - 1) == pb.BY and self._kind(at - 2) == pb.GROUP_P):
+            at -= 1
+        if at > 1:
+            at -= self._kind(at) not in (pb.ALL, pb.DISTINCT)
+            end = self._tokens[at].end
+            self._edits.append((end, end, "".join(f" {_quoted(a)}.{_quoted(name)}," for a, name in added)))
+
     # places
 
     def _meaning(self, node: pb.RangeVar, names: frozenset[str]) -> int | None:
@@ -159,9 +196,9 @@ class _Splicer:
             return None
         return self._resolve(node.schemaname, node.relname)
 
-    def _replacement(self, node: pb.RangeVar, names: frozenset[str]) -> tuple[int, str] | None:
+    def _replacement(self, node: pb.RangeVar, names: frozenset[str], sample: str = "") -> tuple[int, str] | None:
         oid = self._meaning(node, names)
-        text = None if oid is None else self._replace(oid, not node.inh)
+        text = None if oid is None else self._replace(oid, not node.inh, sample)
         return None if oid is None or text is None else (oid, text)
 
     def _refuse_relation(self, node: pb.RangeVar, names: frozenset[str], where: str) -> None:
@@ -170,8 +207,31 @@ class _Splicer:
                 "stand-in-place", f"a relation with masked columns cannot be replaced in {where}"
             )
 
-    def _relation(self, node: pb.RangeVar, names: frozenset[str]) -> None:
-        found = self._replacement(node, names)
+    def _sampled(self, node: pb.RangeTableSample, names: frozenset[str]) -> None:
+        """A table of which a sample is read: the sample is taken inside the subquery, of the table's own rows."""
+        table = node.relation.range_var
+        if self._replacement(table, names) is None:
+            self._children(node, names, leave=("relation",))
+            return
+        bounds = [*node.args, *([node.repeatable] if node.HasField("repeatable") else [])]
+        if any(bound.WhichOneof("node") != "a_const" for bound in bounds):
+            raise RefusedStatementError("stand-in-place", "the bounds of a TABLESAMPLE must be constants to be moved")
+        first = self._extent(table)[1] + 1
+        while self._kind(first) not in (pb.TABLESAMPLE, None):
+            first += 1
+        last = first
+        for _ in range(1 + node.HasField("repeatable")):
+            last += 1
+            while self._kind(last) not in (pb.ASCII_41, None):
+                last += 1
+        if self._kind(first) is None or self._kind(last) is None:
+            raise RefusedStatementError("stand-in-text", "TABLESAMPLE was not found in the text")
+        start, end = self._tokens[first].start, self._tokens[last].end
+        self._relation(table, names, self._data[start:end].decode("utf-8"))
+        self._edits.append((start, end, ""))
+
+    def _relation(self, node: pb.RangeVar, names: frozenset[str], sample: str = "") -> None:
+        found = self._replacement(node, names, sample)
         if found is None:
             return
         oid, text = found
@@ -211,7 +271,7 @@ class _Splicer:
             return
         words = [part.string.sval for part in node.fields[:-1]]
         oid = self._resolve(words[-2], words[-1])
-        if oid is None or self._replace(oid, False) is None:
+        if oid is None or self._replace(oid, False, "") is None:
             return
         first = self._at.get(node.location)
         if first is None:
@@ -236,7 +296,7 @@ class _Splicer:
             self._children(node, names)
             return
         oid = self._meaning(node.relation, names)
-        text = None if oid is None else self._replace(oid, True)
+        text = None if oid is None else self._replace(oid, True, "")
         if oid is None or text is None:
             return
         first, last = self._extent(node.relation)
@@ -249,6 +309,18 @@ class _Splicer:
         query = f"(SELECT {columns} FROM {text} AS {_quoted(node.relation.relname)})"  # noqa: S608 - names are quoted
         self._edits.append((self._tokens[first].start, self._tokens[last].end, query))
         self.replaced[oid] += 1
+
+
+def _relations_of(items: Iterable[pb.Node]) -> Iterator[pb.RangeVar]:
+    """The relations that a FROM list names at its own level."""
+    for item in items:
+        kind = item.WhichOneof("node")
+        if kind == "range_var":
+            yield item.range_var
+        elif kind == "range_table_sample":
+            yield item.range_table_sample.relation.range_var
+        elif kind == "join_expr":
+            yield from _relations_of((item.join_expr.larg, item.join_expr.rarg))
 
 
 def _quoted(name: str) -> str:
