@@ -368,14 +368,18 @@ def test_who_asks_for_exactly_as_many_rows_as_there_are_asks_once_more() -> None
     column = ("email", next(iter(EMAILS.reads)))
     with script() as play:
         knows(play, grouped(column)).client(
-            fe.Parse("", "SELECT DISTINCT email FROM people"), fe.Bind("", ""), fe.Execute("", 1), fe.Execute("", 0), fe.Sync()
+            fe.Parse("", "SELECT DISTINCT email FROM people"),
+            fe.Bind("", ""),
+            fe.Execute("", 1),
+            fe.Execute("", 0),
+            fe.Sync(),
         )
         play.forwarded()
         row = be.DataRow((b"zoe@firm.example",))
         play.backend(be.ParseComplete(), be.BindComplete())
         assert tags(play.backend(described(column), row, done("SELECT 1"))) == "Ds"
         rest = play.backend(done("SELECT 0"), ready())
-        assert [(frame.tag, frame.body) for frame in rest][0] == (ord("C"), b"SELECT 0\0")
+        assert (rest[0].tag, rest[0].body) == (ord("C"), b"SELECT 0\0")
 
 
 def test_a_portal_whose_rows_must_be_put_in_order_is_not_read_by_fetch() -> None:
