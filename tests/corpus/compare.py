@@ -25,6 +25,7 @@ _SHOWN_FIELDS = "SVCMDHPpqWstcdn"
 _MIXED_CELL_BYTES_MAX = 1 << 20
 _SHORTEST_MASK = 4
 _TAGGED = b"[secret-"
+_FIELDS_MAX = 1664
 
 
 class Pairs:
@@ -55,6 +56,10 @@ class Pairs:
             return True
         if here is None or there is None:
             return False
+        fields = _binary_fields(here), _binary_fields(there)
+        if fields[0] and fields[1]:
+            kinds = [[kind for kind, _ in one] for one in fields]
+            return kinds[0] == kinds[1] and all(self.equal(a, b) for (_, a), (_, b) in zip(*fields, strict=True))
         here, there = _scrubbed(here), _scrubbed(there)
         return here == there or (here, there) in self._pairs or self._translated(here) == there
 
@@ -70,6 +75,18 @@ class Pairs:
             known = sorted((k for k, v in self._forward.items() if k != v and len(k) >= _SHORTEST_MASK), key=len)
             self._pattern = re.compile(b"|".join(map(re.escape, reversed(known))) or rb"(?!)")
         return self._pattern.sub(lambda m: self._forward[m[0]], text)
+
+
+def _binary_fields(cell: bytes) -> list[tuple[bytes, bytes | None]]:
+    """Types and fields of a whole row in binary; empty for what is none."""
+    count = int.from_bytes(cell[:4], "big")
+    found: list[tuple[bytes, bytes | None]] = []
+    at = 4
+    while 0 < count <= _FIELDS_MAX and len(found) < count and at + 8 <= len(cell):
+        kind, size = cell[at : at + 4], int.from_bytes(cell[at + 4 : at + 8], "big", signed=True)
+        at += 8 + max(size, 0)
+        found.append((kind, None if size < 0 else cell[at - size : at]))
+    return found if found and len(found) == count and at == len(cell) else []
 
 
 def _scrubbed(text: bytes) -> bytes:

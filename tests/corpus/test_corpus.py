@@ -156,6 +156,19 @@ def test_rows_may_stand_in_another_order_only_where_both_twins_sort_them_by_thei
     assert difference([rows(b"u_bbbb", b"u_aaaa")], [rows(b"u_dddd", b"u_cccc")], pairs) is not None
 
 
+def binary_row(*fields: bytes) -> bytes:
+    return len(fields).to_bytes(4, "big") + b"".join(b"\0\0\0\x19" + len(f).to_bytes(4, "big") + f for f in fields)
+
+
+def test_masks_of_other_lengths_inside_a_whole_row_in_binary_are_no_difference() -> None:
+    pairs = Pairs()
+    pairs.learn("c", b"u_aaaa", b"u_cccccc")
+    here, there = binary_row(b"u_aaaa", b"x"), binary_row(b"u_cccccc", b"x")
+    assert difference([rows(here)], [rows(there)], pairs) is None
+    assert difference([rows(binary_row(b"u_aaaa", b"y"))], [rows(there)], pairs) is not None
+    assert difference([rows(here)], [rows(there + b"z")], pairs) is not None
+
+
 def copied(header: bytes, *data: bytes) -> Answer:
     return Answer([Frame(tags.COPY_OUT_RESPONSE, header), *(Frame(tags.COPY_DATA, part) for part in data)])
 
