@@ -16,8 +16,8 @@ from lockgate.errors import BackendProtocolError, RefusedStatementError
 from lockgate.masking.errors_text import redact_report
 from lockgate.model.catalog import FoundLabel
 from lockgate.model.plan import Order
-from lockgate.model.statement import Kind
 from lockgate.session import texts
+from lockgate.session.drift import ANALYSED_ROWS, drift_of
 from lockgate.session.runs import Expect, Run
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import BackendReader, Frame, bodies, message
@@ -28,8 +28,6 @@ DATA_ROWS = frozenset({ord("D")})
 NOTHING: frozenset[int] = frozenset()
 ANSWERING = frozenset({"query", "execute"})
 """What rows answer."""
-ANALYSED_ROWS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.FETCH, Kind.EXECUTE})
-"""Kinds whose rows are those of the statement that was analysed."""
 _COPY_TRAILER = b"\xff\xff"
 AGREED_MAX = 256
 """Row descriptions remembered as agreeing with their analysis."""
@@ -332,7 +330,7 @@ class Replies:
         if plain and analysed and self._agreed.get(analysed) == frame.body:
             return
         described = from_backend(frame, be.RowDescription)
-        drift = _drift(run, described)
+        drift = drift_of(run, described)
         if drift:
             if not plain or self.masked or not self._sees_everything():
                 run.failed = drift
@@ -494,20 +492,3 @@ class Replies:
             for run in self.owed.popleft().runs:
                 if not run.closed:
                     self._finish(run, status, sqlstate, "")
-
-
-def _identity(described: be.RowDescription) -> Sequence[tuple[str, int, int, int, int]]:
-    """What must agree between analysis and execution: names, origins and types, not formats."""
-    return [(f.name, f.table_oid, f.attnum, f.type_oid, f.type_mod) for f in described.fields]
-
-
-def _drift(run: Run, described: be.RowDescription) -> str:
-    """How the result differs from what was analysed; empty when it does not."""
-    plan, analysed = run.plan, run.analysis.row_description
-    if not analysed and run.parsed.kind in ANALYSED_ROWS:
-        return "the result was not expected; run the statement again"
-    if analysed and _identity(from_backend(Frame(ord("T"), analysed), be.RowDescription)) != _identity(described):
-        return "the catalog changed between analysis and execution; run the statement again"
-    if plan.columns and len(plan.columns) != len(described.fields):
-        return "the result has other columns than were analysed; run the statement again"
-    return ""
