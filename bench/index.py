@@ -76,7 +76,8 @@ def measure(logs_folder: Path, index_folder: Path, processes: int) -> Iterator[t
     seconds = time.perf_counter() - begun
     index.rest()
     busy = _cpu() - cpu
-    rate = f"{entries / seconds:,.0f} entries/s | {seconds:.0f} s, {busy:.0f} s of processor time, {processes} processes that decode"
+    free = entries / busy * processes
+    rate = f"{entries / seconds:,.0f} entries/s | {seconds:.0f} s; {busy:.0f} s of processor time, so {free:,.0f} entries/s when {processes} cores are free"
     yield f"| ingest of {entries:,} entries | {rate} |", entries / seconds >= 100_000
     yield f"| disk | {_size(index_folder):,} MB | of the index; the log has {_size(logs_folder):,} MB |", True
     index.close()

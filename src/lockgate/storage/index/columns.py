@@ -10,12 +10,12 @@ rules stay raw bytes until such bytes are seen for the first time. A field with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from operator import attrgetter
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import msgspec
 
@@ -126,29 +126,30 @@ def _identity(kind: str, content: bytes) -> int:
     return int.from_bytes(sha256(kind.encode() + b"\x00" + content).digest()[:8], "big") or 1
 
 
-class _Dictionary:
+class _Dictionary(dict[_Key, int]):
     """Ids of texts already in the index, and the rows that are not."""
 
-    def __init__(self) -> None:
-        self.known: dict[object, int] = {}
-        self.fresh: list[tuple[object, ...]] = []
+    def __init__(self, row: Callable[[_Key], tuple[object, ...]]) -> None:
+        super().__init__()
+        self._row = row
+        self._fresh: list[tuple[object, ...]] = []
 
-    def codes(self, keys: Sequence[_Key], row: Callable[[_Key], tuple[object, ...]]) -> list[int]:
+    def __missing__(self, key: _Key) -> int:
+        made = self._row(key)
+        if made[0]:
+            self._fresh.append(made)
+        self[key] = code = made[0] if isinstance(made[0], int) else 0
+        return code
+
+    def codes(self, keys: Iterable[_Key]) -> list[int]:
         """The id of each key; a key seen for the first time becomes a row."""
-        if len(self.known) > REMEMBERED_MAX:
-            self.known.clear()
-        known = self.known
-        for key in set(keys):
-            if key not in known:
-                made = row(key)
-                known[key] = made[0] if isinstance(made[0], int) else 0
-                if made[0]:
-                    self.fresh.append(made)
-        return [known[key] for key in keys]
+        if len(self) > REMEMBERED_MAX:
+            self.clear()
+        return list(map(self.__getitem__, keys))
 
     def take(self) -> list[tuple[object, ...]]:
         """The new rows, which the caller stores."""
-        fresh, self.fresh = self.fresh, []
+        fresh, self._fresh = self._fresh, []
         return fresh
 
 
@@ -170,10 +171,31 @@ def _used_row(raw: bytes) -> tuple[object, ...]:
         listed = []
     if not listed:
         return (0,)
-    return (
-        _identity("columns", raw),
-        *([c.get(name, "") for c in listed] for name in ("name", "label", "disposition")),
-    )
+    names, labels, dispositions = ([c.get(name, "") for c in listed] for name in ("name", "label", "disposition"))
+    treatment = msgspec.json.encode(sorted(set(zip(labels, dispositions, strict=True))))
+    return _identity("columns", raw), names, labels, dispositions, _identity("treatment", treatment)
+
+
+class _Used(_Dictionary[bytes]):
+    """Sets of columns, and the treatment of each by its id."""
+
+    def __init__(self) -> None:
+        super().__init__(_used_row)
+        self.treatments = {0: 0}
+
+    def __missing__(self, key: bytes) -> int:
+        code = super().__missing__(key)
+        if code:
+            self.treatments[code] = cast("int", self._fresh[-1][-1])
+        return code
+
+
+class _Names(dict[bytes, tuple[str, ...]]):
+    """Lists of texts by their bytes."""
+
+    def __missing__(self, raw: bytes) -> tuple[str, ...]:
+        found = self[raw] = _names(raw)
+        return found
 
 
 def _names(raw: bytes) -> tuple[str, ...]:
@@ -194,9 +216,9 @@ class Columns:
         self._log = log
         self._entry_at = entry_at
         self._open: dict[int, Entry] = {}
-        self._shapes = _Dictionary()
-        self._used = _Dictionary()
-        self._rules: dict[bytes, tuple[str, ...]] = {}
+        self._shapes = _Dictionary(_shape_row)
+        self._used = _Used()
+        self._rules = _Names()
 
     def batch(self, start: int, stored: Sequence[bytes]) -> Batch:
         """The blocks of entries `start` and following, one for each month that they are of."""
@@ -246,66 +268,67 @@ class Columns:
     def _rows(self, start: int, entries: Sequence[Entry]) -> bytes:
         count = len(entries)
         facts, where = self._facts(start, entries)
-        shapes = self._shapes.codes([(f.statement, f.shape, bytes(f.tables)) for f in facts], _shape_row)
+        by_fact = native.picker(where)
+        shapes = self._shapes.codes([(f.statement, f.shape, bytes(f.tables)) for f in facts])
+        used = self._used_columns(entries, facts, by_fact)
         own = [(e.intent or 0) if e.kind == "outcome" else i for i, e in enumerate(entries, start)]
-        rules = self._all_rules(facts)
-        requests = [str(f.request) for f in facts]
         stored: dict[str, bytes] = {
-            "log": native.coded([self._log], [0] * count),
+            "log": native.coded([self._log], native.picker([0] * count)),
             "index": native.numbers(range(start, start + count)),
             "time": native.numbers([round(e.time.timestamp() * 1e6) for e in entries]),
-            "rules": native.coded_lists([rules[at] for at in where]),
-            "shape": native.numbers(map(shapes.__getitem__, where)),
-            "columns": native.numbers(self._used_columns(entries, facts, where)),
+            "rules": native.coded_lists(by_fact(self._all_rules(facts))),
+            "shape": native.numbers(by_fact(shapes)),
+            "columns": native.numbers(used),
+            "treatment": native.numbers(map(self._used.treatments.__getitem__, used)),
             "intent": native.numbers(own),
-            "request": native.texts([requests[at] for at in where]),
-            "persons": native.text_lists([facts[at].persons for at in where]),
-            "approver": native.coded([e.approver or e.by for e in entries]),
         }
-        for name, get in _OWN_TEXTS.items():
-            stored[name] = native.coded(list(map(get, entries)))
-        for name, get in _SHARED_TEXTS.items():
-            stored[name] = native.coded(list(map(get, facts)), where)
-        for name, get in _RARE_TEXTS.items():
-            values = list(map(get, facts))
-            stored[name] = native.texts([values[at] for at in where])
         for name, get in _NUMBERS.items():
             stored[name] = native.numbers(map(get, entries))
+        kinds, at = native.coded_keys(map(_OWN, entries))
+        pick = native.picker(at)
+        *own_texts, approvers, by = zip(*kinds, strict=True)
+        for name, values in zip(_OWN_TEXTS[:-2], own_texts, strict=True):
+            stored[name] = native.coded(values, pick)
+        stored["approver"] = native.coded([one or other for one, other in zip(approvers, by, strict=True)], pick)
+        for get, names in ((_WHO, _WHO_TEXTS), (_RULING, _RULING_TEXTS)):
+            keys, of_fact = native.coded_keys(map(get, facts))
+            pick = native.picker(by_fact(of_fact))
+            for name, values in zip(names, zip(*keys, strict=True), strict=True):
+                stored[name] = _ENCODERS.get(name, native.coded)(values, pick)
         return _block(ENTRY, count, stored)
 
-    def _used_columns(self, entries: Sequence[Entry], facts: Sequence[Entry], where: Sequence[int]) -> list[int]:
+    def _used_columns(self, entries: Sequence[Entry], facts: Sequence[Entry], by_fact: native.Pick) -> list[int]:
         """The set of columns of each row; an outcome may have its own, which says what was sent."""
-        by_fact = self._used.codes([bytes(f.columns) for f in facts], _used_row)
-        found = list(map(by_fact.__getitem__, where))
+        found = list(by_fact(self._used.codes([bytes(f.columns) for f in facts])))
         sent = [i for i, e in enumerate(entries) if e.columns is not _NONE and e.kind == "outcome"]
-        for i, code in zip(sent, self._used.codes([bytes(entries[i].columns) for i in sent], _used_row), strict=True):
+        for i, code in zip(sent, self._used.codes([bytes(entries[i].columns) for i in sent]), strict=True):
             found[i] = code
         return found
 
     def _all_rules(self, facts: Sequence[Entry]) -> list[tuple[str, ...]]:
-        raw = [bytes(f.rules) for f in facts]
         if len(self._rules) > REMEMBERED_MAX:
             self._rules.clear()
-        for one in set(raw) - self._rules.keys():
-            self._rules[one] = _names(one)
-        return [self._rules[one] for one in raw]
+        return [self._rules[bytes(f.rules)] for f in facts]
 
     def _dictionaries(self) -> tuple[bytes | None, bytes | None]:
         shapes, used = self._shapes.take(), self._used.take()
         return _dictionary(SHAPE, shapes), _dictionary(USED, used)
 
 
-def _getters(*names: str) -> dict[str, Callable[[Entry], Any]]:
-    return {name: attrgetter(name) for name in names}
-
-
-_OWN_TEXTS = _getters("kind", "event", "status", "sqlstate")
-_SHARED_TEXTS = _getters(
-    "principal", "principal_kind", "on_behalf_of", "binding", "run", "purpose", "client", "database", "environment", "statement",
-    "decision", "rule", "policy",
+# Texts that go together are taken as one tuple: there are few different ones, and each is coded once for all its columns.
+_OWN_TEXTS = ("kind", "event", "status", "sqlstate", "approver", "by")
+_WHO_TEXTS = (
+    "principal", "principal_kind", "on_behalf_of", "binding", "run", "purpose", "client", "database", "environment", "session", "token",
 )  # fmt: skip
-_RARE_TEXTS = _getters("session", "token")
-_NUMBERS = _getters("rows", "bytes", "duration_us")
+_RULING_TEXTS = ("statement", "decision", "rule", "policy", "request", "persons")
+_OWN, _WHO, _RULING = attrgetter(*_OWN_TEXTS), attrgetter(*_WHO_TEXTS), attrgetter(*_RULING_TEXTS)
+_NUMBERS = {name: attrgetter(name) for name in ("rows", "bytes", "duration_us")}
+_ENCODERS: dict[str, Callable[..., bytes]] = {
+    "session": native.texts,
+    "token": native.texts,
+    "request": lambda values, pick: native.texts([str(value) for value in values], pick),
+    "persons": lambda values, pick: native.text_lists(pick(values)),
+}
 
 
 def _month(entry: Entry) -> str:

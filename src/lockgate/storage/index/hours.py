@@ -17,7 +17,7 @@ from lockgate.storage.index.schema import ENTRY
 
 HOUR = timedelta(hours=1)
 _KEPT = ", ".join(
-    f"e.`{column.name}` AS `{column.name}`" for column in ENTRY if column.name not in ("shape", "columns")
+    f"e.`{column.name}` AS `{column.name}`" for column in ENTRY if column.name not in ("shape", "columns", "treatment")
 )
 SQL = (
     f"SELECT {_KEPT}, s.sql AS shape, s.tables AS tables, u.names AS column_names, u.labels AS column_labels, u.dispositions AS column_dispositions "

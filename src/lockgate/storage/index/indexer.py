@@ -11,6 +11,7 @@ is what the table holds, so a crash at any point leaves nothing out and nothing 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -161,7 +162,7 @@ class Indexer:
     def _in_processes(self, folder: str, origin: str, pieces: list[tuple[int, int]]) -> Iterator[Batch]:
         """The same from several processes, in order, a few pieces ahead."""
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._processes, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(self._processes, mp_context=get_context("spawn"), initializer=gc.disable)
         ahead = [self._pool.submit(decode_piece, folder, origin, *piece) for piece in pieces[: 2 * self._processes]]
         for piece in pieces[2 * self._processes :]:
             yield ahead.pop(0).result()

@@ -8,8 +8,11 @@ Source: ClickHouse documentation, Native format; its SerializationLowCardinality
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, count
+from operator import itemgetter
+from typing import Any
 
 _KEYS_ARE_HERE = 0x600  # the block brings its own dictionary and does not use an earlier one
 
@@ -34,22 +37,38 @@ def numbers(values: Iterable[int]) -> bytes:
     return array("Q", values).tobytes()
 
 
-def texts(values: Sequence[str]) -> bytes:
-    """String: each behind its length; a repeated text is encoded once."""
-    known = {value: _text(value) for value in set(values)}
-    return b"".join(map(known.__getitem__, values))
+Pick = Callable[[Sequence[Any]], Sequence[Any]]
+"""Takes for each row the value that is meant for it."""
 
 
-def _coded_block(values: Sequence[str], where: Sequence[int] | None = None) -> bytes:
+def picker(where: Sequence[int]) -> Pick:
+    """Takes from values those at some positions, one for each row; made once, it serves many columns."""
+    if len(where) > 1:
+        return itemgetter(*where)
+    return lambda values: [values[at] for at in where]
+
+
+def coded_keys(values: Iterable[Any]) -> tuple[list[Any], list[int]]:
+    """The distinct values in the order of their first appearance, and for each value the number of its own."""
+    codes: defaultdict[Any, int] = defaultdict(count().__next__)
+    found = list(map(codes.__getitem__, values))
+    return list(codes), found
+
+
+def texts(values: Sequence[str], pick: Pick | None = None) -> bytes:
+    """String: each behind its length; a repeated text is encoded once. With `pick`, one row for each that it takes."""
+    keys, codes = coded_keys(values)
+    encoded = [_text(key) for key in keys]
+    return b"".join(map(encoded.__getitem__, codes if pick is None else pick(codes)))
+
+
+def _coded_block(values: Sequence[str], pick: Pick | None = None) -> bytes:
     """Dictionary and codes of one block of LowCardinality(String), without the prefix."""
     if not values:
         return b""
-    keys = dict.fromkeys(values)
-    codes = {value: code for code, value in enumerate(keys)}
+    keys, codes = coded_keys(values)
     width = 0 if len(keys) <= 1 << 8 else 1 if len(keys) <= 1 << 16 else 2
-    found = array("BHI"[width], map(codes.__getitem__, values))
-    if where is not None:
-        found = array("BHI"[width], map(found.__getitem__, where))
+    found = array("BHI"[width], codes if pick is None else pick(codes))
     head = numbers((width | _KEYS_ARE_HERE, len(keys)))
     return head + b"".join(map(_text, keys)) + numbers((len(found),)) + found.tobytes()
 
@@ -57,9 +76,9 @@ def _coded_block(values: Sequence[str], where: Sequence[int] | None = None) -> b
 _PREFIX = (1).to_bytes(8, "little")
 
 
-def coded(values: Sequence[str], where: Sequence[int] | None = None) -> bytes:
-    """LowCardinality(String); with `where`, one row for each position in it."""
-    return _PREFIX + _coded_block(values, where)
+def coded(values: Sequence[str], pick: Pick | None = None) -> bytes:
+    """LowCardinality(String); with `pick`, one row for each that it takes."""
+    return _PREFIX + _coded_block(values, pick)
 
 
 def coded_lists(values: Sequence[tuple[str, ...]]) -> bytes:

@@ -251,12 +251,15 @@ class Asker:
         for number, kind in enumerate(kinds):
             where.parameters[f"kind{number}"] = kind
             sets = f"SELECT id FROM used_columns WHERE arrayExists((n, l, d) -> {fitting} AND d = {{kind{number}:String}}, names, labels, dispositions)"
-            each.append(f"if(columns IN ({sets}), {{kind{number}:String}}, '')")
+            each.append(f"toUInt64(columns IN ({sets})) * {1 << number}")
+        # Which dispositions a statement has is one number until everything is counted: lists for millions of rows would take longer.
+        which = f"[{', '.join(f'({1 << number}, {{kind{number}:String}})' for number in range(len(kinds)))}]"
         where.add("kind IN ('intent', 'outcome')")
         return (
             f"SELECT p.principal AS principal, p.on_behalf_of AS on_behalf_of, p.disposition AS disposition, {_SUMS}, {_SPAN} FROM ("
-            f"SELECT principal, on_behalf_of, log, arrayJoin(arrayFilter(x -> x != '', [{', '.join(each)}])) AS disposition, {_STATEMENTS}, {_PARTS} "
-            f"FROM {self._source}{where.text} GROUP BY principal, on_behalf_of, log, disposition) AS p "
+            f"SELECT *, arrayJoin(arrayFilter(x -> modulo(intDiv(held, x.1), 2) = 1, {which})).2 AS disposition FROM ("
+            f"SELECT principal, on_behalf_of, log, {' + '.join(each)} AS held, {_STATEMENTS}, {_PARTS} "
+            f"FROM {self._source}{where.text} GROUP BY principal, on_behalf_of, log, held)) AS p "
             "GROUP BY principal, on_behalf_of, disposition ORDER BY statements DESC, principal, on_behalf_of, disposition"
             if each
             else ""
@@ -282,24 +285,21 @@ _SUMS = "sum(p.statements) AS statements, sum(p.rows) AS rows"
 
 
 def _volume(filters: Filters, where: Where, source: str) -> str:
-    """Sets of columns become pairs of label and disposition before anything is counted: there are few pairs and many sets."""
+    """Counted by treatment, of which there are few; a treatment becomes pairs of label and disposition after that."""
     where.add("kind = 'outcome'")
-    where.add("columns != 0")
+    where.add("treatment != 0")
     fits = matching_columns(filters, where)
     pairs = (
         f"arrayFilter((p, l, d) -> {fits}, arrayZip(labels, dispositions), labels, dispositions)"
         if fits
         else "arrayZip(labels, dispositions)"
     )
-    identity = "cityHash64(pair.1, pair.2)"
     return (
-        f"SELECT p.principal AS principal, c.label AS label, c.disposition AS disposition, {_SUMS}, sum(p.bytes) AS bytes, {_SPAN} FROM ("
-        f"SELECT principal, log, arrayJoin(u.pairs) AS pair, count() AS statements, sum(rows) AS rows, sum(bytes) AS bytes, {_PARTS} "
-        f"FROM (SELECT principal, log, columns, rows, bytes, `time`, intent FROM {source}{where.text}) AS e "
-        f"INNER JOIN (SELECT DISTINCT id, arrayDistinct(arrayMap(pair -> {identity}, {pairs})) AS pairs FROM used_columns) AS u "
-        "ON e.columns = u.id GROUP BY principal, log, pair) AS p "
-        f"INNER JOIN (SELECT {identity} AS id, any(pair.1) AS label, any(pair.2) AS disposition FROM "
-        "(SELECT arrayJoin(arrayZip(labels, dispositions)) AS pair FROM used_columns) GROUP BY id) AS c ON p.pair = c.id "
+        f"SELECT p.principal AS principal, p.pair.1 AS label, p.pair.2 AS disposition, {_SUMS}, sum(p.bytes) AS bytes, {_SPAN} FROM ("
+        "SELECT e.*, arrayJoin(c.pairs) AS pair FROM ("
+        f"SELECT principal, log, treatment, count() AS statements, sum(rows) AS rows, sum(bytes) AS bytes, {_PARTS} "
+        f"FROM {source}{where.text} GROUP BY principal, log, treatment) AS e "
+        f"INNER JOIN (SELECT treatment, any(arrayDistinct({pairs})) AS pairs FROM used_columns GROUP BY treatment) AS c ON e.treatment = c.treatment) AS p "
         "GROUP BY principal, label, disposition ORDER BY rows DESC, principal, label, disposition"
     )
 

@@ -6,14 +6,15 @@ Source: evidence.md 2.2; ClickHouse documentation, MergeTree and LowCardinality.
 
 `entries` has one row per entry. A row of an `outcome` repeats who, where and what of its intent, so that no question needs a join
 of two large tables. Texts that repeat are in dictionaries: a statement's shape with its tables, and a set of columns with their
-labels and dispositions. Their ids are hashes of their content: the same on every machine, after every rebuild.
+labels and dispositions. Their ids are hashes of their content: the same on every machine, after every rebuild. `treatment` is the id
+of the pairs (label, disposition) in a set of columns: of those there are few, and rows are counted by them without a join.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 """Of the tables below, kept as comment of `entries`; an index of another version is built anew."""
 
 
@@ -50,6 +51,7 @@ ENTRY = (
     Column("policy", CODED),
     Column("shape", "UInt64"),
     Column("columns", "UInt64"),
+    Column("treatment", "UInt64"),
     Column("intent", "UInt64"),
     Column("status", CODED),
     Column("sqlstate", CODED),
@@ -66,6 +68,7 @@ USED = (
     Column("names", "Array(String)"),
     Column("labels", "Array(String)"),
     Column("dispositions", "Array(String)"),
+    Column("treatment", "UInt64"),
 )
 POSITION = (Column("log", "String"), Column("size", "UInt64"))
 
