@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from conformance.wire_link import WireLink
@@ -39,6 +40,10 @@ def data(text: bytes) -> bytes:
 DONE, FAIL = message(ord("c"), b""), message(ord("f"), b"client gave up\0")
 ABS_INT4 = 1397
 SQUARE = message(ord("F"), struct.pack("!IHHHi", ABS_INT4, 1, 1, 1, 4) + struct.pack("!i", -7) + struct.pack("!H", 1))
+LATIN1, UTF8 = Q("SET client_encoding = 'LATIN1'"), Q("SET client_encoding = 'UTF8'")
+CAFE = message(ord("Q"), b"SELECT 'caf\xe9' AS \"\xe9t\xe9\", octet_length('\xe9'), U&'\\00e9'\0")
+NO_CAFE = message(ord("Q"), b'SELECT "caf\xe9"\0')
+PARSE_CAFE = message(ord("P"), b"\0SELECT 'caf\xe9' || $1\0" + struct.pack("!H", 0))
 
 DIALOGUES: dict[str, list[list[object]]] = {
     "a portal in pieces": [[P("", ROWS), B("p", ""), D("P", "p"), E("p", 7), E("p", 7), E("p", 0), E("p", 1), S]],
@@ -80,6 +85,9 @@ DIALOGUES: dict[str, list[list[object]]] = {
     "prepared in sql": [[Q("PREPARE q(int) AS SELECT $1 + 1")], [Q("EXECUTE q(4)")], [P("", "EXECUTE q(5)"), B("", ""), D("P", ""), E("", 0), S], [B("", "q", (), (b"6",)), E("", 0), S], [Q("DEALLOCATE q")], [Q("EXECUTE q(4)")]],
     "function call": [[SQUARE], [Q("SELECT 1")], [Q("BEGIN")], [Q("SELECT nothing")], [SQUARE], [Q("ROLLBACK")]],
     "settings": [[Q("SET datestyle = 'German'")], [Q("SET standard_conforming_strings = off")], [Q("SELECT 'a\\\\b'")], [Q("RESET ALL")], [Q("SHOW datestyle")]],
+    "another encoding": [[LATIN1], [CAFE], [NO_CAFE], [PARSE_CAFE, B("", "", (), (b"\xe8",)), D("P", ""), E("", 0), S], [Q("SELECT 'e'")], [UTF8], [Q("SELECT 'café'")]],
+    "another encoding at once": [[LATIN1, CAFE, UTF8, Q("SELECT 'café'")], [Q("BEGIN"), LATIN1, CAFE, Q("ROLLBACK"), Q("SELECT 'café'")]],
+    "another encoding inside a pipeline": [[P("", LATIN1.text), B("", ""), E("", 0), PARSE_CAFE, B("", "", (), (b"\xe8",)), E("", 0), S], [Q("RESET client_encoding")]],
     "temporary tables": [[Q("CREATE TEMP TABLE things(x int)")], [Q("INSERT INTO things VALUES (1), (2)")], [Q("SELECT * FROM things")], [P("", "SELECT x FROM things"), B("", ""), E("", 0), S], [Q("DROP TABLE pg_temp.things")], [Q("SELECT count(*) FROM things")]],
     "empty extended query": [[P("", ""), D("S", ""), B("", ""), D("P", ""), E("", 0), S]],
     "notices": [[Q("DROP TABLE IF EXISTS nowhere")], [Q("DO $$BEGIN RAISE NOTICE 'hello %', 7; END$$")]],
@@ -139,7 +147,11 @@ def shown(frames: list[Frame]) -> list[tuple[str, bytes]]:
 def test_a_dialogue_is_the_same_through_the_gate(name: str, links: tuple[WireLink, WireLink]) -> None:
     for step in DIALOGUES[name]:
         sent = b"".join(m if isinstance(m, bytes) else m.encode() for m in step)  # type: ignore[attr-defined]
-        turns = sent.count(S.encode()) + sum(isinstance(m, fe.Query) for m in step) + step.count(SQUARE)
+        turns = (
+            sent.count(S.encode())
+            + sum(isinstance(m, fe.Query) for m in step)
+            + sum(isinstance(m, bytes) and m[:1] in b"QF" for m in step)
+        )
         answers = [shown(link.ask(sent, turns)) for link in links]
         assert answers[1] == answers[0], step
 
@@ -173,3 +185,21 @@ def test_the_gate_sees_the_same_parameter_reports(links: tuple[WireLink, WireLin
         )
         reports.append([one for one in found if one[0] in "SCZ"])
     assert reports[0] == reports[1]
+
+
+def test_who_notifies_is_known_by_the_number_its_client_was_told(place: tuple[GateProcess, list[str]]) -> None:
+    gate, _ = place
+    with gate.connect("root", "shop") as listening, gate.connect("root", "shop") as other:
+        listening.execute("LISTEN word")
+        for sender in (other, listening):
+            sender.execute("NOTIFY word, 'x'")
+            (heard,) = listening.notifies(timeout=10, stop_after=1)
+            assert heard.pid == sender.info.backend_pid
+
+
+def test_an_encoding_in_which_letters_hide_quotes_is_refused_to_everybody(place: tuple[GateProcess, list[str]]) -> None:
+    gate, _ = place
+    with gate.connect("root", "shop") as client:
+        for name in ("SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004"):
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="pinned"):
+                client.execute(f"SET client_encoding = '{name}'".encode())

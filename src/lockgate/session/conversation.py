@@ -56,6 +56,8 @@ class Conversation(ExtendedProtocol):
             return
         if (self.skip_to_sync or self.replies.skipping) and letter != "S":
             return
+        if self.reported.get("client_encoding", "UTF8") != "UTF8" and letter in "QPBEF" and not self.sees_everything():
+            raise ClientProtocolError("client_encoding is not UTF8 any more, and statements are read in it")
         if letter == "Q":
             yield from self._simple(frame)
         elif letter in "PBDECSH":
@@ -111,11 +113,12 @@ class Conversation(ExtendedProtocol):
         if (yield from self.is_too_long(frame.body)):
             self.to_client.append(self._ready())
             return
-        text = from_client(frame, fe.Query).text
+        readable, unread = yield from self.in_utf8(frame, strings=1)
+        text = from_client(readable, fe.Query).text
         if not (yield from self.ensure_backend()):
             self.to_client.append(self._ready())
             return
-        statements = yield from self.read(text, simple=True)
+        statements = yield from self.read(text, simple=True, unread=unread)
         if statements is None:
             return
         if (yield from self._answered_in_spoiled_transaction(statements)):

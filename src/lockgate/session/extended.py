@@ -95,7 +95,8 @@ class ExtendedProtocol(Translating):
     def _parse(self, frame: Frame) -> Generator[Wish, Any, bool]:
         if (yield from self.is_too_long(frame.body)):
             return False
-        message = from_client(frame, fe.Parse)
+        readable, unread = yield from self.in_utf8(frame, strings=2)
+        message = from_client(readable, fe.Parse)
         if not (yield from self.ensure_backend()):
             return False
         if message.name.startswith(texts.OWN_PREFIX):
@@ -106,7 +107,7 @@ class ExtendedProtocol(Translating):
             if message.name in self.prepared:
                 self.send_own("42P05", f'prepared statement "{message.name}" already exists')
                 return False
-        statements = yield from self.read(message.text, simple=False)
+        statements = yield from self.read(message.text, simple=False, unread=unread)
         if statements is None:
             return False
         if len(statements) > 1:

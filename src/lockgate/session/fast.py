@@ -129,7 +129,7 @@ class FastLane:
             return False
         if replies.succeeded_names or replies.failed_names:
             talk.learn_names()
-        return replies.status != "E" and talk.reported.get("standard_conforming_strings") != "off"
+        return replies.status != "E" and not talk.reads_otherwise
 
     def _query(self, data: bytes) -> bytes | None:
         if _INT32.unpack_from(data, 1)[0] + 1 != len(data) or data[-1] != 0:

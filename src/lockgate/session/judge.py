@@ -44,6 +44,14 @@ PINNED = {
 }
 """Settings on which reading a statement depends: only these values, but for who may do and see everything."""
 
+ENCODING = frozenset({"client_encoding", "names"})
+SAFE_ENCODINGS = frozenset({
+    "sqlascii", "euccn", "eucjp", "eucjis2004", "euckr", "euctw", "muleinternal", "koi8", "koi8r", "koi8u", "win", "alt",
+    *(f"latin{n}" for n in range(1, 11)), *(f"iso8859{n}" for n in (*range(1, 11), *range(13, 17))),
+    *(f"{word}{n}" for word in ("win", "windows") for n in (866, 874, *range(1250, 1259))),
+})  # fmt: skip
+"""Encodings in which a byte below 128 is that letter and nothing else, so that quotes and semicolons are seen."""
+
 REFUSED_FOR_MASKED: Mapping[Kind, str] = {
     Kind.LISTEN: "LISTEN and NOTIFY carry payloads past the mask",
     Kind.DO: "DO runs code that cannot be analysed",
@@ -234,6 +242,10 @@ def is_bounded(analysis: Analysis, estimated_rows: int | None, bounded_rows: int
     )
 
 
+def _is_safe(encoding: str) -> bool:
+    return encoding.strip("'\"").lower().replace("-", "").replace("_", "") in SAFE_ENCODINGS
+
+
 def is_unpinned(parsed: Parsed) -> bool:
     """Whether a statement gives a pinned setting another value."""
     allowed = PINNED.get(parsed.name) if parsed.kind is Kind.SET else None
@@ -241,7 +253,7 @@ def is_unpinned(parsed: Parsed) -> bool:
 
 
 def _refuse_settings(parsed: Parsed, ask: Ask) -> None:
-    if is_unpinned(parsed) and not (ask.unpinned and parsed.name == "standard_conforming_strings"):
+    if is_unpinned(parsed) and not (ask.unpinned and (parsed.name not in ENCODING or _is_safe(parsed.value))):
         raise RefusedStatementError(
             "pinned-setting", f"`{parsed.name}` is pinned to `{PINNED[parsed.name][0]}`, because statements are read under it",
             hint=f"Leave `{parsed.name}` as it is.",

@@ -93,6 +93,7 @@ class Surroundings(Protocol):
     unsafe_order: frozenset[int]
     content: str
     looked_at: dict[ColumnRef, int]
+    known_as: dict[int, int]
 
     @property
     def engine(self) -> Engine:

@@ -18,6 +18,7 @@ from lockgate.session.naming import Naming
 from lockgate.session.unseen import unreadable
 from lockgate.session.wishes import Analyse, Failed, Wish
 from lockgate.sql.parse import reads_alike, split_and_parse
+from lockgate.wire.postgres.frames import Frame
 
 READ_BYTES_MAX = 1 << 20
 """Longest text that is read and analysed: the server's tree of a text is many times as long, and a session's memory is bounded."""
@@ -26,9 +27,23 @@ READ_BYTES_MAX = 1 << 20
 class Reading(Naming):
     """Texts become statements."""
 
-    def read(self, text: str, *, simple: bool) -> Generator[Wish, Any, tuple[Parsed, ...] | None]:
+    def in_utf8(self, frame: Frame, *, strings: int) -> Generator[Wish, Any, tuple[Frame, bool]]:
+        """A message whose first strings can be decoded, and whether they must stay unread: they are in another encoding, or may be."""
+        parts = frame.body.split(b"\0", strings)
+        if not self.reading_moved or all(part.isascii() for part in parts[:strings]):
+            return frame, False
+        if not self.pipeline_open:
+            yield from self.flush_pipeline()
+            if self.reported.get("client_encoding", "UTF8") == "UTF8":
+                return frame, False
+        if not self.sees_everything():
+            return frame, False
+        decodable = [part.decode("latin-1").encode() for part in parts[:strings]]
+        return Frame(frame.tag, b"\0".join((*decodable, *parts[strings:]))), True
+
+    def read(self, text: str, *, simple: bool, unread: bool = False) -> Generator[Wish, Any, tuple[Parsed, ...] | None]:
         """The statements of a text, or None when an error was sent instead."""
-        if len(text) > READ_BYTES_MAX:
+        if unread or len(text) > READ_BYTES_MAX:
             return (unreadable(text),)  # `is_too_long` has let it pass
         try:
             if not (yield from self._reads_one_way(text)):

@@ -73,6 +73,7 @@ class SessionState:
                                make_copier=self._make_copier, learn_labels=self._learn_labels,
                                finish=self._finish, parameter_changed=self._parameter_changed,
                                sees_everything=self.sees_everything)  # fmt: skip
+        self.replies.known_as = surroundings.known_as
         self.to_backend: list[bytes] = []
         self.to_client: list[bytes] = []
         self.backend_open = False
@@ -172,6 +173,12 @@ class SessionState:
                 self.to_backend.append(fe.Flush().encode())
             yield Drain()
 
+    @property
+    def reads_otherwise(self) -> bool:
+        """Whether the server has said that it reads texts in another way than the gate does."""
+        reported = self.reported
+        return reported.get("standard_conforming_strings") == "off" or reported.get("client_encoding", "UTF8") != "UTF8"
+
     def _ready(self) -> bytes:
         return be.ReadyForQuery("E" if self.replies.poisoned else self.replies.status).encode()
 
@@ -180,9 +187,9 @@ class SessionState:
             return value.removeprefix(texts.application_prefix(self.session_id))
         if name == "search_path" and self.backend_open and value != self.search_path:
             self.names_touched = True
-        if name == "standard_conforming_strings" and value != "on":
-            self.reading_moved = True
         self.reported[name] = value
+        if self.reads_otherwise:
+            self.reading_moved = True
         return value
 
     def send_error(

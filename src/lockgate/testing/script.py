@@ -163,6 +163,7 @@ class ScriptedSurroundings:
         self.unsafe_order: frozenset[int] = frozenset()
         self.content = "off"
         self.looked_at: dict[ColumnRef, int] = {}
+        self.known_as: dict[int, int] = {}
         self.learnt: list[FoundLabel] = []
         self.catalog: Catalog = catalog
         self.engine: Engine = engine

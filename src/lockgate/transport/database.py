@@ -41,6 +41,8 @@ ANALYSIS_SETTINGS = {
     "debug_print_rewritten": "on", "debug_pretty_print": "off", "client_min_messages": "log", "client_encoding": "UTF8",
     "application_name": "lockgate analysis", "DateStyle": "ISO, MDY",
 }  # fmt: skip
+KNOWN_AS_MAX = 20_000
+"""Process numbers that are remembered; those that began longest ago are forgotten first."""
 STORED_LAYERS_MAX = 8
 """Materialised views over materialised views that lineage is followed through."""
 UNAVAILABLE = Failed("57P03", "the statement cannot be analysed now, because the analysis connection is not available",
@@ -82,6 +84,7 @@ class Database:
         self.unsafe_order: frozenset[int] = frozenset()
         self.content = content
         self.looked_at: dict[ColumnRef, int] = {}
+        self.known_as: dict[int, int] = {}
         self.on_found: Callable[[str, Sequence[FoundLabel]], None] = lambda _database, _found: None
         self.parameters: dict[str, str] = {}
         self._engine = engine
@@ -150,6 +153,13 @@ class Database:
         """Labels that were found while statements ran: handed to whoever keeps them, and in force from the next statement on."""
         self.on_found(self.database, found)
         self.forget()
+
+    def knows(self, process: int, session: int) -> None:
+        """A backend's process number, and the number that its session's client was told: who notifies is known by the latter."""
+        self.known_as.pop(process, None)
+        self.known_as[process] = session
+        if len(self.known_as) > KNOWN_AS_MAX:
+            del self.known_as[next(iter(self.known_as))]
 
     def forget(self) -> None:
         """Labels, principals or policies changed: the next statement reads a new generation."""

@@ -192,12 +192,18 @@ class Listener:
             raise ConnectionResetError
         frames = FrameReader(body_bytes_max=gate.statement_bytes_max, limits=tags.FRONTEND_LIMITS, known=tags.FRONTEND)
 
+        async def opened() -> tuple[Opened, Target, str] | Failed:
+            found = await open_session_backend(database, conversation, startup, session_id)
+            if not isinstance(found, Failed):
+                database.knows(found[0].process_id, pid)
+            return found
+
         def ended(_: SessionLink) -> None:
             gate.sessions.pop((pid, key), None)
 
         link = SessionLink(
             conversation=conversation, database=database, committer=gate.committer, frames=frames,
-            open_backend=lambda: open_session_backend(database, conversation, startup, session_id),
+            open_backend=opened,
             wait_for_hold=gate.wait_for_hold, on_end=ended,
         )  # fmt: skip
         gate.sessions[(pid, key)] = link

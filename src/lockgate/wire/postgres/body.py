@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from struct import Struct
 
-from lockgate.errors import InvariantError, LockgateError
+from lockgate.errors import BackendProtocolError, InvariantError, LockgateError
 
 _UINT16 = Struct("!H")
 _INT16 = Struct("!h")
@@ -95,12 +95,17 @@ class BodyReader:
         return self.take(size)
 
     def text(self) -> str:
-        """Read a string that ends with a zero byte."""
+        """Read a string that ends with a zero byte.
+
+        A server's strings may be in another encoding, which the client asked for: their bytes stay as they are.
+        """
         end = self._body.find(0, self._position)
         if end < 0:
             raise self.wrong("a string has no end")
         part = self._body[self._position : end]
         self._position = end + 1
+        if self._blame is BackendProtocolError:
+            return part.decode("utf-8", "surrogateescape")
         try:
             return part.decode("utf-8")
         except UnicodeDecodeError:
@@ -163,7 +168,7 @@ def string(text: str) -> bytes:
         InvariantError: a zero byte inside, which would let the text grow new fields, or a lone surrogate.
     """
     try:
-        part = text.encode("utf-8")
+        part = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise InvariantError("a string to send cannot be encoded as UTF-8") from None
     if 0 in part:

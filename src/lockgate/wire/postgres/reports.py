@@ -75,7 +75,7 @@ def read_fields(body: bytes) -> dict[str, str]:
     """Read the fields of a report, forgiving what is missing, because an error must not hide behind its own form.
 
     The last text and the list may lack their terminators; any field may be absent; of a repeated field the first
-    counts; bytes that are not UTF-8 are replaced.
+    counts; bytes that are not UTF-8 stay as they are, because the client may have asked for another encoding, but in the SQLSTATE.
 
     Raises:
         BackendProtocolError: bytes after the end of the list.
@@ -85,8 +85,9 @@ def read_fields(body: bytes) -> dict[str, str]:
     while position < len(body) and body[position]:
         end = body.find(0, position)
         end = len(body) if end < 0 else end
-        text = body[position + 1 : end].decode("utf-8", "replace")
-        fields.setdefault(chr(body[position]), text)
+        code = chr(body[position])
+        text = body[position + 1 : end].decode("utf-8", "replace" if code == "C" else "surrogateescape")
+        fields.setdefault(code, text)
         position = end + 1
     if position + 1 < len(body):
         raise BackendProtocolError("error or notice: there are bytes after the end of the message")
@@ -128,5 +129,12 @@ def _body(fields: Mapping[str, str]) -> bytes:
         if len(code) != 1 or not 0 < ord(code) < 0x100:
             raise InvariantError("the code of a report's field is not one byte")
         # An error must get through, so what cannot be sent is replaced here and not refused.
-        parts.append(code.encode("latin-1") + text.replace("\0", "\ufffd").encode("utf-8", "replace"))
+        parts.append(code.encode("latin-1") + _encoded(text.replace("\0", "\ufffd")))
     return b"\0".join([*parts, b"\0"])
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
