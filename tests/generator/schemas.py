@@ -42,7 +42,11 @@ SORTS = (
     Sort("finance.salary", ("numeric(10,2)", "numeric", "integer"), "number"),
     Sort("text.free", ("text[]",), "array"),
     Sort("unknown", ("text",), "text"),
+    Sort("secret.credential", ("bytea",), "bytes"),
+    Sort("none", ("jsonb", "json"), "json"),
 )
+DOCUMENT = (("phone",), ("more", "alt"))
+"""Paths in documents that are labelled, in columns that are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +163,18 @@ def _table(made: Made, choices: Choices, name: str) -> Rel:
     generated = [c for c in columns if c.sort and c.type == "text"][:1] if choices.chance(35) else []
     definition += "".join(f", made text GENERATED ALWAYS AS (upper({c.name})) STORED" for c in generated)
     if not partition:
-        definition += ", PRIMARY KEY (id)"
+        first = columns[len(PLAIN)]
+        by_mask = f", PRIMARY KEY ({first.name})" if first.family in ("text", "date") else ", PRIMARY KEY (id, n)"
+        definition += choices.one_of(
+            [", PRIMARY KEY (id)"] * 8 + [by_mask, "", ", UNIQUE (id)", ", PRIMARY KEY (n, id)"]
+        )
     made.script.append(f"CREATE TABLE {name} ({definition})" + (f" PARTITION BY {partition}" if partition else ""))
     made.script += _partitions(name, partition)
     for column in columns:
         if column.sort:
-            made.labels[f"public.{name}.{column.name}"] = column.sort.split("/")[0]
             kind = next(s.kind for s in SORTS if column.sort in (s.label, f"{s.label}/{s.kind}"))
-            made.masked.append(Masked(name, column.name, kind, column.sort))
+            _label(made, name, column.name, column.sort, kind)
+            made.masked.append(Masked(name, column.name, kind, column.sort, DOCUMENT if kind == "json" else ()))
     made.tables[name] = "id"
     made.script.append(_rows(made, choices, name, columns))
     _indexes(made, choices, name, columns, partitioned=bool(partition))
@@ -176,13 +184,19 @@ def _table(made: Made, choices: Choices, name: str) -> Rel:
     return rel
 
 
+def _label(made: Made, table: str, column: str, sort: str, kind: str) -> None:
+    if kind == "json":
+        for path in DOCUMENT:
+            made.labels["->".join((f"public.{table}.{column}", *path))] = "person.phone"
+    else:
+        made.labels[f"public.{table}.{column}"] = sort.split("/", maxsplit=1)[0]
+
+
 def _masked(name: str, sort: Sort, type_name: str) -> Col:
-    family = {"date": "date", "number": "num", "array": "array"}.get(
-        sort.kind, "inet" if type_name == "inet" else "text"
-    )
-    return Col(
-        name, type_name, family, f"{sort.label}/{sort.kind}" if sort.kind == "array" else sort.label, sort.injective
-    )
+    families = {"date": "date", "number": "num", "array": "array", "json": "json", "bytes": "bytes"}
+    family = families.get(sort.kind, "inet" if type_name == "inet" else "text")
+    own = sort.kind in ("array", "json", "bytes")
+    return Col(name, type_name, family, f"{sort.label}/{sort.kind}" if own else sort.label, sort.injective)
 
 
 def _partitions(name: str, how: str) -> list[str]:
@@ -237,6 +251,10 @@ def _pool(choices: Choices, sort: str) -> list[str]:
                 f"{1950 + choices.below(50)}-{1 + choices.below(12):02}-{1 + choices.below(28):02}"
             ),
             "finance.salary": lambda: f"{1 + choices.below(9)}{digits(4)}",
+            "secret.credential/bytes": lambda: "\\x" + "".join(choices.one_of("0123456789abcdef") for _ in range(16)),
+            "none/json": lambda: (
+                f'{{"phone": "+49 {digits(3)} {digits(7)}", "n": {choices.below(9)}, "more": {{"alt": "{digits(9)}"}}, "tags": ["{word(4)}"]}}'
+            ),
             "text.free/array": lambda: "{" + f"{word(7)},{word(7)}" + "}",
         }.get(sort, lambda: f"{word(7)} {word(5)} {digits(3)}")()
         found[value] = None
@@ -244,7 +262,7 @@ def _pool(choices: Choices, sort: str) -> list[str]:
 
 
 def _indexes(made: Made, choices: Choices, name: str, columns: list[Col], *, partitioned: bool) -> None:
-    masked = [c for c in columns if c.sort and c.family != "array"]
+    masked = [c for c in columns if c.sort and c.family not in ("array", "json")]
     if not masked:
         return
     for number in range(choices.below(3)):
@@ -266,6 +284,8 @@ def _indexes(made: Made, choices: Choices, name: str, columns: list[Col], *, par
                 ]
             )
         )
+    if choices.chance(20):
+        made.script.append(f"CREATE STATISTICS {name}_s ON n, {masked[0].name} FROM {name}")
     first = next((c for c in masked if c.name.startswith("a")), None)
     if first is not None and not partitioned and choices.chance(40):
         made.script.append(f"CREATE UNIQUE INDEX {name}_u ON {name} ({first.name})")
@@ -286,18 +306,21 @@ def _child(made: Made, choices: Choices, base: Rel) -> None:
 
 
 def _views(made: Made, choices: Choices, bases: list[Rel]) -> None:
-    for number in range(1 + choices.below(3)):
+    for number in range(2 + choices.below(3)):
         base = choices.one_of(bases)
         masked = [c for c in base.columns if c.sort]
-        name = f"v{number}"
+        name, letter = f"v{number}", "x"
+        if number and choices.chance(20):
+            name, letter = f'"V {number}"', "X é"
         renamed = tuple(
-            Col(f"x{i}", c.type, c.family, c.sort, c.injective) if c.sort else c for i, c in enumerate(base.columns)
+            Col(f'"{letter}{i}"' if letter != "x" else f"x{i}", c.type, c.family, c.sort, c.injective) if c.sort else c
+            for i, c in enumerate(base.columns)
         )
         listed = ", ".join(
             f"{c.name} AS {r.name}" if c.sort else c.name for c, r in zip(base.columns, renamed, strict=True)
         )
-        barrier = " WITH (security_barrier)" if choices.chance(20) else ""
-        kind = choices.below(4)
+        barrier = choices.one_of(["", "", "", "", " WITH (security_barrier)", " WITH (security_invoker)"])
+        kind = choices.below(8)
         if kind == 0 or not masked:
             made.script.append(f"CREATE VIEW {name}{barrier} AS SELECT {listed} FROM {base.name}")
         elif kind == 1:
@@ -305,6 +328,10 @@ def _views(made: Made, choices: Choices, bases: list[Rel]) -> None:
         elif kind == 2:
             made.script.append(f"CREATE MATERIALIZED VIEW {name} AS SELECT {listed} FROM {base.name}")
             made.refresh.append(name)
+        elif kind in (3, 4, 5):
+            made.script.append(f"CREATE VIEW {name}{barrier} AS {_composed(kind, listed, base, choices)}")
+        elif kind == 6:
+            renamed = _grouping(made, name, barrier, base, renamed)
         else:
             other = choices.one_of(bases)
             made.script.append(
@@ -312,6 +339,31 @@ def _views(made: Made, choices: Choices, bases: list[Rel]) -> None:
                 f" FROM {base.name} l JOIN {other.name} r ON r.id = l.id"
             )
         made.relations.append(Rel(name, renamed))
+
+
+def _composed(kind: int, listed: str, base: Rel, choices: Choices) -> str:
+    """A view's query with rows of one table, chosen or put together in a way that a plain one does not have."""
+    if kind == 3:
+        return f"SELECT {listed} FROM {base.name} WHERE n < 2 UNION ALL SELECT {listed} FROM {base.name} WHERE n >= 2"
+    if kind == 4:
+        return f"SELECT DISTINCT ON (n, s) {listed} FROM {base.name} ORDER BY n, s, {choices.one_of(['id', 'at DESC', 'amount'])}"
+    return f"WITH kept AS (SELECT * FROM {base.name} WHERE id < 30) SELECT {listed} FROM kept" + choices.one_of(
+        ["", " ORDER BY id LIMIT 20", " WHERE EXISTS (SELECT 1 FROM kept k WHERE k.n = kept.n + 1)"]
+    )
+
+
+def _grouping(made: Made, name: str, barrier: str, base: Rel, renamed: tuple[Col, ...]) -> tuple[Col, ...]:
+    """A view that groups by a masked column, and one of its columns is computed from it."""
+    pairs = [(c, r) for c, r in zip(base.columns, renamed, strict=True) if c.sort and c.family == "text"]
+    if not pairs:
+        made.script.append(f"CREATE VIEW {name} AS SELECT id, n, s, amount, at, ok FROM {base.name}")
+        return PLAIN
+    column, shown = pairs[0]
+    made.script.append(
+        f"CREATE VIEW {name}{barrier} AS SELECT min(id) AS id, n, min(s) AS s, sum(amount) AS amount, max(at) AS at, bool_or(ok) AS ok,"
+        f" {column.name} AS {shown.name}, upper({column.name}::text) AS raised FROM {base.name} GROUP BY n, {column.name}"
+    )
+    return (*PLAIN, shown, Col("raised", "text", "text", "text.free"))
 
 
 def _functions(made: Made, choices: Choices, bases: list[Rel]) -> None:
@@ -326,6 +378,7 @@ def _functions(made: Made, choices: Choices, bases: list[Rel]) -> None:
         f"CREATE FUNCTION f_atomic(p bigint) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC {body.replace('$1', 'p')}; END",
         f"CREATE FUNCTION f_rows() RETURNS SETOF {base.name} LANGUAGE sql STABLE AS 'SELECT * FROM {base.name}'",
         f"CREATE FUNCTION f_code(p bigint) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN ({inside}); END $$",
+        f"CREATE FUNCTION f_find(p text) RETURNS TABLE(o bigint, v text) LANGUAGE sql STABLE AS 'SELECT id, {masked.name}::text FROM {base.name} WHERE s = p'",
         "CREATE FUNCTION f_pure(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)'",
     ]
     made.functions += ["f_sql({n})", "f_atomic({n})", "f_code({n})", "f_pure({t})"]

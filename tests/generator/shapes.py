@@ -144,6 +144,8 @@ WILD = (
     "SELECT [[pg_get_viewdef('v0'::regclass);;n_distinct::text FROM pg_stats WHERE tablename = '{r}';;reltuples::text FROM pg_class WHERE relname = '{r}';;most_common_vals::text FROM pg_stats;;last_value::text FROM pg_sequences;;pg_relation_size('{r}')::text]]",
     "SELECT ctid, tableoid::regclass, a.{m} FROM {r} a WHERE a.ctid <> '(0,1)' ORDER BY a.{m} LIMIT 2",
     "SELECT a.id FROM f_rows() a WHERE {c} ORDER BY a.id LIMIT 3",
+    "SELECT o, v FROM f_find('aa') WHERE v > {l} ORDER BY 1 LIMIT 3",
+    "SELECT a.id, f.v FROM {r} a, f_find(a.s) f ORDER BY 1, 2 LIMIT 4",
     "SELECT 'x' AS {m}, 'y' AS id FROM {r} a WHERE {c}",
     "WITH {r} AS (SELECT 1 AS id, 'x' AS {m}) SELECT {m} FROM {r} UNION ALL SELECT {m}::text FROM public.{r} WHERE id < 3 ORDER BY 1",
     "WITH moved AS (UPDATE {r} SET s = 'u' WHERE id = 3 RETURNING {m}) SELECT * FROM moved",
