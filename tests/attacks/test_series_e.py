@@ -146,3 +146,18 @@ def test_a_lock_of_another_session_ends_in_an_error_that_says_nothing(place: Pla
         assert error.sqlstate == "55P03"
         assert "41" not in error.message
         owner.rollback()
+
+
+def test_what_another_has_asked_is_not_remembered_for_one(place: Place) -> None:
+    """E-14: decisions are remembered by principal, so that no one learns from a faster answer that another has asked."""
+    text = "SELECT order_id, 'asked-once' FROM orders WHERE order_id = 7"
+
+    def judged_anew() -> float:
+        with urllib.request.urlopen(f"http://{place.gate.metrics}/metrics", timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("lockgate_decisions_cached"))
+
+    place.ask(text)
+    before = judged_anew()
+    place.ask(text, "ann")
+    assert judged_anew() == before

@@ -1,7 +1,6 @@
 """Series K: what got through the masks of others.
 
-Source: threats K-01 to K-40; architecture promise 5. K-22, K-32, K-39 and K-40 are about parts that this gate does not have (saved
-results, content scanning of giant cells, PostGIS) or does not stand before (replication slots, refused in series G).
+Source: threats K-01 to K-40; architecture promise 5. Where those are played that are not here, `threats` says.
 """
 
 from __future__ import annotations
@@ -51,6 +50,16 @@ MASKED: Mapping[str, Sequence[str]] = {
     "K-38": ("SELECT to_tsvector('simple', notes) FROM users", "SELECT id FROM users WHERE to_tsvector('simple', notes) @@ 'canary1'::tsquery",
              "SELECT ts_headline(notes, 'refund'::tsquery) FROM users"),
 }  # fmt: skip
+
+
+DENIED: Mapping[str, Sequence[str]] = {
+    "K-40": ("SELECT * FROM pg_logical_slot_get_changes('x', NULL, NULL)", "SELECT * FROM pg_logical_slot_peek_binary_changes('x', NULL, NULL)",
+             "SELECT pg_create_logical_replication_slot('x', 'test_decoding')", "CREATE PUBLICATION x FOR ALL TABLES"),
+}  # fmt: skip
+
+
+def test_the_log_of_changes_is_closed_before_a_byte(place: Place) -> None:
+    assert by_case(DENIED, place.let_through) == {}
 
 
 def test_what_got_through_others_shows_nothing_stored(place: Place) -> None:
@@ -153,3 +162,21 @@ def test_counts_without_columns_are_right(place: Place) -> None:
     """K-10."""
     assert place.rows("SELECT count(*) FROM users") == [[b"200"]]
     assert len(place.rows("SELECT FROM users")) == 200
+
+
+def test_names_with_quotes_in_them_are_only_names(place: Place) -> None:
+    """K-24: what the gate writes into a statement over stand-ins has the names of tables and columns, whatever they are."""
+    table, column = '"o\'dd ""; --t"', '"e\'mail"" || $x$ /* "'
+    with psycopg.connect(place.owner, autocommit=True) as owner:
+        owner.execute(f"CREATE TABLE {table} (id int PRIMARY KEY, {column} text)".encode())
+        owner.execute(f"INSERT INTO {table} SELECT id, email FROM users".encode())
+        try:
+            place.wait_for(f"SELECT id FROM {table}")
+            texts = [
+                f"SELECT {column} FROM {table}",
+                f"SELECT upper(t.{column}), id FROM {table} t ORDER BY t.{column} LIMIT 9",
+            ]
+            assert place.refused(texts) == []
+            assert place.shown(texts) == []
+        finally:
+            owner.execute(f"DROP TABLE {table}".encode())

@@ -5,6 +5,7 @@ Source: threats R-01 to R-18. What cannot be limited is denied before a byte of 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -24,6 +25,7 @@ CREATE TABLE logs(at int, tenant text, word text) PARTITION BY RANGE (at); CREAT
 INSERT INTO logs VALUES (1, 'ann', 'mine'), (2, 'boss', 'theirs');
 CREATE TABLE parent(id int, tenant text); CREATE TABLE child(more int) INHERITS (parent);
 INSERT INTO parent VALUES (1, 'ann'), (2, 'boss'); INSERT INTO child VALUES (3, 'ann', 1), (4, 'boss', 2);
+CREATE TABLE inbox(id int PRIMARY KEY, email text); INSERT INTO inbox VALUES (1, 'a@x.example'), (2, 'b@x.example');
 CREATE FUNCTION peek() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM orders';
 CREATE FUNCTION leak(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE NOTICE 'seen %', $1; RETURN true; END $$;
 ANALYZE
@@ -32,6 +34,8 @@ POLICY = """
 @id("own-rows") @row_filter("tenant = {principal}")
 permit (principal in Group::"filtered", action == Action::"read", resource)
 when { resource == Table::"public.orders" || resource == Table::"public.logs" || resource == Table::"public.parent" };
+@id("by-a-masked-column") @row_filter("email = 'b@x.example'")
+permit (principal in Group::"filtered", action == Action::"read", resource == Table::"public.inbox");
 @id("own-rows-of-agents") @row_filter("tenant = {owner}")
 permit (principal is Agent, action == Action::"read", resource == Table::"public.orders");
 @id("writes") permit (principal, action in [Action::"write", Action::"export", Action::"define"], resource);
@@ -95,6 +99,8 @@ SHOWN: dict[str, tuple[object, object]] = {
     "SELECT count(*) FROM parent": (2, 2),
     "SELECT count(*) FROM child": (1, 1),
     "SELECT count(*) FROM orders TABLESAMPLE SYSTEM (100)": (2, 1),
+    "SELECT id FROM inbox": (2, 2),
+    "SELECT id FROM inbox ORDER BY upper(email)": (2, 2),
     "SELECT count(1 / total) FROM orders WHERE id <> 2": (2, 0),
     "SELECT count(*) FROM orders WHERE tenant IS NULL OR tenant = ''": (0, 0),
     "SELECT string_agg(upper(email), ',' ORDER BY id) IS NOT NULL FROM orders": (True, True),
@@ -161,3 +167,26 @@ def test_an_agent_is_limited_by_its_owner_and_others_are_not_limited(gate: GateP
     with psycopg.connect(gate.dsn("root", "dev"), autocommit=True) as root:
         assert root.execute("SELECT count(*) FROM orders").fetchone() == (4,)
         assert root.execute("SELECT peek()").fetchone() == (4,)
+
+
+def test_a_group_that_is_left_counts_at_the_next_statement(gate: GateProcess) -> None:
+    """R-14: the filter of an open session is that of the principals' file as it is now."""
+    path = gate.folder / "principals.toml"
+    kept = path.read_text(encoding="utf-8")
+    with psycopg.connect(gate.dsn("boss", "dev"), autocommit=True) as boss:
+        assert boss.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+        try:
+            path.write_text(kept.replace('groups = ["filtered"]', "groups = []"), encoding="utf-8")
+            assert waited(boss, 4)
+        finally:
+            path.write_text(kept, encoding="utf-8")
+        assert waited(boss, 1)
+
+
+def waited(connection: psycopg.Connection, rows: int) -> bool:
+    deadline = time.monotonic() + 20
+    while connection.execute("SELECT count(*) FROM orders").fetchone() != (rows,):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True

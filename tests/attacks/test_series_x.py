@@ -63,6 +63,8 @@ ALLOWED: Mapping[str, Sequence[str]] = {
     "X-17": ("SELECT dst_number, number FROM orders ORDER BY order_id LIMIT 3",),
     "X-20": ("SELECT 1; ; SELECT 2", "-- nothing", "", ";", "SELECT 1 -- x\r", "SELECT\x0c1"),
     "X-21": ("SELECT '$1', $$ $2 $$ -- $3", 'SELECT \'{"a": 1}\'::jsonb ? \'a\''),
+    "X-26": ("SELECT '1'' OR ''1''=''1' --'", "SELECT 1 WHERE 1 = 1 OR 'a' = 'a' -- ' UNION SELECT NULL", "SELECT/**/1/**/UNION/**/SELECT/**/2",
+             "SELECT 'sleep(5)', 'benchmark(1, md5(1))', '; SHUTDOWN --'"),
     "X-33": ("SELECT 'BEGIN ATOMIC; END'",),
 }  # fmt: skip
 
