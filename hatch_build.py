@@ -25,7 +25,7 @@ class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]
         if problem:
             self.app.display_warning(f"the compiled core was not built, the plain one is used: {problem}")
         elif version != "editable":
-            made = build_speed.target()
-            build_data["force_include"][str(made)] = f"lockgate/{made.name}"
+            for made in build_speed.targets():
+                build_data["force_include"][str(made)] = f"lockgate/{made.name}"
             build_data["pure_python"] = False
             build_data["infer_tag"] = True

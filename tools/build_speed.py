@@ -13,29 +13,35 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "lockgate" / "_speed.pyx"
+FOLDER = Path(__file__).resolve().parents[1] / "src" / "lockgate"
+NAMES = {"_speed": (), "_lane": ("-lcrypto",)}
+"""The modules, and the libraries each is linked with: the lane needs OpenSSL's headers, of the library that Python has loaded anyway."""
 
 
-def target() -> Path:
-    """Where the module goes."""
-    return SOURCE.with_name("_speed" + str(sysconfig.get_config_var("EXT_SUFFIX")))
+def targets() -> list[Path]:
+    """Where the modules go."""
+    return [FOLDER / (name + str(sysconfig.get_config_var("EXT_SUFFIX"))) for name in NAMES]
 
 
 def build() -> str:
-    """Build unless it is there and newer than its source; "" or why it could not be built."""
-    made = target()
-    newest = max(source.stat().st_mtime for source in (SOURCE, *SOURCE.parent.glob("_speed*.pxi")))
+    """Build each module unless it is there and newer than its source; "" or why one could not be built."""
+    problems = [_build(FOLDER / f"{name}.pyx", made, NAMES[name]) for name, made in zip(NAMES, targets(), strict=True)]
+    return next((problem for problem in problems if problem), "")
+
+
+def _build(source: Path, made: Path, libraries: tuple[str, ...]) -> str:
+    newest = max(one.stat().st_mtime for one in (source, *source.parent.glob(f"{source.stem}*.pxi")))
     if made.exists() and made.stat().st_mtime > newest:
         return ""
     made.unlink(missing_ok=True)
     if importlib.util.find_spec("Cython") is None:
         return "Cython is not installed"
     with tempfile.TemporaryDirectory() as folder:
-        middle, ready = Path(folder) / "_speed.c", Path(folder) / made.name
+        middle, ready = Path(folder) / f"{source.stem}.c", Path(folder) / made.name
         include = sysconfig.get_paths()["include"]
         steps = (
-            [sys.executable, "-m", "cython", "-3", str(SOURCE), "-o", str(middle)],
-            ["cc", "-O2", "-shared", "-fPIC", f"-I{include}", str(middle), "-o", str(ready)],
+            [sys.executable, "-m", "cython", "-3", str(source), "-o", str(middle)],
+            ["cc", "-O2", "-shared", "-fPIC", f"-I{include}", str(middle), "-o", str(ready), *libraries],
         )
         for step in steps:
             try:

@@ -14,16 +14,19 @@ PLAIN, COMPILED, AUTO = "plain", "compiled", "auto"
 CORES = (AUTO, PLAIN, COMPILED)
 
 
-def _load() -> Any:
+def _load(name: str) -> Any:
     try:
-        return importlib.import_module("lockgate._speed")
+        return importlib.import_module(name)
     except ImportError:
         return None
 
 
-_BUILT: Any = _load()
+_BUILT: Any = _load("lockgate._speed")
+_LANE: Any = _load("lockgate._lane") if _BUILT is not None else None
 core: Any = _BUILT
-"""The compiled module while it is in use, else None."""
+"""The compiled functions while they are in use, else None."""
+lane: Any = _LANE
+"""The compiled lane of sessions and the loop around it, likewise."""
 
 
 def is_built() -> bool:
@@ -38,6 +41,6 @@ def name() -> str:
 
 def use(wanted: str) -> bool:
     """Take a core for all rooms; false when the compiled one was asked for by name and is not there."""
-    global core  # noqa: PLW0603  one switch for the whole process, set before anything is served
-    core = None if wanted == PLAIN else _BUILT
+    global core, lane
+    core, lane = (None, None) if wanted == PLAIN else (_BUILT, _LANE)
     return wanted != COMPILED or core is not None

@@ -76,7 +76,7 @@ class Template:
         texts: which of the holes are text.
     """
 
-    __slots__ = ("_constant", "_pattern", "holes", "intent_at", "kind", "names_intent")
+    __slots__ = ("_constant", "_pattern", "holes", "intent_at", "kind", "names_intent", "pieces")
 
     def __init__(self, fields: Mapping[str, object], holes: Sequence[str], texts: frozenset[str]) -> None:
         if list(holes) != sorted(set(holes)) or any(name in fields for name in holes):
@@ -88,14 +88,22 @@ class Template:
         self.names_intent = self.kind == "outcome" and "intent" in holes
         self.intent_at = self.holes.index("intent") if self.names_intent else 0
         self._constant = dict(fields)
-        parts = []
+        pieces, pattern, separator = [b""], [], b"{"
         for name in sorted((*fields, *holes)):
-            key = _ENCODER.encode(name).replace(b"%", b"%%")
+            key = separator + _ENCODER.encode(name) + b":"
+            separator = b","
             if name in fields:
-                parts.append(key + b":" + _ENCODER.encode(fields[name]).replace(b"%", b"%%"))
-            else:
-                parts.append(key + (b':"%b"' if name in texts else b":%d"))
-        self._pattern = b"{" + b",".join(parts) + b"}"
+                pieces[-1] += key + _ENCODER.encode(fields[name])
+                continue
+            quote = b'"' if name in texts else b""
+            pieces[-1] += key + quote
+            pieces.append(quote)
+            pattern.append(b"%b" if name in texts else b"%d")
+        pieces[-1] += b"}"
+        self.pieces = tuple(pieces)
+        """The bytes between the holes."""
+        doubled = [piece.replace(b"%", b"%%") for piece in pieces]
+        self._pattern = b"".join(a + b for a, b in zip(doubled, (*pattern, b""), strict=True))
 
     def fill(self, values: tuple[object, ...]) -> bytes:
         """The entry's bytes; `values` are those of the holes in order, texts as ASCII bytes."""

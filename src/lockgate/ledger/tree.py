@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 
+from lockgate import speed
 from lockgate.errors import LedgerError
 
 HASH_BYTES = 32
@@ -31,6 +32,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
     """`leaf_hash` of each entry."""
+    if speed.lane is not None:
+        held = list(entries)
+        return [found for at in range(0, len(held), 256) for found in speed.lane.leaf_hashes(held[at : at + 256])]
     return [sha256(b"\x00" + entry).digest() for entry in entries]
 
 

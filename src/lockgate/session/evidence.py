@@ -47,6 +47,12 @@ class Repeated:
     outcome: Template
     fields: dict[str, object]
     classes: tuple[str, ...]
+    database: str
+
+    @property
+    def nameless(self) -> bool:
+        """Whether values in the text are not looked at for persons, whatever they are."""
+        return self.classes in (NO_CLASS, SECRET_CLASS)
 
 
 class Evidence:
@@ -160,6 +166,7 @@ class Evidence:
             ),
             fields,
             classes,
+            self._database,
         )
 
     def intent_again(self, repeated: Repeated, text: bytes) -> int:

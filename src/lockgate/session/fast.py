@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from lockgate import speed
 from lockgate.errors import ClientProtocolError
@@ -65,6 +65,12 @@ class Known:
     checked: bool
     description: bytes
     repeated: Repeated
+    permit: Any = None
+    """The compiled lane's form of this."""
+
+    def ready(self) -> Prepared:
+        """The statement as it is known once the server has taken it."""
+        return replace(self.prepared, pending=False)
 
 
 @dataclass(slots=True)
@@ -98,6 +104,8 @@ class FastLane:
         self._tables: dict[str, dict[object, Known | None]] = {"I": {}, "T": {}}
         self._shapes: dict[str, dict[bytes, tuple[frozenset[int], dict[bytes, Known]]]] = {"I": {}, "T": {}}
         self.asked: _Asked | None = None
+        self.lane: Any = None
+        """The compiled lane before this one, once both sockets are there; it calls what the last section has."""
 
     # -- the client's side ----------------------------------------------------------------------------------------------------
 
@@ -107,6 +115,7 @@ class FastLane:
         Args:
             data: everything that has arrived and is not read yet.
         """
+        self.leave()
         if self.asked is not None or not self._is_quiet():
             return None
         try:
@@ -244,6 +253,8 @@ class FastLane:
         for tables in (self._tables, self._shapes):
             for table in tables.values():
                 table.clear()
+        if self.lane is not None:
+            self.lane.forget()
 
     def _find(self, key: object, raw: bytes | None, types: tuple[int, ...], text: str = "") -> Known | None:
         table = self._table()
@@ -304,6 +315,7 @@ class FastLane:
             data: everything that has arrived and is not read yet.
             durable: entries below this index are on disk.
         """
+        self.leave()
         asked = self.asked
         if asked is None:
             return None
@@ -324,6 +336,8 @@ class FastLane:
             asked.run.closed = True
             if known.verdict.plan.touches_labelled:
                 self._replies.touched_labelled = True
+        if self.lane is not None:
+            self.lane.resume(self._replies.status, int(self._until.timestamp() * 1_000_000))
         if asked.inserted:
             start = len(_BOUND) + len(_PARSED) * asked.parsed
             return data[:start] + data[start + len(known.description) :]
@@ -331,6 +345,7 @@ class FastLane:
 
     def settle(self) -> None:
         """Leave what is under way to the replies, as if the conversation had forwarded it."""
+        self.leave()
         asked, self.asked = self.asked, None
         if asked is None:
             return
@@ -352,6 +367,51 @@ class FastLane:
             verdict = asked.known.verdict
             asked.run = Run(verdict.parsed, verdict.analysis, verdict.plan, asked.intent, asked.started_us)
         return asked.run
+
+    # -- the compiled lane's side -----------------------------------------------------------------------------------------------
+
+    @property
+    def talk(self) -> Conversation:
+        """The session's conversation."""
+        return self._talk
+
+    def leave(self) -> None:
+        """Take over what the compiled lane has under way: whoever touches the session from Python calls this first."""
+        if self.lane is not None:
+            self.lane.leave()
+
+    def take_over(self, known: Known, intent: int, started_us: int, *, simple: bool, parsed: bool, described: bool, inserted: bool) -> None:  # fmt: skip
+        """Have this under way, as if it had been forwarded here."""
+        asked = self.asked = _Asked(known, intent, started_us, simple, parsed, described, inserted)
+        if parsed:
+            self._talk.prepared[""] = replace(known.prepared)
+        if not simple and self._replies.status == "T":
+            self._talk.portals[""] = Portal(self._run(asked), Kind.SELECT, described=True)
+
+    def is_current(self) -> bool:
+        """Whether what is remembered was remembered under what holds now."""
+        talk, around = self._talk, self._talk.around
+        return (
+            around.engine is self._engine
+            and around.catalog is self._catalog
+            and self._from <= talk.clock.now() < self._until
+            and talk.search_path == self._path
+        )
+
+    def places_of(self, text: bytes) -> frozenset[int] | None:
+        """Which constants were lifted from a text that has just been taken; None when it is remembered as it is."""
+        status = self._replies.status
+        if text in self._tables[status] or (lifted := lift(text)) is None:
+            return None
+        shape = self._shapes[status].get(lifted.skeleton)
+        return None if shape is None else shape[0]
+
+    def portal_left(self, known: Known, intent: int, started_us: int) -> None:
+        """A round of an open transaction was answered: its portal stays until the next one, or the end."""
+        run = Run(known.verdict.parsed, known.verdict.analysis, known.verdict.plan, intent, started_us, closed=True)
+        self._talk.portals[""] = Portal(run, Kind.SELECT, described=True)
+        if known.verdict.plan.touches_labelled:
+            self._replies.touched_labelled = True
 
 
 def _is_plain(verdict: Verdict) -> bool:

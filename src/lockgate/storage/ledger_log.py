@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from lockgate import __version__
+from lockgate import __version__, speed
 from lockgate.errors import CorruptLedgerError, InvariantError, LedgerError
 from lockgate.ledger import wal
 from lockgate.ledger.blob import NO_CLASS, SealedText
@@ -25,7 +25,7 @@ from lockgate.ledger.note import Signer, VerificationKey, key_id
 from lockgate.storage import wal_segments
 from lockgate.storage.durable import Folders
 from lockgate.storage.integration import Piece
-from lockgate.storage.ledger_recovery import Dropped, OpenIntents, read_history
+from lockgate.storage.ledger_recovery import Dropped, OpenIntents, read_history, settle
 from lockgate.storage.port import Files
 from lockgate.storage.text_keys import TextKeys, keys_folder
 from lockgate.storage.tile_store import TileStore
@@ -310,6 +310,15 @@ class LedgerLog:
             self._texts.append((known.name, sealed))
         return known
 
+    @property
+    def text_keys(self) -> TextKeys:
+        """The keys of sealed texts."""
+        return self._keys
+
+    def buffer_text(self, name: str, sealed: bytes) -> None:
+        """Have a text stored with the next commit that was sealed with `text_keys`."""
+        self._texts.append((name, sealed))
+
     def notice_erasures(self) -> None:
         """Forget text keys in memory that an erasure has destroyed on disk."""
         self._keys.notice_erasures()
@@ -331,16 +340,7 @@ class LedgerLog:
         except OSError:
             self._buffer += waiting
             return self._fail(first)
-        intents = self._intents
-        for index, entry in enumerate(self._buffer, first):
-            template = entry.template
-            if template is None:
-                intents.follow(index, entry.fields)
-            elif template.names_intent:
-                intents.open.discard(entry.values[template.intent_at])
-            elif template.kind == "intent":
-                intents.open.add(index)
-            self._fresh.append(entry.encoded)
+        (settle if speed.lane is None else speed.lane.settle)(self._buffer, first, self._intents, self._fresh)
         self._counter += len(self._buffer)
         self._buffer = waiting
         self._texts.clear()

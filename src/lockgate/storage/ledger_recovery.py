@@ -10,14 +10,15 @@ shortcut: when it is missing or malformed everything is read, and the verifier d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol, cast
 
 import msgspec
 
 from lockgate.errors import CorruptLedgerError
-from lockgate.ledger.entry import decode
+from lockgate.ledger.entry import Template, decode
 from lockgate.ledger.tiles import WIDTH
 from lockgate.storage.durable import replace
 from lockgate.storage.ledger_reader import minimum
@@ -57,6 +58,36 @@ class OpenIntents:
     def store(self, files: Files, root: str, size: int) -> None:
         """Write the shortcut for a log of `size` entries."""
         replace(files, root, _SHORTCUT, msgspec.json.encode(_Shortcut(size, sorted(self.open))))
+
+
+class Buffered(Protocol):
+    """An entry as a log keeps it until it is durable."""
+
+    encoded: bytes
+    template: Template | None
+
+    @property
+    def values(self) -> tuple[object, ...]:
+        """Values of the template's holes."""
+        ...
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The entry's fields."""
+        ...
+
+
+def settle(buffer: Iterable[Buffered], first: int, intents: OpenIntents, fresh: list[bytes]) -> None:
+    """Take durable entries into account: which intents are open, and what is to be integrated."""
+    for index, entry in enumerate(buffer, first):
+        template = entry.template
+        if template is None:
+            intents.follow(index, entry.fields)
+        elif template.names_intent:
+            intents.open.discard(cast(int, entry.values[template.intent_at]))
+        elif template.kind == "intent":
+            intents.open.add(index)
+        fresh.append(entry.encoded)
 
 
 _SESSIONS_MAX = 200

@@ -86,6 +86,7 @@ class _Cipher:
     """What seals texts of the same classes: their ids, the cipher of their combined key, and what mixes slots into that key."""
 
     label: bytes
+    key: bytes
     mixer: KeyedHash
     cipher: AESGCM
 
@@ -123,7 +124,7 @@ class TextKeys:
         known = self._texts.get((database, classes, text))
         if known is not None:
             return known, None
-        cipher = self._ciphers.get((database, classes)) or self._cipher(database, classes)
+        cipher = self.cipher(database, classes)
         index = self._index if classes not in (blob.NO_CLASS, blob.SECRET_CLASS) else None
         named = index.tokens(text) if index is not None else ()
         if named:
@@ -132,12 +133,35 @@ class TextKeys:
             sealed = blob.seal(key, text, self._entropy(blob.NONCE_BYTES), cipher.label + slot)
         else:
             sealed = blob.seal(cipher.cipher, text, self._entropy(blob.NONCE_BYTES), cipher.label)
-        found = blob.SealedText(blob.blob_name(sealed), named)
+        return self.note(database, classes, text, blob.blob_name(sealed), named), sealed
+
+    def note(self, database: str, classes: tuple[str, ...], text: bytes, name: str, named: tuple[str, ...] = ()) -> blob.SealedText:  # fmt: skip
+        """Remember that a text was sealed under this name."""
+        found = blob.SealedText(name, named)
         if len(text) <= _CACHED_TEXT_BYTES_MAX:
             if len(self._texts) >= _CACHED_TEXTS_MAX:
                 self._texts.clear()
             self._texts[database, classes, text] = found
-        return found, sealed
+        return found
+
+    @property
+    def day(self) -> str:
+        """The day whose keys are in use."""
+        return self._day
+
+    @property
+    def sealed_texts(self) -> dict[tuple[str, tuple[str, ...], bytes], blob.SealedText]:
+        """Texts that were sealed lately."""
+        return self._texts
+
+    @property
+    def entropy(self) -> Callable[[int], bytes]:
+        """Where nonces come from."""
+        return self._entropy
+
+    def cipher(self, database: str, classes: tuple[str, ...]) -> _Cipher:
+        """What seals texts of these classes today."""
+        return self._ciphers.get((database, classes)) or self._cipher(database, classes)
 
     def forget_texts(self) -> None:
         """Seal every text anew: what was sealed lately may not have been stored."""
@@ -165,7 +189,7 @@ class TextKeys:
             raise LedgerError("a text belongs to at least one dataset class, and not to too many")
         keys = [self._key(database, dataset) for dataset in classes]
         key = blob.combined([key for _, key in keys])
-        made = _Cipher(b"".join(identifier for identifier, _ in keys), KeyedHash(key), AESGCM(key))
+        made = _Cipher(b"".join(identifier for identifier, _ in keys), key, KeyedHash(key), AESGCM(key))
         self._ciphers[database, classes] = made
         return made
 

@@ -142,7 +142,7 @@ class TileStore:
         growth, step = self._growth.grow(entries)
         batch = Batch(self._files, self._root, self._folders)
         if texts:
-            pack = b"".join(wal.frame(wal.BLOB_INDEX, text) for text in texts)
+            pack = wal.frames(texts, wal.BLOB_INDEX, same=True)
             name = f"{self.size}-{growth.tree.size}-{blob.blob_name(pack)[:16]}"
             batch.put(f"{TEXTS}/{name}", pack, kind="blob-changed")
         for path, stored in step.writes:

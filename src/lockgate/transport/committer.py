@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
+from lockgate import speed
 from lockgate.errors import LedgerError
 from lockgate.ledger.blob import SealedText
 from lockgate.ledger.entry import Template
@@ -119,6 +120,8 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="integrate")
         self._piece: tuple[Any, Future[None]] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self.lanes: Any = None if speed.lane is None else speed.lane.Ledger(self, log)
+        """Where compiled lanes append; None with the plain core."""
 
     def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
         """Buffer one entry; it is committed with everything else of this loop iteration, a kept one at the latest soon after."""
@@ -216,6 +219,8 @@ class Committer:
         elif self._waiting:
             told, self._waiting = self._waiting, set()
         if told:
+            if self._plane is not None:
+                self._plane.moved()
             for listener in told:
                 listener(result)
         if result.failed:

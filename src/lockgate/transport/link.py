@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from lockgate import speed
 from lockgate.errors import BackendProtocolError, InvariantError, LockgateError
 from lockgate.model.catalog import Catalog
 from lockgate.session.conversation import Conversation
@@ -35,6 +36,7 @@ from lockgate.session.wishes import (
 from lockgate.transport.committer import CommitResult, Committer
 from lockgate.transport.database import Database
 from lockgate.transport.pgclient import Opened, Target, send_cancel
+from lockgate.transport.raw import RawTransport
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import FrameReader
@@ -167,6 +169,7 @@ class SessionLink(asyncio.Protocol):
         """Bytes from the backend: matched, masked, and shown once the intent is durable."""
         if self._ended:
             return
+        self.fast.leave()
         if self.fast.asked is not None:
             try:
                 shown = self.fast.answer(data, self._committer.durable)
@@ -316,7 +319,23 @@ class SessionLink(asyncio.Protocol):
         self._backend_target = (target, opened.process_id, opened.cancel_key)
         self._keep = opened  # the stream objects would close the transport when collected
         transport.set_protocol(_BackendSide(self))
+        self._attach_lane()
         return BackendOpened(opened.parameters, search_path)
+
+    def _attach_lane(self) -> None:
+        """Put a compiled lane before both sockets, where there is one and neither is encrypted."""
+        ends, ledger = (self._client, self._backend), self._committer.lanes
+        if speed.lane is None or ledger is None or not all(isinstance(one, RawTransport) for one in ends):
+            return
+        lane = speed.lane.Lane(self.fast, ledger, self._broken)
+        made = [
+            (one, speed.lane.End(lane, one, one.number, one is self._client))
+            for one in ends
+            if isinstance(one, RawTransport)
+        ]
+        if all(one.attach(end) for one, end in made):
+            lane.attach(*(end for _, end in made))
+            self.fast.lane = lane
 
     def _flush(self) -> None:
         conversation = self.conversation
@@ -384,6 +403,11 @@ class SessionLink(asyncio.Protocol):
         Args:
             now: the event loop's time.
         """
+        if self.fast.lane is not None:
+            self._last_heard = max(self._last_heard, self.fast.lane.heard_us / 1e6)
+        self.fast.leave()
+        if self.fast.asked is not None and not 0 < statement_seconds < now - self._last_heard:
+            return
         self.fast.settle()
         waits_for_client = isinstance(self._wish, NextMessage) and self.conversation.replies.drained
         if waits_for_client:
@@ -410,6 +434,7 @@ class SessionLink(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """True when nothing is being answered and no transaction is open."""
+        self.fast.leave()
         return (
             self.fast.asked is None
             and isinstance(self._wish, NextMessage)
@@ -441,6 +466,7 @@ class SessionLink(asyncio.Protocol):
             return
         self.fast.settle()
         self._ended = True
+        self.fast.lane = None
         self._committer.unsubscribe(self._after_commit)
         if self._task is not None:
             self._task.cancel()

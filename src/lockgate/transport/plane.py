@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any, TypeVarTuple, Unpack
 
+from lockgate import speed
 from lockgate.errors import InvariantError
 
 EVENTS_MAX = 512
@@ -57,6 +58,17 @@ class DataPlaneSelector(selectors.BaseSelector):
         del self._handlers[descriptor]
         self._epoll.unregister(descriptor)
 
+    def hand_over(self, descriptor: int, handler: Handler) -> None:
+        """Have another handler for a descriptor that is watched."""
+        if descriptor in self._handlers:
+            self._handlers[descriptor] = handler
+
+    @staticmethod
+    def moved() -> None:
+        """Something ran in this thread that may have changed what sessions remember."""
+        if speed.lane is not None:
+            speed.lane.moved()
+
     # -- asyncio's side -------------------------------------------------------------------------------------------------------
 
     def register(self, fileobj: Any, events: int, data: object = None) -> selectors.SelectorKey:
@@ -87,9 +99,10 @@ class DataPlaneSelector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Run the data plane until asyncio has something to do, then say what."""
         end = None if timeout is None else time.monotonic() + timeout
-        handlers, poll = self._handlers, self._epoll.poll
-        inner = self._inner.fileno()
+        turn = self._turn if speed.lane is None else speed.lane.turn
+        number, handlers, inner = self._epoll.fileno(), self._handlers, self._inner.fileno()
         self.woken = False
+        self.moved()
         while True:
             bound = self.before_wait()
             if self.woken:
@@ -100,17 +113,21 @@ class DataPlaneSelector(selectors.BaseSelector):
                 wait = max(0.0, end - time.monotonic())
                 if bound is not None and bound < wait:
                     wait = bound
-            asked = False
-            for descriptor, events in poll(wait, EVENTS_MAX):
-                handler = handlers.get(descriptor)
-                if handler is not None:
-                    handler(events)
-                elif descriptor == inner:
-                    asked = True
-            if asked:
+            if turn(number, wait, handlers, inner):
                 return self._inner.select(0)
             if self.woken or (end is not None and time.monotonic() >= end):
                 return []
+
+    def _turn(self, _: int, wait: float, handlers: Mapping[int, Handler], inner: int) -> bool:
+        """Handle what is ready; whether asyncio's own selector is."""
+        asked = False
+        for descriptor, events in self._epoll.poll(wait, EVENTS_MAX):
+            handler = handlers.get(descriptor)
+            if handler is not None:
+                handler(events)
+            elif descriptor == inner:
+                asked = True
+        return asked
 
 
 def _nothing() -> float | None:

@@ -61,12 +61,14 @@ class RawTransport(asyncio.Transport):
         self._ended = False
         self._mask = _IN
         self._protocol: Any = protocol
-        self._plane.watch(self._number, _IN, self._ready)
+        self._end: Any = None
+        self._plane.watch(self._number, _IN, self.ready)
         protocol.connection_made(self)
 
     # -- what the loop calls --------------------------------------------------------------------------------------------------
 
-    def _ready(self, events: int) -> None:
+    def ready(self, events: int) -> None:
+        """The socket is ready."""
         try:
             if events & _OUT:
                 self._send_rest()
@@ -76,6 +78,44 @@ class RawTransport(asyncio.Transport):
                 self._gone_while_not_reading()
         except Exception as error:  # noqa: BLE001  a handler must not raise into the loop: this socket ends, others go on
             self._lose(error)
+
+    def attach(self, end: Any) -> bool:
+        """Let a compiled lane read and write this socket while nothing waits here; false when it cannot.
+
+        Args:
+            end: called with the socket's events; it comes back with what it does not understand.
+        """
+        if self._tls or self._sock is None or self._closing or self._out or self._mask < 0:
+            return False
+        self._end = end
+        self._plane.hand_over(self._number, end)
+        return True
+
+    @property
+    def number(self) -> int:
+        """The socket's descriptor."""
+        return self._number
+
+    def deliver(self, data: bytes) -> None:
+        """What an attached lane has read and leaves to the protocol."""
+        try:
+            self._protocol.data_received(data)
+        except Exception as error:  # noqa: BLE001  as in `ready`
+            self._lose(error)
+
+    def read_ended(self, error: int) -> None:
+        """An attached lane has read the end (0), or this error."""
+        if error:
+            self._lose(OSError(error, "the socket failed"))
+        else:
+            self.ready(_IN)
+
+    def _let_go(self) -> None:
+        """From here on nothing goes past this object."""
+        if self._end is not None:
+            self._end.drop()
+            self._end = None
+            self._plane.hand_over(self._number, self.ready)
 
     def _read(self) -> None:
         sock = self._sock
@@ -141,6 +181,8 @@ class RawTransport(asyncio.Transport):
             if self._closing:
                 self._lose(None)
             else:
+                if self._end is not None:
+                    self._end.open = True
                 self._rewatch()
 
     def _rewatch(self, *, nothing: bool = False) -> None:
@@ -152,7 +194,7 @@ class RawTransport(asyncio.Transport):
                 self._plane.unwatch(self._number)
                 self._mask = -1
         elif self._mask < 0:
-            self._plane.watch(self._number, mask, self._ready)
+            self._plane.watch(self._number, mask, self._end or self.ready)
             self._mask = mask
         elif mask != self._mask:
             self._plane.rewatch(self._number, mask)
@@ -172,11 +214,14 @@ class RawTransport(asyncio.Transport):
                 count = 0
             except OSError as error:
                 self._closing = True
+                self._let_go()
                 self._loop.call_soon(self._lose, error)
                 return
             if count == len(data):
                 return
             data = memoryview(data)[count:]
+        if self._end is not None:
+            self._end.open = False
         self._out.append(bytes(data))
         self._unsent += len(data)
         self._rewatch()
@@ -243,6 +288,7 @@ class RawTransport(asyncio.Transport):
         if self._closing or self._sock is None:
             return
         self._closing = True
+        self._let_go()
         self._reading = False
         if self._out:
             self._rewatch()
@@ -254,12 +300,14 @@ class RawTransport(asyncio.Transport):
         if self._sock is None:
             return
         self._closing = True
+        self._let_go()
         self._loop.call_soon(self._lose, None)
 
     def _lose(self, error: BaseException | None) -> None:
         if self._ended:
             return
         self._ended = self._closing = True
+        self._let_go()
         self._reading = False
         self._out.clear()
         self._unsent = 0
@@ -313,6 +361,7 @@ class RawTransport(asyncio.Transport):
         """
         if self._sock is None or self._out:
             raise ConnectionResetError
+        self._let_go()
         if self._mask >= 0:
             self._plane.unwatch(self._number)
             self._mask = -1
