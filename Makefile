@@ -26,6 +26,7 @@ help:
 	@echo 'make drivers          every driver of the matrix through the gate and directly (installs them)'
 	@echo 'make bench-append     what the log costs over a plain file with the same syncs'
 	@echo 'make crash RUNS=1000  crash runs of the log from seeds, each checked by the verifier'
+	@echo 'make asan             the compiled core under the address sanitizer'
 	@echo 'make fuzz             coverage-guided fuzzing of codecs, texts and dialogue, FUZZ_SECONDS each'
 	@echo 'make regress          the regression suite of PostgreSQL 15 through the gate and directly (fetches and builds it)'
 	@echo 'make zipapp           the verifier as one file, lockgate_verify.pyz'
@@ -149,6 +150,15 @@ fuzz: $(DRIVERS_STAMP)
 	@log=$$(mktemp); for target in $(FUZZ_TARGETS); do echo "$$target for $(FUZZ_SECONDS) s"; \
 	  PYTHONPATH=tests $(PY) tests/fuzz/run.py $$target $(FUZZ_SECONDS) >$$log 2>&1 || { tail -n 60 $$log; exit 1; }; \
 	  tail -n 5 $$log; done; rm -f $$log
+
+# The compiled core under the address sanitizer: both cores play the same dialogues, well-formed and damaged.
+COMPILED := src/lockgate/_speed*.so src/lockgate/_lane*.so
+.PHONY: asan
+asan: $(STAMP)
+	rm -f $(COMPILED); $(PY) tools/build_speed.py -fsanitize=address -fno-omit-frame-pointer -g -O1
+	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+	  $(PY) -m pytest -q -p no:cacheprovider tests/transport/test_compiled_lane.py tests/speed; \
+	  code=$$?; rm -f $(COMPILED); $(PY) tools/build_speed.py; exit $$code
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --no-header \
         --no-annotate --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml

@@ -1,6 +1,6 @@
 """Builds the compiled core beside its sources: Cython makes C of it, the C compiler a module.
 
-For: `make install` and the wheel (`hatch_build.py`). A missing compiler or Cython is no error: the plain core does the work then.
+For: `make install` and the wheel (`hatch_build.py`); `make asan` adds options of the C compiler as arguments. A missing compiler or Cython is no error: the plain core does the work then.
 Not for: choosing a core (`lockgate.speed`).
 """
 
@@ -23,13 +23,19 @@ def targets() -> list[Path]:
     return [FOLDER / (name + str(sysconfig.get_config_var("EXT_SUFFIX"))) for name in NAMES]
 
 
-def build() -> str:
-    """Build each module unless it is there and newer than its source; "" or why one could not be built."""
-    problems = [_build(FOLDER / f"{name}.pyx", made, NAMES[name]) for name, made in zip(NAMES, targets(), strict=True)]
+def build(*options: str) -> str:
+    """Build each module unless it is there and newer than its source; "" or why one could not be built.
+
+    Args:
+        options: further ones of the C compiler.
+    """
+    problems = [
+        _build(FOLDER / f"{name}.pyx", made, NAMES[name], options) for name, made in zip(NAMES, targets(), strict=True)
+    ]
     return next((problem for problem in problems if problem), "")
 
 
-def _build(source: Path, made: Path, libraries: tuple[str, ...]) -> str:
+def _build(source: Path, made: Path, libraries: tuple[str, ...], options: tuple[str, ...]) -> str:
     newest = max(one.stat().st_mtime for one in (source, *source.parent.glob(f"{source.stem}*.pxi")))
     if made.exists() and made.stat().st_mtime > newest:
         return ""
@@ -41,7 +47,18 @@ def _build(source: Path, made: Path, libraries: tuple[str, ...]) -> str:
         include = sysconfig.get_paths()["include"]
         steps = (
             [sys.executable, "-m", "cython", "-3", str(source), "-o", str(middle)],
-            ["cc", "-O2", "-shared", "-fPIC", f"-I{include}", str(middle), "-o", str(ready), *libraries],
+            [
+                "cc",
+                "-O2",
+                "-shared",
+                "-fPIC",
+                *options,
+                f"-I{include}",
+                str(middle),
+                "-o",
+                str(ready),
+                *libraries,
+            ],
         )
         for step in steps:
             try:
@@ -57,7 +74,7 @@ def _build(source: Path, made: Path, libraries: tuple[str, ...]) -> str:
 
 def main() -> int:
     """Build, and say what came of it; never fails."""
-    problem = build()
+    problem = build(*sys.argv[1:])
     if problem:
         sys.stderr.write(f"the compiled core was not built, the plain one is used: {problem}\n")
     return 0

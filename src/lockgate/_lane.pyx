@@ -6,7 +6,7 @@ Not for: remembering: `FastLane` is asked first, and what it took is taken here 
 quiet goes to it, or to the conversation, with every byte intact.
 Invariant: a lane acts while it is `clean`: nothing of its session ran in Python since a fast round ended. Whoever touches the session in
 Python calls `leave` first, which hands over what is under way. Every access to received bytes is checked against what was received.
-Source: ADR 12, 14 and 20; epoll(7), recv(2), send(2).
+Source: ADR 12, 14 and 17; epoll(7), recv(2), send(2).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
