@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from lockgate import speed
 from lockgate.ledger import wal
-from lockgate.session.fast import bind_values, rows_and_tag
+from lockgate.session.spans import bind_values, rows_and_tag
 from lockgate.sql.lifting import lift
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe

@@ -521,7 +521,7 @@ def settle(list buffer not None, long long first, object intents, list fresh not
 
 
 cdef Py_ssize_t _values(const unsigned char *data, Py_ssize_t offset, Py_ssize_t end, Py_ssize_t *stop) noexcept:
-    """`session.fast.bind_values`: where the values begin, and in `stop` where they end; -1 when the Bind is not well-formed."""
+    """`session.spans.bind_values`: where the values begin, and in `stop` where they end; -1 when the Bind is not well-formed."""
     cdef Py_ssize_t formats, count, results, start, i
     cdef long long size
     if offset < 0 or offset + 2 > end:
@@ -559,7 +559,7 @@ cdef Py_ssize_t _values(const unsigned char *data, Py_ssize_t offset, Py_ssize_t
 
 
 cdef bint _tail(const unsigned char *data, Py_ssize_t position, Py_ssize_t size, int status, long long *found) noexcept:
-    """`session.fast.rows_and_tag`: rows, their bytes and the tag's count, in `found`."""
+    """`session.spans.rows_and_tag`: rows, their bytes and the tag's count, in `found`."""
     cdef Py_ssize_t last = size - 6, first = position, end, i
     cdef long long length, rows = 0, count = 0
     if position < 0:

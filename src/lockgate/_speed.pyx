@@ -44,7 +44,7 @@ def scan(const unsigned char[:] front, Py_ssize_t position, int first, int secon
 
 
 def rows_and_tag(const unsigned char[:] data, Py_ssize_t position, int status):
-    """`session.fast.rows_and_tag`: (rows, their bytes, count of the tag) of `DataRow* CommandComplete ReadyForQuery`, or None."""
+    """`session.spans.rows_and_tag`: (rows, their bytes, count of the tag) of `DataRow* CommandComplete ReadyForQuery`, or None."""
     cdef Py_ssize_t size = data.shape[0]
     cdef Py_ssize_t last = size - 6
     cdef Py_ssize_t first = position, rows = 0, end, i
@@ -78,7 +78,7 @@ def rows_and_tag(const unsigned char[:] data, Py_ssize_t position, int status):
 
 
 def bind_values(const unsigned char[:] data, Py_ssize_t offset, Py_ssize_t end):
-    """`session.fast.bind_values`: (where the values begin, where they end) in a Bind, or None when it is not well-formed."""
+    """`session.spans.bind_values`: (where the values begin, where they end) in a Bind, or None when it is not well-formed."""
     cdef Py_ssize_t formats, count, results, start, i
     cdef long long size
     if offset < 0 or end > data.shape[0] or offset + 2 > end:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lockgate import speed
 from lockgate.errors import LockgateError
 from lockgate.ledger import wal
-from lockgate.session.fast import bind_values, rows_and_tag
+from lockgate.session.spans import bind_values, rows_and_tag
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import scan_rows, whole_rows
