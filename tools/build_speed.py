@@ -49,7 +49,7 @@ def _build(source: Path, made: Path, libraries: tuple[str, ...], options: tuple[
             [sys.executable, "-m", "cython", "-3", str(source), "-o", str(middle)],
             [
                 "cc",
-                "-O2",
+                "-O3",
                 "-shared",
                 "-fPIC",
                 *options,

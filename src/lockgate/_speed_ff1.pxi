@@ -9,14 +9,20 @@ from libc.stdlib cimport free, realloc
 
 cdef extern from *:
     """
+    #include <string.h>
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    #define lg_swap(v) (v)
+    #else
+    #define lg_swap(v) __builtin_bswap64(v)
+    #endif
     static inline unsigned long long lg_load(const unsigned char *p) {
-        unsigned long long v = 0; int i;
-        for (i = 0; i < 8; i++) v = (v << 8) | p[i];
-        return v;
+        unsigned long long v;
+        memcpy(&v, p, 8);
+        return lg_swap(v);
     }
     static inline void lg_store(unsigned char *p, unsigned long long v) {
-        int i;
-        for (i = 7; i >= 0; i--) { p[i] = (unsigned char)v; v >>= 8; }
+        v = lg_swap(v);
+        memcpy(p, &v, 8);
     }
     static inline unsigned long long lg_mod(unsigned long long hi, unsigned long long lo, unsigned long long m) {
         return hi ? (unsigned long long)((((unsigned __int128)hi << 64) | lo) % m) : lo % m;
@@ -24,13 +30,11 @@ cdef extern from *:
     static inline unsigned long long lg_high(unsigned long long a, unsigned long long b) {
         return (unsigned long long)(((unsigned __int128)a * b) >> 64);
     }
-    static inline unsigned long long lg_low(unsigned long long a, unsigned long long b) { return a * b; }
     """
     uint64_t lg_load(const unsigned char *p) nogil
     void lg_store(unsigned char *p, uint64_t v) nogil
     uint64_t lg_mod(uint64_t hi, uint64_t lo, uint64_t m) nogil
     uint64_t lg_high(uint64_t a, uint64_t b) nogil
-    uint64_t lg_low(uint64_t a, uint64_t b) nogil
 
 
 cdef struct Half:

@@ -5,7 +5,7 @@
 # what the pseudonym is; what is done here must give the same bytes, and a test compares them.
 # Source: ADR 3 (constructions); PostgreSQL documentation 55.7 (DataRow).
 
-from libc.string cimport memset
+from libc.string cimport memchr, memcmp, memset
 
 from lockgate.masking.words import TWO_DIGIT_CALLING_CODES
 
@@ -76,6 +76,8 @@ cdef struct Cell:
     const unsigned char *at
     Py_ssize_t size
     Py_ssize_t shown       # where the mask begins in the column's room
+    const unsigned char *place  # where the value is written in the chunk, which is not where it is read when it had to be unescaped
+    Py_ssize_t written     # bytes of that
     Py_ssize_t shown_size  # -1: NULL
 
 
@@ -123,6 +125,8 @@ cdef class Column:
             self.cells, self._room = grown, room
         self.cells[self.count].at = at
         self.cells[self.count].size = size
+        self.cells[self.count].place = at
+        self.cells[self.count].written = size
         self.cells[self.count].shown = 0
         self.cells[self.count].shown_size = -1
         self.count += 1

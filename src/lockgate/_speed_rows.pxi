@@ -154,10 +154,11 @@ cdef class Masks:
 
     cdef list _columns
     cdef list _hidden
+    cdef list _unescaped
     cdef Py_ssize_t _count
 
     def __cinit__(self, list columns):
-        self._columns, self._count = columns, len(columns)
+        self._columns, self._count, self._unescaped = columns, len(columns), []
         self._hidden = [column for column in columns if column is not None]
         for column in self._hidden:
             if not isinstance(column, Column):
@@ -165,37 +166,85 @@ cdef class Masks:
 
     def mask(self, bytes span, bint apart):
         """Whole DataRow messages to (the masked ones, rows, cells masked of each column); `apart` gives a list of their bodies."""
+        return self._rows(span, 68, apart)
+
+    def copied(self, bytes span, str form, int delimiter, int quote, bytes null, frozenset forced):
+        """Whole CopyData messages, each with one row in this form, as `mask`; None when they are anything else.
+
+        Args:
+            form: `text`, `csv` or `binary`.
+            delimiter: between values.
+            quote: of CSV, which is its own escape.
+            null: what NULL looks like.
+            forced: columns that CSV quotes always.
+        """
         cdef const unsigned char[:] data = span
-        cdef Py_ssize_t size = data.shape[0], start = 0, end, rows = 0, total = 0
-        cdef Column column
-        for column in self._hidden:
-            column.clear()
+        cdef const unsigned char *first
+        cdef Py_ssize_t size = data.shape[0], start = 0, end, rows = 0
+        if form == "binary":
+            return self._rows(span, 100, False) if _are_rows(data, self._count) else None
+        if not size:
+            return None
+        first = &data[0]
+        self._clear()
         while start < size:
-            end = self._row(data, start)
+            if start + 6 > size or data[start] != 100:
+                return None
+            end = start + 1 + _read32(first + start + 1)
+            if end <= start + 5 or end > size or data[end - 1] != 10:
+                return None
+            if not (self._text_row(first + start + 5, first + end - 1, delimiter) if form == "text"
+                    else self._csv_row(first + start + 5, first + end - 1, delimiter, quote, null)):
+                self._clear()
+                return None
+            rows += 1
             start = end
+        self._show()
+        shown = self._copied_together(data, form == "csv", delimiter, quote, null, forced)
+        counts = self._counts()
+        self._unescaped = []
+        return shown, rows, counts
+
+    cdef void _clear(self) except *:
+        cdef Column column
+        self._unescaped = []
+        for one in self._hidden:
+            (<Column>one).clear()
+
+    cdef int _show(self) except -1:
+        for one in self._hidden:
+            (<Column>one).show()
+        return 0
+
+    cdef list _counts(self):
+        return [0 if c is None else (<Column>c).count for c in self._columns]
+
+    cdef object _rows(self, bytes span, int tag, bint apart):
+        cdef const unsigned char[:] data = span
+        cdef Py_ssize_t size = data.shape[0], start = 0, rows = 0
+        self._clear()
+        while start < size:
+            start = self._row(data, start, tag)
             rows += 1
         if not rows:
             return [] if apart else b"", 0, [0] * self._count
-        for column in self._hidden:
-            column.show()
-        shown = self._together(data, apart)
-        return shown, rows, [0 if c is None else (<Column>c).count for c in self._columns]
+        self._show()
+        return self._together(data, apart), rows, self._counts()
 
-    cdef Py_ssize_t _row(self, const unsigned char[:] data, Py_ssize_t start) except -1:
+    cdef Py_ssize_t _row(self, const unsigned char[:] data, Py_ssize_t start, int tag) except -1:
         """Gather the cells of one row; gives where it ends."""
         cdef Py_ssize_t position = start + 7, end, number
         cdef long long length
-        cdef Column column
         cdef const unsigned char *first = &data[0]
-        if position > data.shape[0] or data[start] != 68:
+        if position > data.shape[0] or data[start] != tag:
             raise BackendProtocolError("a span of rows holds something else")
-        end = start + 1 + _int32(data, start + 1)
+        end = start + 1 + _read32(first + start + 1)
         if end > data.shape[0] or end < position or ((data[start + 5] << 8) | data[start + 6]) != self._count:
             raise BackendProtocolError("a row has another number of columns than was planned")
         for number in range(self._count):
             if position + 4 > end:
                 raise BackendProtocolError("a row ends inside the length of a value")
-            length = _int32(data, position)
+            length = _read32(first + position)
             position += 4
             if length == -1:
                 continue
@@ -219,15 +268,17 @@ cdef class Masks:
         cdef unsigned char *out
         for column in self._hidden:
             for i in range(column.count):
-                total += max(column.cells[i].shown_size, 0) - column.cells[i].size
+                total -= column.cells[i].size
+                if column.cells[i].shown_size > 0:
+                    total += column.cells[i].shown_size
         made = PyBytes_FromStringAndSize(NULL, total)
         out = <unsigned char *>PyBytes_AS_STRING(made)
         cdef unsigned char *stop = out + total
         cdef unsigned char *head
-        cdef Py_ssize_t[:] cursor = array("q", bytes(8 * hidden + 8))
+        cdef Py_ssize_t[::1] cursor = array("q", bytes(8 * hidden + 8))
         cdef const unsigned char *copied
         while start < size:
-            end = start + 1 + _int32(data, start + 1)
+            end = start + 1 + _read32(first + start + 1)
             head = out
             copied = first + start
             for i in range(hidden):
@@ -236,7 +287,7 @@ cdef class Masks:
                     continue
                 cell = &column.cells[cursor[i]]
                 cursor[i] += 1
-                if stop - out < (cell.at - copied) + max(cell.shown_size, 0):
+                if stop - out < (cell.at - copied) + (cell.shown_size if cell.shown_size > 0 else 0):
                     raise InvariantError("a row does not fit its place")
                 memcpy(out, copied, cell.at - copied)
                 out += cell.at - copied
@@ -258,6 +309,196 @@ cdef class Masks:
         if out != stop:
             raise InvariantError("rows do not fit their place")
         return bodies if apart else made
+
+    # COPY data
+
+    cdef bint _text_row(self, const unsigned char *at, const unsigned char *end, int delimiter) except -1:
+        """Gather the cells of one line, without its end; false when it is no row of these columns."""
+        cdef const unsigned char *start
+        cdef bint escaped
+        cdef Py_ssize_t number
+        if memchr(at, 10, end - at) != NULL:
+            return False
+        for number in range(self._count):
+            start, escaped = at, False
+            while at < end and at[0] != delimiter:
+                if at[0] == 92:
+                    escaped = True
+                    at += 1
+                    if at == end:
+                        return False
+                at += 1
+            if (at < end) != (number < self._count - 1):
+                return False
+            one = self._columns[number]
+            if one is not None and not (at - start == 2 and start[0] == 92 and start[1] == 78):
+                self._gather(<Column>one, start, at, _unescape(start, at) if escaped else None)
+            at += 1
+        return True
+
+    cdef bint _csv_row(self, const unsigned char *at, const unsigned char *end, int delimiter, int quote, bytes null) except -1:
+        """As `_text_row`, for CSV."""
+        cdef const unsigned char *start
+        cdef bint quoted, doubled
+        cdef Py_ssize_t number
+        for number in range(self._count):
+            start, quoted, doubled = at, at < end and at[0] == quote, False
+            if quoted:
+                at += 1
+                while True:
+                    at = <const unsigned char *>memchr(at, quote, end - at) if at < end else NULL
+                    if at == NULL:
+                        return False
+                    at += 1
+                    if at == end or at[0] != quote:
+                        break
+                    doubled = True
+                    at += 1
+                if at < end and at[0] != delimiter:
+                    return False
+            else:
+                while at < end and at[0] != delimiter:
+                    if at[0] == quote or at[0] == 10 or at[0] == 13:
+                        return False
+                    at += 1
+            if (at < end) != (number < self._count - 1):
+                return False
+            one = self._columns[number]
+            if one is not None and quoted:
+                value = PyBytes_FromStringAndSize(<const char *>start + 1, at - start - 2)
+                self._gather(<Column>one, start, at, value.replace(bytes((quote, quote)), bytes((quote,))) if doubled else value)
+            elif one is not None and not (at - start == len(null) and memcmp(start, PyBytes_AS_STRING(null), len(null)) == 0):
+                self._gather(<Column>one, start, at, None)
+            at += 1
+        return True
+
+    cdef int _gather(self, Column column, const unsigned char *start, const unsigned char *end, bytes value) except -1:
+        """A value, where it is written, and what it is when that is something else."""
+        if value is None:
+            column.gather(start, end - start)
+        else:
+            self._unescaped.append(value)  # keeps it alive until it is masked
+            column.gather(<const unsigned char *>PyBytes_AS_STRING(value), len(value))
+            column.cells[column.count - 1].place = start
+            column.cells[column.count - 1].written = end - start
+        return 0
+
+    cdef object _copied_together(self, const unsigned char[:] data, bint csv, int delimiter, int quote, bytes null, frozenset forced):
+        cdef Py_ssize_t size = data.shape[0], start = 0, end, i, hidden = len(self._hidden), length
+        cdef const unsigned char *first = &data[0]
+        cdef const unsigned char *copied
+        cdef Column column
+        cdef Cell *cell
+        cdef Room room = Room()
+        cdef Py_ssize_t head
+        cdef Py_ssize_t[::1] cursor = array("q", bytes(8 * hidden + 8))
+        cdef bint single = self._count == 1
+        numbers = [number for number, one in enumerate(self._columns) if one is not None]
+        cdef unsigned char[256] special
+        memset(special, 0, 256)
+        if csv:
+            special[delimiter] = special[quote] = special[10] = special[13] = 1
+        else:
+            special[delimiter] = special[92] = 1
+            memset(special + 8, 1, 6)
+        while start < size:
+            end = start + 1 + _read32(first + start + 1)
+            head = room.size
+            copied = first + start
+            for i in range(hidden):
+                column = <Column>self._hidden[i]
+                if cursor[i] >= column.count or column.cells[cursor[i]].place >= first + end:
+                    continue
+                cell = &column.cells[cursor[i]]
+                cursor[i] += 1
+                length = cell.place - copied
+                memcpy(room.take(length), copied, length)
+                copied = cell.place + cell.written
+                if cell.shown_size < 0:
+                    memcpy(room.take(len(null)), PyBytes_AS_STRING(null), len(null))
+                elif csv:
+                    _csv_value(room, column.room.data + cell.shown, cell.shown_size, special, quote, null, numbers[i] in forced, single)
+                else:
+                    _text_value(room, column.room.data + cell.shown, cell.shown_size, special)
+            length = first + end - copied
+            memcpy(room.take(length), copied, length)
+            if room.size - head - 1 > 0x7FFFFFFF:
+                raise BackendProtocolError("a row is longer than the protocol allows")
+            _put32(room.data + head + 1, room.size - head - 1)
+            start = end
+        return PyBytes_FromStringAndSize(<const char *>room.data, room.size)
+
+
+cdef bint _are_rows(const unsigned char[:] data, Py_ssize_t count) except -1:
+    """Whether these are CopyData messages that each begin as a row of so many columns does."""
+    cdef Py_ssize_t size = data.shape[0], start = 0
+    while start < size:
+        if start + 7 > size or data[start] != 100 or ((data[start + 5] << 8) | data[start + 6]) != count:
+            return False
+        if _read32(&data[start + 1]) < 6:
+            return False
+        start += 1 + _read32(&data[start + 1])
+    return start == size and size > 0
+
+
+cdef bytes _unescape(const unsigned char *at, const unsigned char *end):
+    cdef bytearray value = bytearray()
+    while at < end:
+        if at[0] == 92 and at + 1 < end:
+            at += 1
+            value.append({98: 8, 102: 12, 110: 10, 114: 13, 116: 9, 118: 11}.get(at[0], at[0]))
+        else:
+            value.append(at[0])
+        at += 1
+    return bytes(value)
+
+
+cdef int _text_value(Room room, const unsigned char *at, Py_ssize_t size, const unsigned char *special) except -1:
+    cdef Py_ssize_t i, found = 0
+    cdef unsigned char *to
+    for i in range(size):
+        found += special[at[i]]
+    to = room.take(size + found)
+    if not found:
+        memcpy(to, at, size)
+        return 0
+    for i in range(size):
+        if special[at[i]]:
+            to[0] = 92
+            to[1] = at[i]
+            if 8 <= at[i] <= 13:
+                to[1] = b"btnvfr"[at[i] - 8]
+            to += 2
+        else:
+            to[0] = at[i]
+            to += 1
+    return 0
+
+
+cdef int _csv_value(
+    Room room, const unsigned char *at, Py_ssize_t size, const unsigned char *special, int quote, bytes null, bint forced, bint single
+) except -1:
+    cdef Py_ssize_t i
+    cdef bint quoted = forced or (single and size == 2 and at[0] == 92 and at[1] == 46)
+    for i in range(size):
+        if special[at[i]]:
+            quoted = True
+    if size == len(null) and memcmp(at, PyBytes_AS_STRING(null), size) == 0:
+        quoted = True
+    if not quoted:
+        memcpy(room.take(size), at, size)
+        return 0
+    value = PyBytes_FromStringAndSize(<const char *>at, size)
+    mark = bytes((quote,))
+    made = mark + value.replace(mark, mark + mark) + mark
+    memcpy(room.take(len(made)), PyBytes_AsString(made), len(made))
+    return 0
+
+
+cdef inline long long _read32(const unsigned char *at) noexcept nogil:
+    """A signed 32-bit integer where the caller has checked that there are four bytes."""
+    cdef long long value = (<long long>at[0] << 24) | (at[1] << 16) | (at[2] << 8) | at[3]
+    return value - 4294967296LL if value >= 2147483648LL else value
 
 
 cdef inline void _put32(unsigned char *to, long long value) noexcept nogil:

@@ -10,6 +10,7 @@ cdef enum:
     TEXT_MAX = 99         # longest text; padded it has at most 100 bytes
     NARROW_MAX = 20       # longest padded text whose halves are numbers; those of longer ones are added byte by byte
     DOMAINS_KEPT = 4096
+    DOMAIN_SLOTS = 8192
 
 cdef const char *BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
 cdef list WORDS = [f"{given} {family}-".encode("ascii") for given in GIVEN_NAMES for family in FAMILY_NAMES]
@@ -174,15 +175,16 @@ cdef class WideRounds:
 cdef class Domain:
     """What is prepared for one tweak: how its domain is shown, and (shape, high, low) or (chain, prefix) of each padded length."""
 
-    cdef readonly bytes shown
-    cdef readonly dict lengths
+    cdef bytes name
+    cdef bytes shown
+    cdef dict lengths
     cdef int[5] shape
     cdef uint64_t[5] high
     cdef uint64_t[5] low
 
-    def __cinit__(self, bytes shown):
+    def __cinit__(self, bytes name, bytes shown):
         cdef int i
-        self.shown, self.lengths = shown, {}
+        self.name, self.shown, self.lengths = name, shown, {}
         for i in range(5):
             self.shape[i] = -1
 
@@ -207,15 +209,18 @@ cdef class TokenColumn(Column):
     cdef object _prepare
     cdef object _prepare_wide
     cdef object _show_domain
-    cdef dict _domains
-    cdef list _of_cell
+    cdef list _domains
+    cdef int[DOMAIN_SLOTS] _slots
 
     def __cinit__(self, many, dict kept, Py_ssize_t kept_max, bint mail, Rounds rounds, WideRounds wide, prepare, prepare_wide, show_domain,
                   Py_ssize_t limit):
         self._mail, self._rounds, self._wide, self._limit = mail, rounds, wide, limit
         self._prepare, self._prepare_wide, self._show_domain = prepare, prepare_wide, show_domain
-        self._domains = {}
-        self._of_cell = []
+        self._forget()
+
+    cdef void _forget(self) except *:
+        self._domains = []
+        memset(self._slots, 0, sizeof(self._slots))
 
     cdef int show(self) except -1:
         cdef Py_ssize_t i
@@ -225,7 +230,8 @@ cdef class TokenColumn(Column):
         cdef int length
         self._rounds.count = 0
         self._wide.clear()
-        self._of_cell = []
+        if len(self._domains) > DOMAINS_KEPT:
+            self._forget()
         for i in range(self.count):
             if not self._add(i):
                 self._others.append(i)
@@ -250,7 +256,7 @@ cdef class TokenColumn(Column):
         cdef Py_ssize_t size = cell.size, i
         cdef unsigned char[TEXT_MAX + 1] padded
         cdef unsigned char *text
-        cdef int length, which
+        cdef int length, which, found
         cdef Domain domain
         cdef Item *item
         if self._mail:
@@ -269,25 +275,21 @@ cdef class TokenColumn(Column):
         if not self._mail and not _is_utf8(cell.at, size):
             return False
         length = 10 if size < 10 else <int>((size + 5) // 5 * 5)
-        if self._mail:
-            domain = self._domain(PyBytes_FromStringAndSize(<const char *>cell.at + size + 1, cell.size - size - 1))
-            if length // 5 * 8 + 3 + len(domain.shown) > self._limit:
-                return False
-        else:
-            domain = self._domain(b"")
-            if length // 5 * 8 + WORDS_MAX > self._limit:
-                return False
+        found = self._find(cell.at + size + 1, cell.size - size - 1) if self._mail else self._find(cell.at, 0)
+        domain = <Domain>self._domains[found]
+        if length // 5 * 8 + (len(domain.shown) + 3 if self._mail else WORDS_MAX) > self._limit:
+            return False
         if length > NARROW_MAX:
             known = domain.lengths.get(length)
             if known is None:
                 known = domain.lengths[length] = self._prepare_wide(length, self._tweak(cell, size))
-            text = self._wide.add(number | (<Py_ssize_t>self._remember(domain) << 32), length, known[0], known[1])
+            text = self._wide.add(number | (<Py_ssize_t>found << 32), length, known[0], known[1])
         else:
             which = length // 5
             if domain.shape[which] < 0:
                 domain.shape[which], domain.high[which], domain.low[which] = self._prepare(length, self._tweak(cell, size))
             item = self._rounds.add(domain.shape[which], domain.high[which], domain.low[which])
-            item.cell, item.kind = number, length | (self._remember(domain) << 8)
+            item.cell, item.kind = number, length | (found << 8)
             text = padded
         memcpy(text, cell.at, size)
         text[size] = 0x80
@@ -300,20 +302,27 @@ cdef class TokenColumn(Column):
     cdef object _tweak(self, Cell *cell, Py_ssize_t size):
         return PyBytes_FromStringAndSize(<const char *>cell.at + size + 1, cell.size - size - 1) if self._mail else b""
 
-    cdef Domain _domain(self, bytes name):
-        cdef Domain domain = self._domains.get(name)
-        if domain is None:
-            domain = Domain(self._show_domain(name) if self._mail else b"")
-            if len(self._domains) >= DOMAINS_KEPT:
-                self._domains.clear()
-            self._domains[name] = domain
-        return domain
-
-    cdef int _remember(self, Domain domain) except -1:
-        """A number for the domain of a cell of this chunk."""
-        if not self._of_cell or self._of_cell[-1] is not domain:
-            self._of_cell.append(domain)
-        return <int>len(self._of_cell) - 1
+    cdef int _find(self, const unsigned char *name, Py_ssize_t size) except -1:
+        """Number of a domain, which holds until the next chunk; names have the empty one."""
+        cdef uint64_t hash = 14695981039346656037ULL
+        cdef Py_ssize_t i
+        cdef int *slot
+        cdef Domain domain
+        for i in range(size):
+            hash = (hash ^ name[i]) * 1099511628211ULL
+        hash ^= hash >> 32
+        slot = &self._slots[hash & (DOMAIN_SLOTS - 1)]
+        while slot[0]:
+            domain = <Domain>self._domains[slot[0] - 1]
+            if len(domain.name) == size and memcmp(PyBytes_AS_STRING(domain.name), name, size) == 0:
+                return slot[0] - 1
+            hash += 1
+            slot = &self._slots[hash & (DOMAIN_SLOTS - 1)]
+        text = PyBytes_FromStringAndSize(<const char *>name, size)
+        self._domains.append(Domain(text, self._show_domain(text) if self._mail else b""))
+        if len(self._domains) <= DOMAINS_KEPT:  # so many leave slots free, at which a search ends; the rest of this chunk is not found again
+            slot[0] = <int>len(self._domains)
+        return <int>len(self._domains) - 1
 
     cdef int _write(self, Py_ssize_t number, Py_ssize_t which, const unsigned char *sealed, int length) except -1:
         cdef Cell *cell = &self.cells[number]
@@ -323,7 +332,7 @@ cdef class TokenColumn(Column):
         cdef bytes words
         cdef Py_ssize_t shown
         if self._mail:
-            domain = self._of_cell[which]
+            domain = <Domain>self._domains[which]
             shown = letters + 3 + len(domain.shown)
             to = self.room.take(shown)
             to[0], to[1] = 117, 95

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from lockgate import speed
 from lockgate.errors import BackendProtocolError, LockgateError
 from lockgate.masking.arrays import CellMask
+from lockgate.masking.copy_formats import SIGNATURE, CopyCodec, CopyShape
+from lockgate.masking.copying import CopyMasker
 from lockgate.masking.ff1 import Ff1
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.rows import RowMasker
@@ -198,3 +200,50 @@ def test_many_values_are_encrypted_as_each_alone(radix: int, data: st.DataObject
         ff1 = Ff1(bytes(range(32)), radix)
         assert ff1.encrypt_many(values) == [ff1.encrypt_int(*value) for value in values]
     speed.use(before)
+
+
+_CELLS = (
+    st.none()
+    | st.text("ab,;\t\\\"'\n\r|N.é ", max_size=8).map(str.encode)
+    | st.sampled_from([b"", b"\\N", b"\\.", b"NULL", b"+44 20 7946 0000"])
+)
+_SHAPES = [
+    CopyShape(), CopyShape(delimiter=b"|"), CopyShape("binary"), CopyShape("csv", b",", b""), CopyShape("csv", b";", b"NULL", quote=b"'", escape=b"'"),
+    CopyShape("csv", b",", b"", forced=frozenset({0, 1})), CopyShape("csv", b",", b"", escape=b"\\"), CopyShape("csv", b",", b"", header=True),
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data(), st.integers(1, 3), st.sampled_from(_SHAPES), st.booleans())
+def test_copied_rows_are_masked_alike(data: st.DataObject, width: int, shape: CopyShape, together: bool) -> None:
+    rows = data.draw(st.lists(st.lists(_CELLS, min_size=width, max_size=width), max_size=6))
+    columns = [
+        _column(data.draw(st.sampled_from(["person.phone", "secret.credential", "text.free"])), 25)
+        for _ in range(width)
+    ]
+    if width > 1:
+        columns[1] = ColumnPlan("k", "", "none", Disposition.CLEAR, "", 25)
+    written = CopyCodec(shape, width)
+    pieces = [written.encode(be.DataRow(tuple(row)).encode()[5:]) for row in rows]
+    if shape.header:
+        pieces.insert(0, b"h" * width + b"\n")
+    if shape.binary:
+        pieces = [SIGNATURE + bytes(8) + b"".join(pieces[:1]), *pieces[1:], b"\xff\xff"]
+    if together:
+        pieces = [b"".join(pieces)] if pieces else []
+    span = b"".join(b"d" + (len(piece) + 4).to_bytes(4, "big") + piece for piece in pieces)
+    formats = [int(shape.binary)] * width
+    before, found = speed.name(), []
+    for name in _CORES:
+        speed.use(name)
+        masker = _masker(columns, [-1] * width, formats)
+        copier = CopyMasker(CopyCodec(shape, width), masker, None)
+        shown, count = copier.span(span) if span else (b"", 0)
+        found.append((shown, count, masker.cells_masked, list(copier.finish()) if span or not shape.binary else []))
+    speed.use(speed.PLAIN)
+    masker = _masker(columns, [-1] * width, formats)
+    copier = CopyMasker(CopyCodec(shape, width), masker, None)
+    one = [piece for part in pieces for piece in copier.feed(part)]
+    speed.use(before)
+    shown = b"".join(b"d" + (len(piece) + 4).to_bytes(4, "big") + piece for _, piece in one)
+    assert found == [(shown, sum(is_row for is_row, _ in one), masker.cells_masked, [])] * len(found)

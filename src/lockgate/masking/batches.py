@@ -23,6 +23,16 @@ def data_row(body: bytes) -> bytes:
     return b"D" + (len(body) + 4).to_bytes(4, "big") + body
 
 
+def split(messages: bytes) -> list[bytes]:
+    """Whole messages, apart."""
+    found, position = [], 0
+    while position < len(messages):
+        end = position + 1 + int.from_bytes(messages[position + 1 : position + 5], "big")
+        found.append(messages[position:end])
+        position = end
+    return found
+
+
 class Column:
     """A masked column: `many` masks its cells, `kept` remembers at most `kept_max` of them."""
 

@@ -152,6 +152,16 @@ class CopyCodec:
         if self._kept or (self._shape.binary and not self._ended):
             raise BackendProtocolError("COPY data ends inside a row")
 
+    @property
+    def shape(self) -> CopyShape:
+        """How the rows are written."""
+        return self._shape
+
+    @property
+    def between_rows(self) -> bool:
+        """True when what comes next is a row, or the end: no header is due and nothing is kept."""
+        return self._headed and not self._kept and not self._ended
+
     def encode(self, body: bytes) -> bytes:
         """A row as COPY data."""
         if self._shape.binary:

@@ -7,11 +7,15 @@ Source: docs/adr/0003-pseudonym-constructions.md, section 8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from lockgate.masking.batches import data_row, split
 from lockgate.masking.copy_formats import SIGNATURE, CopyCodec
 from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
+
+_TRAILER = b"d\0\0\0\6\xff\xff"
+"""The message that ends binary data."""
 
 
 class CopyMasker:
@@ -30,21 +34,62 @@ class CopyMasker:
             BackendProtocolError: this is no data of such a COPY.
             RefusedStatementError: too much must be kept to put the rows in order.
         """
-        for is_row, body in self._codec.feed(data):
-            if not is_row and body.startswith(SIGNATURE):
-                # The server sends it in one message with what comes next, and clients count on it.
-                self._head = body
-                continue
-            if not is_row:
-                # What follows the rows must not overtake them: of binary data the trailer.
-                yield from self._sorted()
-                yield False, self._headed(body)
-                continue
-            shown = self._masker.mask(body) if self._masker is not None else body
+        return self._feed([data])
+
+    def span(self, messages: bytes) -> tuple[bytes, int]:
+        """Whole CopyData messages as they may be sent now, and how many rows they are; errors as `feed`."""
+        masker, codec, out, rows = self._masker, self._codec, [], 0
+        if masker is not None and self._sorter is None and not codec.between_rows:
+            first = 1 + int.from_bytes(messages[1:5], "big")
+            shown, count = self._slowly(messages[:first])
+            out.append(shown)
+            rows, messages = count, messages[first:]
+        if masker is not None and self._sorter is None and codec.between_rows:
+            end = len(messages) - len(_TRAILER) if codec.shape.binary and messages.endswith(_TRAILER) else len(messages)
+            found = masker.copied(messages[:end], codec.shape) if end else None
+            if found is not None:
+                out.append(found[0])
+                rows, messages = rows + found[1], messages[end:]
+        if messages:
+            shown, count = self._slowly(messages)
+            out.append(shown)
+            rows += count
+        return b"".join(out), rows
+
+    def _slowly(self, messages: bytes) -> tuple[bytes, int]:
+        out, rows = [], 0
+        for is_row, data in self._feed(message[5:] for message in split(messages)):
+            out.append(b"d" + (len(data) + 4).to_bytes(4, "big") + data)
+            rows += is_row
+        return b"".join(out), rows
+
+    def _feed(self, pieces: Iterable[bytes]) -> Iterator[tuple[bool, bytes]]:
+        """Rows are masked together until something else comes."""
+        waiting: list[bytes] = []
+        for data in pieces:
+            for is_row, body in self._codec.feed(data):
+                if is_row:
+                    waiting.append(body)
+                    continue
+                yield from self._masked(waiting)
+                waiting = []
+                if body.startswith(SIGNATURE):
+                    # The server sends it in one message with what comes next, and clients count on it.
+                    self._head = body
+                else:
+                    # What follows the rows must not overtake them: of binary data the trailer.
+                    yield from self._sorted()
+                    yield False, self._headed(body)
+        yield from self._masked(waiting)
+
+    def _masked(self, rows: list[bytes]) -> Iterator[tuple[bool, bytes]]:
+        if not rows:
+            return
+        for body in rows if self._masker is None else self._masker.apart(b"".join(map(data_row, rows))):
             if self._sorter is None:
-                yield True, self._headed(self._codec.encode(shown))
+                yield True, self._headed(self._codec.encode(body))
             else:
-                self._sorter.add(shown)
+                self._sorter.add(body)
 
     def finish(self) -> Iterator[tuple[bool, bytes]]:
         """What is left when the stream ends."""

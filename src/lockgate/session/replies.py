@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lockgate.errors import BackendProtocolError, RefusedStatementError
+from lockgate.masking.batches import split
 from lockgate.masking.errors_text import redact_report
 from lockgate.model.catalog import FoundLabel
 from lockgate.model.plan import Order
@@ -20,11 +21,10 @@ from lockgate.session import texts
 from lockgate.session.drift import ANALYSED_ROWS, drift_of
 from lockgate.session.runs import Expect, Run
 from lockgate.wire.postgres import backend as be
-from lockgate.wire.postgres.frames import BackendReader, Frame, bodies, message
+from lockgate.wire.postgres.frames import BackendReader, Frame, message
 from lockgate.wire.postgres.typed import from_backend
 
 ROWS = frozenset({ord("D"), ord("d")})
-DATA_ROWS = frozenset({ord("D")})
 NOTHING: frozenset[int] = frozenset()
 ANSWERING = frozenset({"query", "execute"})
 """What rows answer."""
@@ -117,12 +117,12 @@ class Replies:
         while self.needed_index < durable:
             head = self.owed[0] if self.owed else None
             run = head.run if head is not None else None
-            streaming = gathering = False
+            streaming, gathered = False, NOTHING
             if run is not None and head is not None and not self._swallow_to_sync and not head.silent:
                 streaming = run.streams_rows
-                gathering = not streaming and head.kind in ANSWERING and run.gathers_rows
-            self.reader.passthrough = ROWS if streaming else DATA_ROWS if gathering else NOTHING
-            self.reader.whole = gathering
+                gathered = NOTHING if streaming or head.kind not in ANSWERING else run.gathers
+            self.reader.passthrough = ROWS if streaming else gathered
+            self.reader.whole = bool(gathered)
             before_rows = self.reader.rows
             piece = self.reader.next()
             if piece is None:
@@ -130,7 +130,7 @@ class Replies:
             if isinstance(piece, bytes):
                 if run is None:
                     raise BackendProtocolError("rows without a statement")
-                if gathering:
+                if gathered:
                     self._gathered(run, piece, self.reader.rows - before_rows)
                     continue
                 run.rows += self.reader.rows - before_rows
@@ -381,13 +381,16 @@ class Replies:
     def _gathered(self, run: Run, span: bytes, rows: int) -> None:
         """Whole rows that are masked, ordered, looked at or counted before they are shown."""
         masker = run.masker
+        if run.copier is not None:
+            self._copied_together(run, span)
+            return
         if run.sorter is None and run.scan is None and run.rows_max is None:
             shown = span if masker is None else masker.span(span)
             self._out.append(shown)
             run.rows += rows
             run.row_bytes += len(shown)
             return
-        seen = bodies(span)
+        seen = [row[5:] for row in split(span)]
         for raw, body in zip(seen, seen if masker is None else masker.apart(span), strict=True):
             if run.failed or self._is_beyond(run):
                 return
@@ -440,6 +443,18 @@ class Replies:
                 run.row_bytes += len(data) + 5
         except RefusedStatementError as error:
             run.failed = error.sentence
+
+    def _copied_together(self, run: Run, span: bytes) -> None:
+        if run.copier is None:
+            return
+        try:
+            shown, rows = run.copier.span(span)
+        except RefusedStatementError as error:
+            run.failed = error.sentence
+            return
+        self._out.append(shown)
+        run.rows += rows
+        run.row_bytes += len(shown)
 
     def _completed(self, letter: str, frame: Frame, head: Expect, run: Run) -> None:
         self._scanned(run)

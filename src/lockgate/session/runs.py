@@ -14,6 +14,11 @@ from lockgate.masking.rows import RowMasker
 from lockgate.model.plan import Order, Plan
 from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session.scanning import ContentScan
+from lockgate.wire.postgres import tags
+
+_NONE: frozenset[int] = frozenset()
+_ROWS = frozenset({tags.DATA_ROW})
+_COPIED = frozenset({tags.COPY_DATA})
 
 
 @dataclass(slots=True)
@@ -69,14 +74,16 @@ class Run:
         )
 
     @property
-    def gathers_rows(self) -> bool:
-        """True when everything is there to treat rows together: what masks and orders them is known, and nothing has failed."""
-        return (
-            not self.failed
-            and self.copier is None
-            and (self.masker is not None or not self.plan.masks)
-            and (self.sorter is not None or self.plan.order is Order.KEEP)
+    def gathers(self) -> frozenset[int]:
+        """Tags of the rows that can be treated many at a time: what masks and orders them is known, and nothing has failed."""
+        if self.failed:
+            return _NONE
+        if self.copier is not None:
+            return _NONE if self.rows_max is not None else _COPIED
+        known = (self.masker is not None or not self.plan.masks) and (
+            self.sorter is not None or self.plan.order is Order.KEEP
         )
+        return _ROWS if known else _NONE
 
 
 @dataclass(slots=True)

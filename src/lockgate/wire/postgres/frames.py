@@ -87,16 +87,6 @@ def whole_rows(front: bytes | bytearray, position: int, first: int, second: int)
     return position, rows
 
 
-def bodies(span: bytes) -> list[bytes]:
-    """The bodies of whole messages."""
-    found, position = [], 0
-    while position < len(span):
-        end = position + 1 + int.from_bytes(span[position + 1 : position + _HEADER_BYTES], "big")
-        found.append(span[position + _HEADER_BYTES : end])
-        position = end
-    return found
-
-
 class _Buffer:
     """Bytes that arrived and are not used yet: `_front` from `_start`, followed by `_behind`."""
 
