@@ -380,32 +380,34 @@ class Replies:
 
     def _gathered(self, run: Run, span: bytes, rows: int) -> None:
         """Whole rows that are masked, ordered, looked at or counted before they are shown."""
-        masker = run.masker
-        if run.copier is not None:
-            self._copied_together(run, span)
+        try:
+            if run.copier is not None:
+                shown, rows = run.copier.span(span)
+            elif run.sorter is None and run.scan is None and run.rows_max is None:
+                shown = span if run.masker is None else run.masker.span(span)
+            else:
+                self._one_by_one(run, span)
+                return
+        except RefusedStatementError as error:
+            run.failed = error.sentence
             return
-        if run.sorter is None and run.scan is None and run.rows_max is None:
-            shown = span if masker is None else masker.span(span)
-            self._out.append(shown)
-            run.rows += rows
-            run.row_bytes += len(shown)
-            return
+        self._out.append(shown)
+        run.rows += rows
+        run.row_bytes += len(shown)
+
+    def _one_by_one(self, run: Run, span: bytes) -> None:
         seen = [row[5:] for row in split(span)]
-        for raw, body in zip(seen, seen if masker is None else masker.apart(span), strict=True):
+        for raw, body in zip(seen, seen if run.masker is None else run.masker.apart(span), strict=True):
             if run.failed or self._is_beyond(run):
                 return
-            try:
-                if run.sorter is not None:
-                    run.sorter.add(body)
-                elif run.scan is not None:
-                    run.scan.add(raw, message(ord("D"), body))
-                    if run.scan.is_full:
-                        self._scanned(run)
-                else:
-                    self._out.append(message(ord("D"), body))
-            except RefusedStatementError as error:
-                run.failed = error.sentence
-                return
+            if run.sorter is not None:
+                run.sorter.add(body)
+            elif run.scan is not None:
+                run.scan.add(raw, message(ord("D"), body))
+                if run.scan.is_full:
+                    self._scanned(run)
+            else:
+                self._out.append(message(ord("D"), body))
             run.rows += 1
             run.row_bytes += len(body) + 5
 
@@ -443,18 +445,6 @@ class Replies:
                 run.row_bytes += len(data) + 5
         except RefusedStatementError as error:
             run.failed = error.sentence
-
-    def _copied_together(self, run: Run, span: bytes) -> None:
-        if run.copier is None:
-            return
-        try:
-            shown, rows = run.copier.span(span)
-        except RefusedStatementError as error:
-            run.failed = error.sentence
-            return
-        self._out.append(shown)
-        run.rows += rows
-        run.row_bytes += len(shown)
 
     def _completed(self, letter: str, frame: Frame, head: Expect, run: Run) -> None:
         self._scanned(run)
