@@ -397,15 +397,14 @@ class Replies:
 
     def _one_by_one(self, run: Run, span: bytes) -> None:
         seen = [row[5:] for row in split(span)]
-        for raw, body in zip(seen, seen if run.masker is None else run.masker.apart(span), strict=True):
+        for raw, body in zip(seen, run.masker.apart(span) if run.masker else seen, strict=True):
             if run.failed or self._is_beyond(run):
                 return
             if run.sorter is not None:
                 run.sorter.add(body)
             elif run.scan is not None:
                 run.scan.add(raw, message(ord("D"), body))
-                if run.scan.is_full:
-                    self._scanned(run)
+                self._scanned(run, full=True)
             else:
                 self._out.append(message(ord("D"), body))
             run.rows += 1
@@ -419,10 +418,10 @@ class Replies:
         run.failed, run.failed_rule = texts.ROWS_MAX.format(run.rows_max), "row-limit"
         return True
 
-    def _scanned(self, run: Run) -> None:
+    def _scanned(self, run: Run, *, full: bool = False) -> None:
         """Release the rows that were looked at, or withhold them and label their columns."""
         scan = run.scan
-        if scan is None:
+        if scan is None or (full and not scan.is_full):
             return
         found = scan.found()
         run.scan = scan.again()
