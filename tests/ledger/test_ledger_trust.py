@@ -157,3 +157,14 @@ def test_a_receipt_has_the_lines_of_the_specification() -> None:
 def test_malformed_receipts_are_refused(change: tuple[bytes, bytes]) -> None:
     with pytest.raises(LedgerError):
         LogProof.parse(receipt(0, tree_note()).encode().replace(*change, 1))
+
+
+def test_a_slim_note_has_post_quantum_cosignatures_only_where_the_policy_needs_them() -> None:
+    policy = parsed()
+    everyone = tree_note(*NAMES)
+    slim = policy.slim(everyone)
+    assert [line.name for line in split_note(slim)[1]] == [LOG.name, *(f"{n}.example" for n in NAMES if n != "X1")]
+    assert policy.check(slim).checkpoint == policy.check(everyone).checkpoint
+    needed = tree_note("X1", "X2", "Y1")
+    assert set(policy.slim(needed).splitlines()) == set(needed.splitlines())
+    assert policy.check(policy.slim(needed)).checkpoint.size == len(ENTRIES)

@@ -20,6 +20,7 @@ import msgspec
 
 from lockgate.app.children import Parent
 from lockgate.app.evidence import log_text, logs_of, worker_logs
+from lockgate.app.org import trust_policy
 from lockgate.config.build import load_settings
 from lockgate.config.settings import Settings
 from lockgate.control import questions
@@ -80,10 +81,13 @@ def ask(settings: Settings, name: str, filters: Filters) -> Answer:
     return reading.ask(logs_of(settings), question, filters)
 
 
-def prove(settings: Settings, rows: list[dict[str, object]], folder: Path) -> list[Path]:
+def prove(settings: Settings, rows: list[dict[str, object]], folder: Path, *, post_quantum: bool = False) -> list[Path]:
     """Write a receipt for each entry that rows refer to: its bytes, and the proof that its log has it.
 
     Where witnesses cosigned the org log, a second receipt (`.org`) leads from the log's checkpoint to what they cosigned.
+
+    Args:
+        post_quantum: with all cosignatures of ML-DSA-44, 3 KB each; otherwise only with those without which the policy is not met.
 
     Returns:
         The proofs, one for each entry; the entry's bytes are beside it with the ending `.json`.
@@ -95,12 +99,14 @@ def prove(settings: Settings, rows: list[dict[str, object]], folder: Path) -> li
     logs = logs_of(settings)
     proofs = []
     orgs: dict[str, Witnessing] = {}
+    policy = None if post_quantum else trust_policy(settings)
+    slim = None if policy is None else policy.slim
 
     def witnessing(log: str) -> Witnessing:
         """The witnesses of the org log that belongs to a log, which has the same number."""
         org = successor(f"{settings.gateway.name}/{ORG}", int(log.rpartition("~")[2]) if "~" in log else 1)
         if org not in orgs:
-            orgs[org] = Witnessing(log_folder(str(settings.files.ledger), org), logs.files)
+            orgs[org] = Witnessing(log_folder(str(settings.files.ledger), org), logs.files, slim)
         return orgs[org]
 
     try:

@@ -19,6 +19,7 @@ from lockgate.config.settings import Address, Settings
 from lockgate.errors import ConfigError
 
 DEFAULT_CONFIG = "lockgate.toml"
+POST_QUANTUM = "with --prove: with every cosignature of ML-DSA-44, 3 KB each, not only those that the policy asks for"
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lockgate.app import evidence, search
 from lockgate.cli import log_anchor, log_canary, log_completeness, log_erase, log_prune, log_search
-from lockgate.cli.common import add_config, say, say_json, settings_of
+from lockgate.cli.common import POST_QUANTUM, add_config, say, say_json, settings_of
 from lockgate.errors import ConfigError
 
 INDEX_DIGITS_MAX = 18
@@ -37,6 +37,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show.add_argument(
         "--prove", type=Path, metavar="FOLDER", help="write the entry and its tlog-proof into this folder"
     )
+    show.add_argument("--post-quantum", action="store_true", help=POST_QUANTUM)
     show.add_argument("--text", action="store_true", help="decrypt and print the statement's text as well")
     show.set_defaults(handler=run_show)
     log_erase.add_to(steps)
@@ -59,7 +60,9 @@ def run_show(options: argparse.Namespace) -> int:
         return 1
     say_json(entry)
     if options.prove is not None:
-        (proof,) = search.prove(settings, [{"log": log, "index": index}], options.prove)
+        (proof,) = search.prove(
+            settings, [{"log": log, "index": index}], options.prove, post_quantum=options.post_quantum
+        )
         sys.stderr.write(f"lockgate: proof in {proof}\n")
     if options.text and "text" not in entry:
         say("lockgate: this entry has no statement text")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from lockgate.app import erasing, search
-from lockgate.cli.common import add_config, say, say_json, settings_of
+from lockgate.cli.common import POST_QUANTUM, add_config, say, say_json, settings_of
 from lockgate.cli.token import duration
 from lockgate.config.schema import ENVIRONMENTS
 from lockgate.control.questions import LIMIT, LIMIT_MAX, QUESTIONS, Answer
@@ -72,6 +72,7 @@ def add_to(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
     parser.add_argument(
         "--prove", type=Path, metavar="FOLDER", help="write the entry and a tlog-proof of each row into this folder"
     )
+    parser.add_argument("--post-quantum", action="store_true", help=POST_QUANTUM)
     parser.add_argument("--json", action="store_true", help="one object a line")
     parser.set_defaults(handler=run)
     return parser
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         show(answer)
     _remark(answer, configured=configured)
     if options.prove is not None:
-        proofs = search.prove(settings, answer.rows, options.prove)
+        proofs = search.prove(settings, answer.rows, options.prove, post_quantum=options.post_quantum)
         sys.stderr.write(f"lockgate: {len(proofs)} proofs in {options.prove}\n")
     return 0
 

@@ -236,6 +236,11 @@ def split_note(note: bytes) -> tuple[str, list[SignatureLine]]:
     return text + "\n", [SignatureLine.parse(line) for line in signatures]
 
 
+def note_of(text: str, lines: Iterable[SignatureLine]) -> bytes:
+    """The note with that text and those signature lines."""
+    return f"{text}\n{''.join(line.text for line in lines)}".encode()
+
+
 def open_note(note: bytes, keys: Iterable[VerificationKey]) -> str:
     """The text of a note that at least one of `keys` signed, and no known key signed wrongly.
 

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from lockgate.errors import LedgerError
 from lockgate.ledger.checkpoint import Checkpoint, first_origin
 from lockgate.ledger.cosignature import CosignerKey
-from lockgate.ledger.note import NOTE_BYTES_MAX, SignatureLine, VerificationKey, open_note, split_note, strict_base64
+from lockgate.ledger.note import (
+    NOTE_BYTES_MAX,
+    SignatureLine,
+    VerificationKey,
+    note_of,
+    open_note,
+    split_note,
+    strict_base64,
+)
 from lockgate.ledger.tree import EMPTY_ROOT, HASH_BYTES, verify_consistency
 
 PROOF_LINES_MAX = 63
@@ -151,4 +159,4 @@ def with_cosignatures(note: bytes, lines: Iterable[SignatureLine]) -> bytes:
     """The note with further signature lines; one by a key that is there already is replaced."""
     text, old = split_note(note)
     kept = {(line.name, line.identifier): line for line in [*old, *lines]}
-    return (text + "\n" + "".join(line.text for line in kept.values())).encode()
+    return note_of(text, kept.values())

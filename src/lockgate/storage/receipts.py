@@ -8,6 +8,7 @@ Source: C2SP tlog-proof.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -58,14 +59,21 @@ def _under(root: str, files: Files, index: int, note: bytes) -> tuple[bytes, Log
 class Witnessing:
     """What the witnesses' newest cosigned checkpoint of an org log covers; read once, asked for many entries."""
 
-    def __init__(self, org: str, files: Files) -> None:
-        """Read the org log in the folder `org`; it may be that there is none, or that nobody cosigned."""
+    def __init__(self, org: str, files: Files, slim: Callable[[bytes], bytes] | None = None) -> None:
+        """Read the org log in a folder; it may be that there is none, or that nobody cosigned.
+
+        Args:
+            org: the folder.
+            files: how it is read.
+            slim: leaves cosignatures out of the receipts that are not needed there.
+        """
         self._org = org
         self._files = files
         self._taken: dict[str, list[tuple[int, int]]] = {}  # size, and where the org log has it, by origin
         self._note = b""
         with suppress(FileNotFoundError):
             self._note = files.read(f"{org}/witnessed")
+            self._note = self._note if slim is None else slim(self._note)
         size = Checkpoint.parse(split_note(self._note)[0]).size if self._note else 0
         for at, entry in entries(org, files) if size else ():
             if at >= size:
