@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,3 +146,27 @@ def test_an_old_image_of_the_disk_is_not_signed_over(
     for name in ("1", "1~2", "org", "org~2"):
         key = VerificationKey.from_text((gate.folder / "keys" / "org.pub").read_text()).renamed(f"gate/{name}")
         assert verify(log / f"gate-{name}", key.vkey).findings == []
+
+
+def below(process: int) -> list[int]:
+    """The ids of the processes that a process started."""
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_the_org_logs_process_is_started_again_when_it_dies(gate: GateProcess, witness: WitnessProcess) -> None:
+    gate.start()
+    assert gate.process is not None
+    guards = [child for child in below(gate.process.pid) if below(child)]
+    ((worker,),) = [below(guard) for guard in guards]
+    witnessed = gate.folder / "log/gate-org/witnessed"
+    until(witnessed.exists)
+    os.kill(worker, signal.SIGKILL)
+    with gate.connect("ann", "shop") as client:
+        client.execute("SELECT 1")
+    before = witnessed.read_bytes()
+    until(lambda: below(guards[0]) not in ([], [worker]) and witnessed.read_bytes() != before)
+    gate.stop()
+    until(lambda: is_free(gate.folder / "log/gate-org/lock"))
+    assert '"org-log-ended"' in (gate.folder / "stderr.txt").read_text()
+    assert gate.verify().returncode == 0
+    assert verify(witnessed.parent, (gate.folder / "keys" / "org.pub").read_text()).findings == []

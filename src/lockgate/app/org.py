@@ -16,8 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
+from lockgate.app.children import FIRST_SECONDS, LAST_SECONDS
 from lockgate.app.evidence import gate_logs
 from lockgate.config.settings import Settings
 from lockgate.control.witnessing import Answer, Witnessing, WitnessWatch
@@ -231,7 +234,8 @@ def anchor(settings: Settings, *, once: bool) -> int:
 def start(settings: Settings) -> int:
     """Fork the org log's process and return its id; call it before there are threads or an event loop.
 
-    It ends by itself when this process and all that it forks have ended, after taking up the end of every log.
+    It is started again when it dies, and ends by itself when this process and all that it forks have ended, after taking up the end
+    of every log.
 
     Raises:
         ConfigError: the policy cannot be used.
@@ -253,11 +257,47 @@ def start(settings: Settings) -> int:
         os.close(alive)
         os.close(ready)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        _look_before_signing(settings)
-        os.close(known)
+        status = _guard(settings, ended, known)
+    finally:
+        os._exit(status)
+
+
+def _guard(settings: Settings, ended: int, known: int | None) -> int:
+    """Run the org log in a process below this one, and again when it dies, later each time; the gate's own cannot fork any more."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # it ends when its parent has, and not before
+    pause = FIRST_SECONDS
+    while True:
+        begun = time.monotonic()
+        process = os.fork()
+        if not process:
+            _work(settings, ended, known)
+        if known is not None:
+            os.close(known)
+            known = None
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        if status == 0:
+            return 0
+        pause = FIRST_SECONDS if time.monotonic() - begun > LAST_SECONDS else min(LAST_SECONDS, 2 * pause)
+        _say("org-log-ended", status=status, again_in_seconds=pause)
+        if _is_over(ended, pause):
+            return 1
+
+
+def _work(settings: Settings, ended: int, known: int | None) -> NoReturn:
+    status = 1
+    try:
+        if known is not None:
+            _look_before_signing(settings)
+            os.close(known)
         status = _child(settings, ended)
     finally:
         os._exit(status)
+
+
+def _is_over(ended: int, seconds: float) -> bool:
+    """Wait, and say whether the gate has ended."""
+    return bool(select.select([ended], [], [], seconds)[0])
 
 
 def _look_before_signing(settings: Settings) -> None:
@@ -279,12 +319,7 @@ def is_running(process: int) -> bool:
 
 
 def _child(settings: Settings, ended: int) -> int:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # it ends when its parent has, and not before
-
-    def stopped(seconds: float) -> bool:
-        return bool(select.select([ended], [], [], seconds)[0])
-
+    stopped = partial(_is_over, ended)
     last = ""
     while True:
         try:
