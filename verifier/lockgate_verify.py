@@ -27,16 +27,22 @@ import stat
 import struct
 import sys
 import time
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 try:
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
@@ -74,6 +80,7 @@ FINDINGS: dict[str, tuple[int, str]] = {
     "tile-changed": (BROKEN, "the stored hashes were altered"),
     "tile-missing": (BROKEN, "stored hashes were taken out"),
     "root-mismatch": (BROKEN, "records and hashes were both replaced: they fit each other, but not the signature"),
+    "timestamp-invalid": (BROKEN, "a time stamp does not fit what it stands beside, or nobody you trust made it"),
     "bad-signature": (BROKEN, "a signature does not fit what it signs"),
     "unknown-key": (BROKEN, "it is signed, but by a key that you did not say to trust"),
     "checkpoint-fork": (BROKEN, "two histories were signed: a checkpoint states other records than this log has"),
@@ -91,6 +98,7 @@ FINDINGS: dict[str, tuple[int, str]] = {
     "proof-invalid": (BROKEN, "the receipt does not prove that the entry is in the log"),
     "quorum-missing": (NOT_VOUCHED, "fewer witnesses than your policy asks for have cosigned"),
     "not-covered": (NOT_VOUCHED, "nothing that witnesses cosigned covers this log"),
+    "timestamp-missing": (NOT_VOUCHED, "you asked for time stamps, and there is none that holds"),
     "stale": (NOT_VOUCHED, "nothing recent: the log ended, stopped reaching its witnesses, or this is an old copy"),
     "claim-differs": (DIFFERS, "the list or number you were given is not what the record says"),
     "outcome-missing": (GAPS, "a statement has no outcome although the gate worked on later"),
@@ -528,6 +536,219 @@ def _key_of(text: str, kinds: tuple[int, ...], others: Iterable[Key]) -> Key:
     return key
 
 
+# --- time stamps -------------------------------------------------------------------------------------------------------
+
+
+Node = tuple[int, bytes, bytes]
+"""An element of DER: its tag, its content, and its bytes as a whole."""
+
+OIDS = {
+    name: bytes.fromhex(stored)
+    for name, stored in {
+        "signed-data": "2a864886f70d010702", "tst-info": "2a864886f70d0109100104", "content-type": "2a864886f70d010903",
+        "digest": "2a864886f70d010904", "certificate": "2a864886f70d010910020c", "certificate-v2": "2a864886f70d010910022f",
+        "sha256": "608648016503040201", "sha384": "608648016503040202", "sha512": "608648016503040203",
+        "pss": "2a864886f70d01010a",
+    }.items()
+}  # fmt: skip
+HASHES: dict[bytes, hashes.HashAlgorithm] = {
+    OIDS["sha256"]: hashes.SHA256(),
+    OIDS["sha384"]: hashes.SHA384(),
+    OIDS["sha512"]: hashes.SHA512(),
+}
+CHAIN_MAX = 8
+CERTIFICATE_ERRORS = (
+    ValueError, Warning, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion, x509.ExtensionNotFound, x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)  # fmt: skip
+"""What reading or checking a certificate of a stranger may end in."""
+SEQUENCE, SET, INTEGER, OCTETS, OID = 0x30, 0x31, 0x02, 0x04, 0x06
+
+
+def der(stored: bytes) -> list[Node]:
+    """The elements in some DER, one behind the other; MalformedError when it is none."""
+    found, at = [], 0
+    while at < len(stored):
+        begin = at
+        head = stored[at : at + 2]
+        if len(head) < 2 or head[0] & 0x1F == 0x1F:
+            raise MalformedError("it is not DER")
+        length, at = head[1], at + 2
+        if length & 0x80:
+            wide = length & 0x7F
+            length = int.from_bytes(stored[at : at + wide], "big")
+            if not 1 <= wide <= 4 or length < 0x80 or stored[at] == 0:
+                raise MalformedError("a length is not as DER writes it")
+            at += wide
+        if at + length > len(stored):
+            raise MalformedError("it ends inside an element")
+        found.append((head[0], stored[at : at + length], stored[begin : at + length]))
+        at += length
+    return found
+
+
+def inside(node: Node, tag: int, least: int = 1) -> list[Node]:
+    """The elements in an element that must have this tag, and at least so many of them."""
+    if node[0] != tag:
+        raise MalformedError("an element is of another kind")
+    parts = der(node[1])
+    if len(parts) < least:
+        raise MalformedError("an element is missing")
+    return parts
+
+
+def only(stored: bytes) -> Node:
+    """The one element in some DER."""
+    parts = der(stored)
+    if len(parts) != 1:
+        raise MalformedError("it is not one element")
+    return parts[0]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a time-stamping authority's token says (RFC 3161), and what is needed to believe it (RFC 5652)."""
+
+    info: bytes
+    imprint: bytes
+    moment: float
+    certificates: tuple[x509.Certificate, ...]
+    signer: list[Node]
+
+    @classmethod
+    def parse(cls, response: bytes) -> Stamp:
+        """The token in an authority's response; MalformedError when it is none."""
+        status, token = inside(only(response), SEQUENCE, 2)[:2]
+        if inside(status, SEQUENCE)[0][1] not in (b"\x00", b"\x01"):
+            raise MalformedError("the authority refused")
+        kind, wrapped = inside(token, SEQUENCE, 2)[:2]
+        if kind[:2] != (OID, OIDS["signed-data"]):
+            raise MalformedError("it is not signed data")
+        parts = inside(inside(wrapped, 0xA0)[0], SEQUENCE, 4)
+        content = inside(parts[2], SEQUENCE, 2)
+        if content[0][:2] != (OID, OIDS["tst-info"]):
+            raise MalformedError("it does not sign a time")
+        octets = inside(content[1], 0xA0)[0]
+        facts = inside(only(octets[1]), SEQUENCE, 5)
+        algorithm, imprint = inside(facts[2], SEQUENCE, 2)[:2]
+        if octets[0] != OCTETS or inside(algorithm, SEQUENCE)[0][1] != OIDS["sha256"] or facts[4][0] != 0x18:
+            raise MalformedError("it is not about a SHA-256 at a time")
+        signers = inside(parts[-1], SET)
+        if len(signers) != 1:
+            raise MalformedError("it has several signers")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "error"
+                )  # what a later version of `cryptography` will not read is not read here either
+                stored = [x509.load_der_x509_certificate(c[2]) for p in parts[3:-1] if p[0] == 0xA0 for c in der(p[1])]
+            moment = re.fullmatch(rb"([0-9]{14})(\.[0-9]{1,9})?Z", facts[4][1])
+            if moment is None:
+                raise MalformedError("its time is not in UTC")
+            seconds = calendar.timegm(time.strptime(moment[1].decode(), "%Y%m%d%H%M%S")) + float(moment[2] or 0)
+        except CERTIFICATE_ERRORS:
+            raise MalformedError("a certificate or its time cannot be read") from None
+        return cls(octets[1], imprint[1], seconds, tuple(stored), inside(signers[0], SEQUENCE, 5))
+
+    def check(self, data: bytes, roots: Sequence[x509.Certificate]) -> None:
+        """Whether an authority that one of `roots` vouches for signed the time for `data`; MalformedError with what is wrong."""
+        if self.imprint != sha256(data).digest():
+            raise MalformedError("it is about something else")
+        digest = HASHES.get(inside(self.signer[2], SEQUENCE)[0][1])
+        if digest is None or self.signer[3][0] != 0xA0:
+            raise MalformedError("it is signed in a way that is not known here")
+        said = {
+            parts[0][1]: inside(parts[1], SET)[0] for parts in (inside(a, SEQUENCE, 2) for a in der(self.signer[3][1]))
+        }
+        signed = hashes.Hash(digest)
+        signed.update(self.info)
+        if said.get(OIDS["content-type"], (0, b"", b""))[1] != OIDS["tst-info"]:
+            raise MalformedError("its signature is for something else than a time")
+        if said.get(OIDS["digest"], (0, b"", b""))[1] != signed.finalize():
+            raise MalformedError("its signature is for another time")
+        signer = self._signer(said)
+        try:
+            usage = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+            if not usage.critical or [*usage.value] != [ExtendedKeyUsageOID.TIME_STAMPING]:
+                raise MalformedError("its signer is no time-stamping authority")
+            _verify_signature(signer, self.signer[4:6], b"\x31" + self.signer[3][2][1:], digest)
+        except (*CERTIFICATE_ERRORS, IndexError):
+            raise MalformedError("its signature is wrong") from None
+        if not _leads_to(signer, self.certificates, roots, self.moment):
+            raise MalformedError("no root that you trust vouches for its signer")
+
+    def _signer(self, said: Mapping[bytes, Node]) -> x509.Certificate:
+        """The certificate that the signed attributes name by its hash."""
+        second = OIDS["certificate-v2"] in said
+        attribute = said.get(OIDS["certificate-v2"] if second else OIDS["certificate"])
+        if attribute is None:
+            raise MalformedError("it does not name its signer's certificate")
+        named = inside(inside(inside(attribute, SEQUENCE)[0], SEQUENCE)[0], SEQUENCE)
+        kind: hashes.HashAlgorithm = hashes.SHA256()
+        if not second:
+            kind = hashes.SHA1()  # noqa: S303  what RFC 3161 itself names a certificate by; the signature does the rest
+        elif named[0][0] == SEQUENCE:
+            kind = HASHES.get(inside(named.pop(0), SEQUENCE)[0][1], kind)
+        for certificate in self.certificates if named else ():
+            if certificate.fingerprint(kind) == named[0][1]:
+                return certificate
+        raise MalformedError("its signer's certificate is not in it")
+
+
+def _verify_signature(
+    signer: x509.Certificate, how: Sequence[Node], signed: bytes, digest: hashes.HashAlgorithm
+) -> None:
+    """InvalidSignature when it does not fit."""
+    key, kind, signature = signer.public_key(), inside(how[0], SEQUENCE)[0][1], how[1][1]
+    if isinstance(key, rsa.RSAPublicKey) and kind == OIDS["pss"]:
+        key.verify(signature, signed, padding.PSS(padding.MGF1(digest), padding.PSS.AUTO), digest)
+    elif isinstance(key, rsa.RSAPublicKey):
+        key.verify(signature, signed, padding.PKCS1v15(), digest)
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(signature, signed, ec.ECDSA(digest))
+    elif isinstance(key, Ed25519PublicKey):
+        key.verify(signature, signed)
+    else:
+        raise InvalidSignature
+
+
+def _leads_to(
+    leaf: x509.Certificate, others: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], moment: float
+) -> bool:
+    """Whether certificates that were valid at that time lead from one to a root."""
+    at = datetime.fromtimestamp(moment, UTC)
+    current = leaf
+    for _ in range(CHAIN_MAX):
+        if not current.not_valid_before_utc <= at <= current.not_valid_after_utc:
+            return False
+        if any(
+            _issued(current, root) and root.not_valid_before_utc <= at <= root.not_valid_after_utc for root in roots
+        ):
+            return True
+        above = next(
+            (other for other in others if other != current and _may_issue(other) and _issued(current, other)), None
+        )
+        if above is None:
+            return False
+        current = above
+    return False
+
+
+def _may_issue(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except CERTIFICATE_ERRORS:
+        return False
+
+
+def _issued(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(by)
+    except CERTIFICATE_ERRORS:
+        return False
+    return True
+
+
 # --- entries -----------------------------------------------------------------------------------------------------------
 
 
@@ -797,6 +1018,9 @@ class Report:
     through: str = ""  # the org log by way of which witnesses vouch for this one
     vouched_size: int = 0
     vouched_at: int | None = None
+    stamps: int = 0
+    stamped_size: int = 0
+    stamped_at: int | None = None
     counts: Counter[str] = field(default_factory=Counter)
     findings: list[tuple[str, int | None, str]] = field(default_factory=list)
 
@@ -1077,6 +1301,7 @@ class Options:
     max_age: int = 0
     silence: int = SILENCE_SECONDS
     now: float = 0.0
+    roots: Sequence[x509.Certificate] = ()
 
 
 class Check:
@@ -1143,6 +1368,7 @@ class Check:
         self.story = Story(report, self._keys, self.recount, self._options.silence)
         self._read_old_checkpoints(checkpoint)
         self._read_vouched(checkpoint)
+        self._read_stamps(checkpoint)
         self._walk(checkpoint)
         for size in sorted(size for size in self._wanted if size > checkpoint.size):
             for _, _, source in self._wanted[size]:
@@ -1202,6 +1428,31 @@ class Check:
                 report.witnesses = moments
                 report.vouched_size, report.vouched_at = checkpoint.size, policy.since(moments)
                 return
+
+    def _read_stamps(self, newest: Checkpoint) -> None:
+        """Every time-stamping authority's token, and the checkpoint that it is for, which is one more that somebody saw."""
+        report, folder = self.report, self._folder
+        for name in folder.names("timestamps") if self._options.roots else ():
+            if not name.endswith(".tsr"):
+                continue
+            path = f"timestamps/{name}"
+            note = folder.read(f"{path[:-4]}.checkpoint")
+            stamped = None if note is None else read_checkpoint(note, self._keys)
+            if stamped is None or stamped.fault or stamped.origin != newest.origin:
+                report.find("timestamp-invalid", f"`{printable(path)}` stands beside no signed checkpoint of this log")
+                continue
+            try:
+                stamp = Stamp.parse(folder.read(path) or b"")
+                stamp.check(stamped.note.text, self._options.roots)
+            except MalformedError as error:
+                report.find("timestamp-invalid", f"`{printable(path)}`: {error}")
+                continue
+            self.expect(
+                stamped.size, stamped.root, "history-rewritten", f"the checkpoint that `{printable(path)}` is for"
+            )
+            report.stamps += 1
+            if stamped.size >= report.stamped_size:
+                report.stamped_size, report.stamped_at = stamped.size, int(stamp.moment)
 
     # the tree
 
@@ -1525,6 +1776,8 @@ def check_gate(root: Path, options: Options) -> Result:
         if kept is None or kept.origin not in origins:
             raise UnusableError("a checkpoint given with --seen is none, or of none of these logs")
     _check_vouched(result.reports, [org.report for org in orgs], options)
+    if options.roots and not any(report.stamps for report in result.reports):
+        (orgs or checks)[0].report.find("timestamp-missing", "no token in the folder `timestamps` holds")
     return result
 
 
@@ -1787,6 +2040,10 @@ def _facts(report: Report, *, policy: bool) -> list[str]:
         ("history", f"{report.checkpoints:,} kept checkpoints compared"),
         ("witnesses", _witnesses(report, policy=policy)),
     ]  # fmt: skip
+    if report.stamped_at is not None:
+        rows.append(
+            ("time stamps", f"{report.stamps:,} hold; the newest says that {report.stamped_size:,} records were there at {time_text(report.stamped_at)}")
+        )  # fmt: skip
     if report.kinds["intent"] or report.kinds["deny"]:
         rows += [
             ("statements", (f"{report.kinds['intent']:,} forwarded, {report.kinds['deny']:,} denied or refused; {report.open_intents:,} still without "
@@ -1918,6 +2175,11 @@ exit status: 0 verified, 1 broken, 2 unusable input, 3 not vouched for, 4 claim 
         "--max-age", metavar="TIME", help="with this, records or cosignatures older than 24h, 7d, ... are a finding"
     )
     parser.add_argument(
+        "--timestamp-roots",
+        metavar="FILE",
+        help="certificates (PEM) that you trust for time stamps (RFC 3161): every token is checked",
+    )
+    parser.add_argument(
         "--seen",
         metavar="FILE",
         action="append",
@@ -1944,6 +2206,16 @@ exit status: 0 verified, 1 broken, 2 unusable input, 3 not vouched for, 4 claim 
     return parser
 
 
+def read_roots(path: str | None) -> list[x509.Certificate]:
+    """The certificates in a file, none without one; UnusableError when it has none."""
+    if path is None:
+        return []
+    try:
+        return x509.load_pem_x509_certificates(_bytes_of(path))
+    except ValueError:
+        raise UnusableError("the file of --timestamp-roots has no certificate that can be read") from None
+
+
 def _bytes_of(path: str) -> bytes:
     if path == "-":
         return sys.stdin.buffer.read(FILE_BYTES_MAX)
@@ -1961,7 +2233,7 @@ def _answer(options: argparse.Namespace) -> Result:
     if (options.expect is not None or options.claim) and not options.recount:
         raise UnusableError("--expect and --claim need --recount")
     asked = Options(keys, policy, [_bytes_of(path) for path in options.seen], Recount(options.recount, now) if options.recount else None,
-                    duration(options.max_age) if options.max_age else 0, duration(options.silence), now)  # fmt: skip
+                    duration(options.max_age) if options.max_age else 0, duration(options.silence), now, read_roots(options.timestamp_roots))  # fmt: skip
     path = Path(options.path)
     if path.name.endswith(PROOF_SUFFIX) or (path.is_dir() and any(path.glob(f"*{PROOF_SUFFIX}"))):
         return check_receipts(path, Path(options.entry) if options.entry else None, asked)

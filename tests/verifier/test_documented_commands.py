@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from support.authority import certificate
 from support.gate import COMMAND
 from support.produced import Produced
 from support.verifying import PROGRAM
@@ -21,6 +23,7 @@ EXPECTED = {
     "lockgate_verify.py log --key log.pub\n": (0, "VERIFIED: every record is what was signed"),
     "--max-age 24h": (0, "vouched for"),
     "--seen last/gate-1/checkpoint": (0, "VERIFIED"),
+    "--timestamp-roots roots.pem": (3, "timestamp-missing"),
     "--json > answer.jsonl": (0, ""),
     "--claim answer.jsonl": (0, "in both"),
     "--prove proofs": (0, '"kind"'),
@@ -43,6 +46,8 @@ def desk(produced: Produced, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(PROGRAM, desk)
     shutil.copy(gate / "keys/log.pub", desk)
     shutil.copy(gate / "trust.policy", desk)
+    anybody = rsa.generate_private_key(65537, 2048)
+    (desk / "roots.pem").write_bytes(certificate("CA", anybody, "CA", anybody, ca=True))
     for log in ("gate-1", "gate-org"):
         (desk / "last" / log).mkdir(parents=True)
         shutil.copy(produced.earlier / log / "checkpoint", desk / "last" / log)
