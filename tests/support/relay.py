@@ -1,6 +1,7 @@
 """A TCP relay between a gate and its database that counts what is sent, for tests that say "not one byte".
 
-Not for: changing what passes.
+For: also a database that has been taken over: told so, the relay answers a session's message, or the next login, with bytes of its own.
+Not for: changing anything else of what passes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.sent: list[bytearray] = []
+        self.instead: tuple[bytes, bytes, bool] | None = None
+        self.greetings: list[list[bytes]] = []
+        self.heard: list[bytes] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -26,6 +30,9 @@ class Relay:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                if self.greetings:
+                    self._play(near, self.greetings.pop(0))
+                    continue
                 far = socket.create_connection(self._target)
                 counted = bytearray()
                 self.sent.append(counted)
@@ -37,12 +44,32 @@ class Relay:
                 for thread in pair:
                     thread.start()
 
-    @staticmethod
-    def _copy(source: socket.socket, target: socket.socket, counted: bytearray | None) -> None:
+    def answer(self, trigger: bytes, with_bytes: bytes, *, end: bool = False) -> None:
+        """The next message of a session that has `trigger` in it is not passed on but answered with these bytes, and the link ended."""
+        self.instead = (trigger, with_bytes, end)
+
+    def _play(self, near: socket.socket, answers: list[bytes]) -> None:
+        """One login answered by ourselves: each of the gate's messages by the next of these."""
+        near.settimeout(10)
+        with suppress(OSError):
+            for one in answers:
+                self.heard.append(near.recv(65536))
+                near.sendall(one)
+            while more := near.recv(65536):
+                self.heard.append(more)
+        near.close()
+
+    def _copy(self, source: socket.socket, target: socket.socket, counted: bytearray | None) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
                 if counted is not None:
                     counted += data
+                    if self.instead is not None and self.instead[0] in data and b"application_name\0lg:" in counted:
+                        (_, answer, end), self.instead = self.instead, None
+                        source.sendall(answer)
+                        if end:
+                            break
+                        continue
                 target.sendall(data)
         for end in (source, target):
             with suppress(OSError):

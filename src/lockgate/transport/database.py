@@ -41,6 +41,8 @@ ANALYSIS_SETTINGS = {
     "debug_print_rewritten": "on", "debug_pretty_print": "off", "client_min_messages": "log", "client_encoding": "UTF8",
     "application_name": "lockgate analysis", "DateStyle": "ISO, MDY",
 }  # fmt: skip
+OWN_PATH = "pg_catalog"
+"""Where names resolve while the gate asks for itself: a path that a client chose could give an operator another meaning."""
 KNOWN_AS_MAX = 20_000
 """Process numbers that are remembered; those that began longest ago are forgotten first."""
 STORED_LAYERS_MAX = 8
@@ -172,6 +174,7 @@ class Database:
             LockgateError, OSError, TimeoutError: the database cannot be reached.
         """
         async with self._refreshing, self._connection() as client:
+            await client.see_names_as(OWN_PATH)
             seen = ":".join(await fingerprint(client))
             if self._catalog is not None and seen == self._fingerprint:
                 return self._catalog
@@ -235,6 +238,7 @@ class Database:
         catalog = await self.refresh()
         found = {}
         async with self._connection() as client:
+            await client.see_names_as(OWN_PATH)
             for relation in catalog.relations.values():
                 if relation.kind in ("v", "m") and relation.schema not in ("pg_catalog", "information_schema"):
                     with contextlib.suppress(RefusedStatementError, ServerRejectedError):

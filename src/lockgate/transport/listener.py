@@ -41,12 +41,12 @@ BACKEND_BODY_BYTES_MAX = 64 * 1024 * 1024
 
 ROLE_QUERY = (
     "SELECT pg_catalog.current_setting('search_path'), r.rolsuper, r.rolbypassrls, r.rolreplication,"
-    " (SELECT count(*) FROM pg_catalog.pg_roles g WHERE g.rolname IN ('pg_read_server_files', 'pg_write_server_files',"
-    " 'pg_execute_server_program', 'pg_read_all_stats', 'pg_monitor', 'pg_signal_backend', 'pg_write_all_data')"
-    " AND pg_catalog.pg_has_role(r.oid, g.oid, 'member')) > 0"
-    " FROM pg_catalog.pg_roles r WHERE r.rolname = current_user"
+    " EXISTS (SELECT 1 FROM pg_catalog.pg_roles g WHERE g.rolname OPERATOR(pg_catalog.=) ANY ('{pg_read_server_files,"
+    "pg_write_server_files,pg_execute_server_program,pg_read_all_stats,pg_monitor,pg_signal_backend,pg_write_all_data}'::pg_catalog.name[])"
+    " AND pg_catalog.pg_has_role(r.oid, g.oid, 'member'))"
+    " FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user"
 )
-"""Where names resolve, and what the session role could do past the gate."""
+"""Where names resolve, and what the session role could do past the gate; the same under any search_path that the client chose."""
 
 
 @dataclass

@@ -186,9 +186,9 @@ async def _authenticate(
                 raise BackendProtocolError("the database offers no SASL mechanism that the gate speaks")
             scram = ScramClient(target.password, base64.b64encode(secrets.token_bytes(18)))
             writer.write(fe.Password.of_sasl_initial("SCRAM-SHA-256", scram.client_first()).encode())
-        elif isinstance(request, be.AuthenticationSASLContinue) and scram is not None:
+        elif isinstance(request, be.AuthenticationSASLContinue) and scram is not None and scram.awaits_first:
             writer.write(fe.Password(scram.client_final(request.content)).encode())
-        elif isinstance(request, be.AuthenticationSASLFinal) and scram is not None:
+        elif isinstance(request, be.AuthenticationSASLFinal) and scram is not None and scram.awaits_final:
             scram.verify(request.content)
         elif isinstance(request, be.AuthenticationCleartextPassword) and (
             writer.get_extra_info("ssl_object") is not None or target.host.startswith("/") or target.host in LOOPBACK

@@ -106,6 +106,16 @@ class ScramClient:
             raise BackendProtocolError("SCRAM: the backend could not prove that it knows the password")
         self.verified = True
 
+    @property
+    def awaits_first(self) -> bool:
+        """Whether the server's first message is due."""
+        return self._step == 1
+
+    @property
+    def awaits_final(self) -> bool:
+        """Whether the server's last message is due."""
+        return self._step == 2
+
     def _advance(self, step: int) -> None:
         if self._step != step - 1:
             raise InvariantError("the steps of a SCRAM exchange were called out of order")
