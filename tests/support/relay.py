@@ -65,9 +65,9 @@ class Relay:
                 if counted is not None:
                     counted += data
                     if self.instead is not None and self.instead[0] in data and b"application_name\0lg:" in counted:
-                        (_, answer, end), self.instead = self.instead, None
+                        (_, answer, ends), self.instead = self.instead, None
                         source.sendall(answer)
-                        if end:
+                        if ends:
                             break
                         continue
                 target.sendall(data)
