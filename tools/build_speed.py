@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "lockgate"
-NAMES = {"_speed": (), "_lane": ("-lcrypto",)}
-"""The modules, and the libraries each is linked with: the lane needs OpenSSL's headers, of the library that Python has loaded anyway."""
+NAMES = {"_speed": (), "_lane": ("-lcrypto", "-lz")}
+"""The modules, and the libraries each is linked with: the lane needs the headers of OpenSSL and zlib, which Python has loaded anyway."""
 
 
 def targets() -> list[Path]:

@@ -9,6 +9,7 @@ Python calls `leave` first, which hands over what is under way. Every access to 
 Source: ADR 12, 14 and 17; epoll(7), recv(2), send(2).
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
@@ -17,6 +18,7 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from time import gmtime
 
 from lockgate.errors import InvariantError, LedgerError
+from lockgate.ledger.blob import SealedText
 
 cdef extern from "sys/socket.h" nogil:
     ssize_t recv(int, void *, size_t, int)
@@ -57,17 +59,23 @@ cdef extern from "openssl/evp.h" nogil:
     int EVP_DigestUpdate(EVP_MD_CTX *, const void *, size_t)
     int EVP_DigestFinal_ex(EVP_MD_CTX *, unsigned char *, unsigned int *)
 
+cdef extern from "zlib.h" nogil:
+    unsigned long crc32(unsigned long, const unsigned char *, unsigned int)
+
 cdef enum:
     NONCE = 12
     TAG = 16
     KEY = 32
     HASH = 32
+    CACHED = 4096          # as `storage.text_keys` has it
+    CACHED_MAX = 8192
     NONCES = 256           # taken from the source of entropy at once
     BUNDLE = 256           # hashes folded at once
     ROOM = 262144          # bytes read at once
     SLACK = 64             # for what is inserted
     EVENTS = 512
     ENTRY_MAX = 65535
+    PAYLOAD_MAX = 16777216
     CONSTANTS = 64
     HOLES = 8
     KNOWN = 256            # statements of one session
@@ -177,6 +185,7 @@ cdef class Pattern:
         return PyBytes_FromStringAndSize(<char *>ENTRY, at)
 
 
+@cython.no_gc
 cdef class Buffered:
     """An entry that has an index but is not durable (as `storage.ledger_log` keeps it); its fields are made when they are asked for."""
 
@@ -226,6 +235,7 @@ cdef class Ledger:
     cdef Py_ssize_t nonce_at
     cdef char day[10]
     cdef dict sealers
+    cdef dict sealed
     cdef long long second
     cdef char stamp[STAMP + 1]
     cdef str stamp_text
@@ -304,17 +314,20 @@ cdef class Ledger:
         cdef Sealer sealer
         cdef bytes sealed
         self._mark()
-        if keys is None or memcmp(self.day, self.stamp, 10) != 0 or self.stamp[:10].decode("ascii") != keys.day:
+        if self.sealed is None or memcmp(self.day, self.stamp, 10) != 0 or self.stamp[:10].decode("ascii") != keys.day:
             memcpy(self.day, self.stamp, 10)
             self.sealers.clear()
+            self.sealed = getattr(keys, "sealed_texts", None)
             return self.log.seal_text(database, text, classes).name.encode()
-        known = keys.sealed_texts.get((database, classes, text))
+        whole = (database, classes, text)
+        known = self.sealed.get(whole)
         if known is not None:
             return (<str>known.name).encode()
+        whose = (database, classes)
         cipher = keys.cipher(database, classes)
-        made = self.sealers.get((database, classes))
+        made = self.sealers.get(whose)
         if made is None or (<Sealer?>made).cipher is not cipher:
-            made = self.sealers[database, classes] = Sealer(cipher)
+            made = self.sealers[whose] = Sealer(cipher)
         sealer = <Sealer>made
         if self.nonce_at + NONCE > PyBytes_GET_SIZE(self.nonces):
             self.nonces, self.nonce_at = keys.entropy(NONCE * NONCES), 0
@@ -323,7 +336,10 @@ cdef class Ledger:
         sealed = sealer.seal(text, <const unsigned char *>PyBytes_AS_STRING(self.nonces) + self.nonce_at)
         self.nonce_at += NONCE
         name = _hex_sha256(sealed)
-        keys.note(database, classes, text, name)
+        if PyBytes_GET_SIZE(text) > CACHED_MAX or len(self.sealed) >= CACHED:
+            keys.note(database, classes, text, name)
+        else:
+            self.sealed[whole] = SealedText(name)
         self.log.buffer_text(name, sealed)
         return (<str>name).encode()
 
@@ -492,6 +508,48 @@ def bundle(list entries not None):
         out[0], out[1] = size >> 8, size & 0xFF
         memcpy(out + 2, PyBytes_AS_STRING(entry), size)
         out += 2 + size
+    return made
+
+
+cdef unsigned char *_framed(unsigned char *out, unsigned char *stop, bytes payload, unsigned long long index) except NULL:
+    """Put one frame where there is room for it (`ledger.wal.frame`); where it ends."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+    cdef unsigned long crc
+    cdef int i
+    if not 0 < size <= PAYLOAD_MAX:
+        raise LedgerError("a frame's payload is empty or too long")
+    if stop - out < 16 + size:
+        raise LedgerError("frames do not fit their place")
+    for i in range(8):
+        out[8 + i] = (index >> (56 - 8 * i)) & 0xFF
+    memcpy(out + 16, PyBytes_AS_STRING(payload), size)
+    crc = crc32(0, out + 8, <unsigned int>(8 + size))
+    for i in range(4):
+        out[i] = (size >> (24 - 8 * i)) & 0xFF
+        out[4 + i] = (crc >> (24 - 8 * i)) & 0xFF
+    return out + 16 + size
+
+
+def group(list texts not None, list buffer not None, unsigned long long first):
+    """The frames of one commit: sealed texts as (name, bytes), then entries with indices from `first` on."""
+    cdef Py_ssize_t total = 0
+    cdef bytes made
+    cdef unsigned char *out
+    cdef unsigned char *stop
+    for _, sealed in texts:
+        total += 16 + PyBytes_GET_SIZE(<bytes?>sealed)
+    for entry in buffer:
+        total += 16 + PyBytes_GET_SIZE((<Buffered>entry).encoded if type(entry) is Buffered else <bytes?>entry.encoded)
+    made = PyBytes_FromStringAndSize(NULL, total)
+    out = <unsigned char *>PyBytes_AS_STRING(made)
+    stop = out + total
+    for _, sealed in texts:
+        out = _framed(out, stop, <bytes>sealed, <unsigned long long>0xFFFFFFFFFFFFFFFF)
+    for entry in buffer:
+        out = _framed(out, stop, (<Buffered>entry).encoded if type(entry) is Buffered else <bytes?>entry.encoded, first)
+        first += 1
+    if out != stop:
+        raise InvariantError("frames are shorter than they were")
     return made
 
 

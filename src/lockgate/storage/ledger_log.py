@@ -362,10 +362,9 @@ class LedgerLog:
             if len(sealed) > _INLINE_TEXT_BYTES_MAX:
                 self._tiles.store_text(name, sealed)
             else:
-                inline.append(sealed)
-        texts = wal.frames(inline, wal.BLOB_INDEX, same=True)
-        self._writer.write(texts + wal.frames([entry.encoded for entry in self._buffer], first))
-        self._fresh_texts.extend(inline)
+                inline.append((name, sealed))
+        self._writer.write((_group if speed.lane is None else speed.lane.group)(inline, self._buffer, first))
+        self._fresh_texts += [sealed for _, sealed in inline]
 
     def _fail(self, first: int) -> CommitResult:
         """Leave the segment, and drop what is not kept."""
@@ -488,6 +487,12 @@ class LedgerLog:
             self._writer.close()
             with suppress(OSError):
                 self._files.close(self._lock)
+
+
+def _group(texts: list[tuple[str, bytes]], buffer: list[_Buffered], first: int) -> bytes:
+    """The frames of one commit: sealed texts by name, then entries."""
+    sealed = wal.frames([sealed for _, sealed in texts], wal.BLOB_INDEX, same=True)
+    return sealed + wal.frames([entry.encoded for entry in buffer], first)
 
 
 def _unstamped(fields: dict[str, object]) -> dict[str, object]:

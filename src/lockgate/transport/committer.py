@@ -26,6 +26,9 @@ INTEGRATED_AT_ONCE = 50_000
 """Entries that one step may put under a checkpoint; more than a worker can append between two steps."""
 THREAD_SWITCH_SECONDS = 0.0005
 """Longest time that the thread which integrates the ledger may keep sessions from running."""
+BUSY_LAG = 1_000
+BUSY_SECONDS = 1.0
+"""With more entries than this waiting, at least so long passes between two checkpoints."""
 LAZY_SECONDS = 0.02
 """How long an entry on which nothing waits, such as an outcome, may wait for company before it is synced."""
 
@@ -119,6 +122,7 @@ class Committer:
         # File operations wait, and hashing can be interrupted: in a thread of its own neither holds up sessions for long.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="integrate")
         self._piece: tuple[Any, Future[None]] | None = None
+        self._integrated_at = 0.0
         self._timers: list[asyncio.TimerHandle] = []
         self.lanes: Any = None if speed.lane is None else speed.lane.Ledger(self, log)
         """Where compiled lanes append; None with the plain core."""
@@ -248,6 +252,9 @@ class Committer:
             self._note(keep=False)  # try again by itself, so that the gate recovers without a client
         if self._piece is not None:
             return  # a slow disk: the next piece is longer
+        if self.lag > BUSY_LAG and time.monotonic() < self._integrated_at + BUSY_SECONDS:
+            return  # a busy gate: every step makes files for what is not full yet, so fewer and longer ones
+        self._integrated_at = time.monotonic()
         piece = self._log.piece(INTEGRATED_AT_ONCE)
         if piece is not None:
             self._piece = piece, self._thread.submit(piece.work)
