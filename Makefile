@@ -132,7 +132,8 @@ crash: $(STAMP)
 
 ifneq ($(wildcard bench/run.py),)
 .PHONY: bench
-bench: $(STAMP) packages
+bench: $(STAMP)
+	@sh tools/debian_packages.sh bench
 	$(PY) bench/run.py
 endif
 

@@ -51,8 +51,8 @@ class Curves:
         """One more figure of one point."""
         path = self._scratch / "growth.sql"
         path.write_text(script)
-        rate, _ = pgbench(self._program, self._place, self._scratch, "-f", str(path), *self._arguments)
-        self.rates.setdefault(curve, {}).setdefault(size, []).append(rate)
+        run = pgbench(self._program, self._place, self._scratch, "-f", str(path), *self._arguments)
+        self.rates.setdefault(curve, {}).setdefault(size, []).append(run.rate)
 
     def relative(self) -> dict[str, list[tuple[float, float]]]:
         """Each curve over its first point, medians of rounds."""

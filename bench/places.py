@@ -102,13 +102,13 @@ def peers(folder: Path, server: EmbeddedPostgres) -> Iterator[list[Place]]:
         pid = stack.enter_context(running([bouncer, "-q", str(settings)], **_lowered(folder, users, settings)))
         found = [Place("PgBouncer", port, "bench", "bench", pid)]
         found.append(Place("direct", server.port, "bench", "bench"))
-        if shutil.which("haproxy"):
+        if haproxy := find_program("haproxy") or shutil.which("haproxy", path="/usr/sbin"):
             port, config = free_port(), folder / "haproxy.cfg"
             config.write_text(
                 "defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n"
                 f"listen relay\n bind 127.0.0.1:{port}\n server pg 127.0.0.1:{server.port}\n"
             )
-            pid = stack.enter_context(running(["haproxy", "-q", "-f", str(config)]))
+            pid = stack.enter_context(running([haproxy, "-q", "-f", str(config)]))
             found.append(Place("haproxy", port, "bench", "bench", pid))
         if shutil.which("socat"):
             port = free_port()

@@ -66,19 +66,40 @@ class Figures:
         table.setdefault(cell, {}).setdefault(place, []).append(value)
 
 
-def pgbench(program: str, place: Place, folder: Path, *arguments: str) -> tuple[float, list[int]]:
-    """Transactions per second of one run, and each one's microseconds when `-l` is among the arguments."""
+@dataclass(frozen=True)
+class Steady:
+    """One run of pgbench without its first second, in which sessions sign in, open their backends and see statements first."""
+
+    rate: float
+    cpu_us: float
+    times: list[int]
+
+
+def pgbench(program: str, place: Place, folder: Path, *arguments: str) -> Steady:
+    """Transactions per second of one run, the place's processor time for each, and with `-l` each one's microseconds."""
     logged = [f"--log-prefix={folder}/log"] if "-l" in arguments else []
-    command = [program, "-n", "-j", "1", *logged, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=place.environment)
-    found = re.search(r"tps = ([0-9.]+) \(without", done.stdout)
-    if done.returncode != 0 or found is None:
-        raise SystemExit(f"pgbench on {place.name}: {done.stderr.strip()[-800:]}")
+    command = [program, "-n", "-j", "1", "-P", "1", *logged, *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=place.environment
+    )
+    seconds: list[tuple[float, float, float, float]] = []
+    said = []
+    for line in process.stderr or ():
+        said.append(line)
+        if found := re.match(r"progress: ([0-9.]+) s, ([0-9.]+) tps", line):
+            seconds.append((float(found.group(1)), float(found.group(2)), place.cpu_seconds(), time.time()))
+    if process.wait() != 0 or len(seconds) < 2:
+        raise SystemExit(f"pgbench on {place.name}: {''.join(said).strip()[-800:]}")
+    count = sum(rate * (at - before) for (at, rate, _, _), (before, *_) in zip(seconds[1:], seconds, strict=False))
     times = []
     for log in folder.glob("log.*"):
-        times += [int(line.split()[2]) for line in log.read_text().splitlines()]
+        for line in log.read_text().splitlines():
+            words = line.split()
+            if int(words[4]) + int(words[5]) / 1e6 > seconds[0][3]:
+                times.append(int(words[2]))
         log.unlink()
-    return float(found.group(1)), times
+    used = (seconds[-1][2] - seconds[0][2]) * 1e6 / max(1.0, count)
+    return Steady(count / (seconds[-1][0] - seconds[0][0]), used, times)
 
 
 def copied(psql: str, place: Place) -> float:
@@ -91,8 +112,10 @@ def copied(psql: str, place: Place) -> float:
     return 3 / (time.perf_counter() - begun)
 
 
-def measure(places: list[Place], *, rounds: int, seconds: int, scratch: Path, say: Callable[[str], None]) -> Figures:
-    """Interleaved, shuffled rounds of every cell."""
+def measure(
+    places: list[Place], *, rounds: int, seconds: int, scratch: Path, only: str, say: Callable[[str], None]
+) -> Figures:
+    """Interleaved, shuffled rounds of every cell whose name the expression `only` is found in."""
     program, psql = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench", find_program("psql") or "psql"
     cells: dict[str, list[str]] = {}
     for mode, clients in MODES:
@@ -102,23 +125,21 @@ def measure(places: list[Place], *, rounds: int, seconds: int, scratch: Path, sa
         script = scratch / f"statement{number}.sql"
         script.write_text(text + "\n")
         cells[cell] = ["-f", str(script), "-c", "1", "-T", str(seconds)]
+    cells = {cell: arguments for cell, arguments in cells.items() if re.search(only, cell)}
     figures, shuffled = Figures(), random.Random(7)
     for number in range(rounds):
         for cell, arguments in cells.items():
             for place in shuffled.sample(places, len(places)):
-                before = place.cpu_seconds()
-                rate, times = pgbench(program, place, scratch, *arguments)
-                figures.note(figures.rates, cell, place.name, rate)
+                run = pgbench(program, place, scratch, *arguments)
+                figures.note(figures.rates, cell, place.name, run.rate)
                 if place.pid:
-                    used = (place.cpu_seconds() - before) * 1e6 / max(1.0, rate * seconds)
-                    figures.note(figures.cpu_us, cell, place.name, used)
-                if times:
-                    times.sort()
+                    figures.note(figures.cpu_us, cell, place.name, run.cpu_us)
+                if times := sorted(run.times):
                     for share in (50, 99):
                         figures.note(
                             figures.latencies, f"{cell} p{share}", place.name, times[len(times) * share // 100]
                         )
-        for place in shuffled.sample(places, len(places)):
+        for place in shuffled.sample(places, len(places)) if re.search(only, "COPY OUT") else ():
             figures.note(figures.rates, "COPY OUT", place.name, copied(psql, place))
         say(f"round {number + 1} of {rounds}")
     return figures
@@ -157,9 +178,17 @@ def markdown(title: str, cells: dict[str, dict[str, float]], form: str) -> list[
     return [*lines, ""]
 
 
+def sockets(scratch: Path) -> Path:
+    """A folder for the server's Unix socket that its own user can write."""
+    folder = scratch / "s"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777)
+    return folder
+
+
 @contextlib.contextmanager
-def everything() -> Iterator[tuple[list[Place], Path]]:
-    """A database, its peers and three gates before it."""
+def everything(only: str) -> Iterator[tuple[list[Place], Path]]:
+    """A database, its peers and gates before it: those whose name the expression `only` is found in."""
     installation = debian_installation(15)
     if installation is None:
         raise SystemExit("bench needs Debian's package postgresql-15")
@@ -167,18 +196,30 @@ def everything() -> Iterator[tuple[list[Place], Path]]:
     with (
         scratch_directory() as scratch,
         tempfile.TemporaryDirectory() as private,
-        EmbeddedPostgres(scratch / "pg", password="bench", installation=installation) as server,
+        EmbeddedPostgres(
+            scratch / "pg",
+            password="bench",
+            installation=installation,
+            settings={"unix_socket_directories": str(sockets(scratch))},
+        ) as server,
         contextlib.ExitStack() as stack,
     ):
         admin = create_database(server, "bench", "CREATE ROLE bench LOGIN PASSWORD 'bench' CREATEROLE;" + PEOPLE)
         subprocess.run([program, "-i", "-q", "-s", "5", admin], check=True, capture_output=True)
         found = stack.enter_context(peers(scratch, server))
+        unsynced = {"ledger": "unsafe_skip_sync = true"}
         kinds = {
-            "gate": {}, "gate, not synced": {"ledger": "unsafe_skip_sync = true"},
-            "gate, not synced, plain": {"ledger": "unsafe_skip_sync = true", "gateway": 'core = "plain"'},
+            "gate": {}, "gate, not synced": unsynced, "gate, not synced, Unix socket": unsynced,
+            "gate, not synced, plain": {**unsynced, "gateway": 'core = "plain"'}, "gate, plain": {"gateway": 'core = "plain"'},
         }  # fmt: skip
+        found = [place for place in found if place.name == "PgBouncer" or re.search(only, place.name)]
         for number, (name, settings) in enumerate(kinds.items()):
+            if not re.search(only, name):
+                continue
             gate = GateProcess(Path(private) / str(number), {"bench": (admin, "production")}, settings=settings).init()
+            if "Unix" in name:
+                text = gate.config.read_text()
+                gate.config.write_text(text.replace('host = "127.0.0.1"', f'host = "{sockets(scratch)}"'))
             stack.callback(gate.stop)
             found.append(gate_place(name, gate.start()))
         psql = find_program("psql") or "psql"
@@ -191,24 +232,28 @@ def main() -> int:
     """Start everything, measure, print tables, write JSON and a picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=4, help="of one run; its first second does not count")
+    parser.add_argument("--cells", default="", help="only cells in whose name this expression is found")
+    parser.add_argument("--places", default="", help="only places in whose name this is found, and PgBouncer")
     parser.add_argument("--nice", type=int, default=0, help="priority of everything measured; below 0 needs root")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--svg", type=Path, help="write a picture of the rates here")
     options = parser.parse_args()
     if options.nice:
         os.nice(options.nice)
-    with everything() as (places, scratch):
+    with everything(options.places) as (places, scratch):
         figures = measure(
             places,
             rounds=options.rounds,
             seconds=options.seconds,
             scratch=scratch,
+            only=options.cells,
             say=lambda t: print(t, file=sys.stderr),
         )
     rates = ratios(figures.rates, "PgBouncer")
     print("\n".join(markdown("rate over PgBouncer", rates, ".2f")))
-    print("\n".join(markdown("added microseconds over direct", added(figures.latencies, "direct"), ".0f")))
+    if any("direct" in row for row in figures.latencies.values()):
+        print("\n".join(markdown("added microseconds over direct", added(figures.latencies, "direct"), ".0f")))
     cpu = {
         cell: {name: statistics.median(values) for name, values in row.items()} for cell, row in figures.cpu_us.items()
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that the tests use (or with the argument "demo": only the libraries that the embedded
-# PostgreSQL links to; with "drivers" or "regress": what those need too), when root and when something is missing; starts no service.
+# PostgreSQL links to; with "drivers", "regress" or "bench": what those need too), when root and when something is missing; starts no service.
 # As an ordinary user it only says what is missing: the suites that need it skip by name.
 set -eu
 
@@ -18,6 +18,10 @@ fi
 if [ "${1:-tests}" = regress ]; then
     [ -x /usr/lib/postgresql/15/lib/pgxs/src/test/regress/pg_regress ] || missing="$missing postgresql-server-dev-15"
     command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+fi
+if [ "${1:-tests}" = bench ]; then
+    command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
+    command -v socat >/dev/null 2>&1 || missing="$missing socat"
 fi
 if [ "${1:-tests}" != demo ]; then
     [ -x /usr/lib/postgresql/15/bin/initdb ] || missing="$missing postgresql-15"
