@@ -7,6 +7,7 @@ Not for: behaviour that belongs in a room.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -412,6 +413,7 @@ def serve(config: Path, listen: Address | None = None) -> None:
     async def main() -> None:
         application = Application(settings)
         application.metrics.gauges["org_log_running"] = lambda: float(org.is_running(process))
+        gc.freeze()  # what is there now stays: the collector need not walk it again and again while sessions wait
         await application.run(listen)
 
     with asyncio.Runner(loop_factory=DataPlaneLoop) as runner:

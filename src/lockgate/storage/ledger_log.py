@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import NamedTuple
 
 from lockgate import __version__, speed
 from lockgate.errors import CorruptLedgerError, InvariantError, LedgerError
@@ -36,8 +38,7 @@ ARCHIVE_AFTER = timedelta(minutes=10)
 _INLINE_TEXT_BYTES_MAX = 64 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class CommitResult:
+class CommitResult(NamedTuple):
     """What became of the buffered entries.
 
     Args:
@@ -48,7 +49,7 @@ class CommitResult:
 
     durable: int
     failed: tuple[int, ...] = ()
-    moved: Mapping[int, int] = field(default_factory=dict)
+    moved: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -357,12 +358,10 @@ class LedgerLog:
 
     def _write(self, first: int) -> None:
         self._keys.store_new()
-        inline = []
-        for name, sealed in self._texts:
-            if len(sealed) > _INLINE_TEXT_BYTES_MAX:
-                self._tiles.store_text(name, sealed)
-            else:
-                inline.append((name, sealed))
+        long = [text for text in self._texts if len(text[1]) > _INLINE_TEXT_BYTES_MAX]
+        for name, sealed in long:
+            self._tiles.store_text(name, sealed)
+        inline = [text for text in self._texts if text not in long] if long else self._texts
         self._writer.write((_group if speed.lane is None else speed.lane.group)(inline, self._buffer, first))
         self._fresh_texts += [sealed for _, sealed in inline]
 

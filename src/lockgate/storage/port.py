@@ -85,7 +85,10 @@ class RealFiles:
 
     def write(self, handle: int, stored: bytes, offset: int) -> None:
         """Write all of `stored` at `offset`."""
-        view = memoryview(stored)
+        count = os.pwrite(handle, stored, offset)
+        if count == len(stored):
+            return
+        view, offset = memoryview(stored)[count:], offset + count
         while view:
             count = os.pwrite(handle, view, offset)
             if count <= 0:
