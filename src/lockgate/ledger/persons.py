@@ -24,17 +24,20 @@ TOKENS_MAX = 400
 _TOKEN_BYTES = 16
 _PIECES = re.compile(
     r"[-/\"'$0-9](?:"
-    r"(?<=[eE]')(?<!\w[eE]')(?P<escaped>(?:[^'\\]+|''|\\.)*)'"
-    r"|(?<=')(?P<plain>(?:[^']+|'')*)'"
+    r"(?<=[eE]')(?<!\w[eE]')(?P<escaped>(?:[^'\\]++|''|\\.)*+)(?:'|\\?\Z)"
+    r"|(?<=')(?P<plain>(?:[^']++|'')*+)(?:'|\Z)"
     r"|(?<=[0-9])(?<![\w$.][0-9])(?P<number>[0-9_]*(?:\.[0-9]+)?)"
     r"|(?<=-)-[^\n]*"
-    r"|(?<=/)\*.*?\*/"
-    r'|(?<=")(?:[^"]+|"")*"'
-    r"|(?<=\$)(?<!\w\$)(?P<tag>(?:[A-Za-z_\u0080-\uffff]\w*)?)\$(?P<dollar>.*?)\$(?P=tag)\$"
+    r"|(?<=/)\*.*?(?:\*/|\Z)"
+    r'|(?<=")(?:[^"]++|"")*+(?:"|\Z)'
+    r"|(?<=\$)(?<!\w\$)(?P<tag>(?:[A-Za-z_\u0080-\uffff]\w*+)?)\$(?P<dollar>.*?)(?:\$(?P=tag)\$|\Z)"
     r")",
     re.DOTALL,
 )
-"""Constants, and what may hold quotes without being one. It begins with a set of characters, which is what makes it quick."""
+"""Constants, and what may hold quotes without being one. It begins with a set of characters, which is what makes it quick.
+
+INVARIANT: linear in the text, whatever the text: what is never closed goes to the end, and nothing is read in two ways.
+"""
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(.))", re.DOTALL)
 
 
