@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Self
 
 from lockgate.wire.postgres import startup
@@ -47,6 +48,22 @@ class WireClient:
     def execute(cls, portal: str) -> bytes:
         """Execute without a row limit."""
         return cls._message(b"E", f"{portal}\0".encode() + struct.pack("!I", 0))
+
+    @classmethod
+    def close(cls, kind: str, name: str) -> bytes:
+        """Close a statement (`S`) or portal (`P`)."""
+        return cls._message(b"C", f"{kind}{name}\0".encode())
+
+    @classmethod
+    def simple(cls, text: str) -> bytes:
+        """The message of a simple query."""
+        return cls._message(b"Q", text.encode() + b"\x00")
+
+    def at_once(self, *pipelines: Sequence[bytes]) -> bytes:
+        """Several pipelines in one write, each with its Sync; everything up to the last of all their ends."""
+        first = self._send(b"".join(b"".join(messages) + self._message(b"S") for messages in pipelines))
+        ends = len(pipelines) + sum(message[:1] == b"Q" for messages in pipelines for message in messages)
+        return first + b"".join(self._until(b"Z") for _ in range(1, ends))
 
     def query(self, text: str) -> bytes:
         """A simple query; everything up to ReadyForQuery, or to the end when the gate closes."""

@@ -13,8 +13,8 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
-from lockgate.model.plan import Order
-from lockgate.model.statement import Kind
+from lockgate.model.plan import PASS, Order
+from lockgate.model.statement import Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import Verdict
 from lockgate.session.naming import HAS_TREE
@@ -32,6 +32,8 @@ PARAMETER_BYTES_MAX = 64 << 10
 """Longest parameter value that is kept in the record as it is."""
 PARAMETERS_BYTES_MAX = 1 << 20
 """Most bytes of parameters that one entry keeps as they are."""
+NAME_BYTES_MAX = 63
+"""Longest name of a statement or portal that the server tells from others; SQL's grammar cuts its names by itself."""
 
 
 class ExtendedProtocol(Translating):
@@ -40,6 +42,13 @@ class ExtendedProtocol(Translating):
     def extended(self, frame: Frame, letter: str) -> Steps:
         """One message of the extended protocol."""
         self.learn_names()
+        if letter in "PBDEC" and _is_cut_short(letter, frame.body):
+            yield from self.flush_pipeline()
+            self.send_own(
+                "42622", f"lockgate: a name has more than {NAME_BYTES_MAX} bytes, and the database would cut it short"
+            )
+            self.skip_to_sync = True
+            return
         if letter in "PBDE":
             yield from self.settle_statements()
         if letter == "S":
@@ -67,6 +76,7 @@ class ExtendedProtocol(Translating):
 
     def _sync(self, frame: Frame) -> Steps:
         self.skip_to_sync = False
+        self.pipeline += 1
         if not self.backend_open or (not self.pipeline_open and self.replies.drained):
             # Nothing of this pipeline has reached the backend: it need not hear of its end.
             self.spoil_implicit = False
@@ -135,17 +145,19 @@ class ExtendedProtocol(Translating):
         analysis = verdicts[0].analysis if verdicts else EVERYTHING
         self.prepared[message.name] = Prepared(
             message.text, statements, message.parameter_types, held, relations=analysis.relations,
-            made_under=self.meaning_of_names(), row_description=analysis.row_description,
+            made_under=self.meaning_of_names(), row_description=analysis.row_description, pipeline=self.pipeline,
         )  # fmt: skip
         same = held == message.text
         data = frame.encode() if same else fe.Parse(message.name, held, message.parameter_types).encode()
-        self.forward(data, Expect("parse", name=message.name))
+        self.forward(data, Expect("parse", name=message.name, made=self.prepared[message.name]))
         return True
 
     def _bind(self, frame: Frame) -> Generator[Wish, Any, bool]:
         message = from_client(frame, fe.Bind)
         if message.portal.startswith(texts.OWN_PREFIX):
             return (yield from self.refuse_name(message.portal))
+        if not (yield from self.confirmed_name(self.prepared.get(message.statement))):
+            self.prepared.pop(message.statement, None)
         known = self.prepared.get(message.statement)
         if known is None:
             yield from self.flush_pipeline()
@@ -174,11 +186,11 @@ class ExtendedProtocol(Translating):
         runs = self.start(verdicts, known.text, parameters=parameters, approval=approval)
         if not (yield from self.recorded(runs)):
             return False
-        self.forward(opened, Expect("bind", tuple(runs), name=portal_name))
-        if runs:
-            self.portals[portal_name] = Portal(runs[0], runs[0].parsed.kind, bound_under=self.meaning_of_names())
-        else:
-            self.portals.pop(portal_name, None)
+        self.portals[portal_name] = portal = Portal(
+            runs[0] if runs else _nothing(), runs[0].parsed.kind if runs else Kind.EMPTY, bound_under=self.meaning_of_names(), pending=True,
+            pipeline=self.pipeline, displaced=self.portals.get(portal_name),
+        )  # fmt: skip
+        self.forward(opened, Expect("bind", tuple(runs), name=portal_name, made=portal))
         return True
 
     def _opened(
@@ -231,32 +243,43 @@ class ExtendedProtocol(Translating):
     def _describe(self, frame: Frame) -> Generator[Wish, Any, bool]:
         message = from_client(frame, fe.Describe)
         if message.kind == "S":
-            if message.name not in self.prepared:
+            known = self.prepared.get(message.name)
+            if known is None or not (yield from self.confirmed_name(known)):
                 yield from self.flush_pipeline()
                 self.send_own("26000", f'prepared statement "{message.name}" does not exist')
                 return False
-            if not (yield from self._means_the_same(message.name, self.prepared[message.name])):
+            if not (yield from self._means_the_same(message.name, known)):
                 return False
             self.forward(frame.encode(), Expect("describe-statement"))
             return True
         if not self.backend_open:
             self.send_own("34000", f'portal "{message.name}" does not exist')
             return False
-        portal = self.portals.get(message.name)
-        if portal is not None:
-            portal.described = True
-        self.forward(frame.encode(), Expect("describe-portal", (portal.run,) if portal is not None else ()))
-        yield from ()
+        portal = yield from self._portal(message.name)
+        if portal is None:
+            return False
+        portal.described = True
+        self.forward(frame.encode(), Expect("describe-portal", (portal.run,) if portal.kind is not Kind.EMPTY else ()))
         return True
+
+    def _portal(self, name: str) -> Generator[Wish, Any, Portal | None]:
+        """The portal that the server has under a name; None when an error was sent: nothing runs that was not bound through the gate."""
+        if not (yield from self.confirmed_name(self.portals.get(name))):
+            self.portals.pop(name, None)
+        if name not in self.portals:
+            yield from self.flush_pipeline()
+            self.send_own("34000", f'portal "{name}" does not exist')
+        return self.portals.get(name)
 
     def _execute(self, frame: Frame) -> Generator[Wish, Any, bool]:
         message = from_client(frame, fe.Execute)
         if not self.backend_open:
             self.send_own("34000", f'portal "{message.portal}" does not exist')
             return False
-        portal = self.portals.get(message.portal)
+        portal = yield from self._portal(message.portal)
         if portal is None:
-            # Nothing was bound under this name through the gate: an empty statement, or nothing at all; the server says which.
+            return False
+        if portal.kind is Kind.EMPTY:
             self.forward(frame.encode(), Expect("execute"))
             return True
         run = portal.run
@@ -295,7 +318,7 @@ class ExtendedProtocol(Translating):
     def _runs_the_same(self, run: Run, portal: Portal) -> Generator[Wish, Any, bool]:
         """Whether the EXECUTE of a portal still runs what it was judged by: its name and its names may mean something else by now."""
         yield from self.flush_pipeline()
-        yield from self.settle_statements()
+        self.learn_names()
         if self.sees_everything():
             return True
         knows = yield from self.settle_context()
@@ -318,6 +341,23 @@ class ExtendedProtocol(Translating):
             self.forward(frame.encode(), Expect("close"))
         else:
             self.to_client.append(be.CloseComplete().encode())
+
+
+def _nothing() -> Run:
+    """What an empty statement's portal runs."""
+    parsed = Parsed(text="", kind=Kind.EMPTY, shape="")
+    return Run(parsed, replace(EVERYTHING, kind=Kind.EMPTY), PASS, intent=-1, started_us=0, closed=True)
+
+
+def _is_cut_short(letter: str, body: bytes) -> bool:
+    """Whether the server would know a name of the message by its first bytes only, which another name may have too."""
+    start = 1 if letter in "DC" else 0
+    for _ in range(2 if letter == "B" else 1):
+        end = body.find(b"\0", start)
+        if end - start > NAME_BYTES_MAX:
+            return True
+        start = end + 1
+    return False
 
 
 def _sealed_parameters(message: fe.Bind) -> bytes:

@@ -351,12 +351,13 @@ class FastLane:
             self._replies.expect(Expect("query", (run,)))
             return
         if asked.parsed:
-            self._replies.expect(Expect("parse"))
-        self._replies.expect(Expect("bind", (run,)))
+            self._replies.expect(Expect("parse", made=self._talk.prepared[""]))
+        portal = Portal(run, Kind.SELECT, described=True, pending=True, pipeline=self._talk.pipeline)
+        self._replies.expect(Expect("bind", (run,), made=portal))
         if asked.described or asked.inserted:
             self._replies.expect(Expect("describe-portal", (run,), silent=asked.inserted))
         self._replies.expect(Expect("execute", (run,)), Expect("sync"))
-        self._talk.portals[""] = Portal(run, Kind.SELECT, described=True)
+        self._talk.portals[""] = portal
 
     def _run(self, asked: _Asked) -> Run:
         if asked.run is None:

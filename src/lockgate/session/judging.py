@@ -50,7 +50,7 @@ class Judging(Reading):
         self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
     ) -> Generator[Wish, Any, tuple[Verdict, ...] | None]:
         """Verdicts for every statement of a text, from the cache or fresh; None when an error was sent instead."""
-        if any(s.kind is Kind.FETCH or s.name.startswith(texts.OWN_PREFIX) for s in statements):
+        if any(s.kind in (Kind.FETCH, Kind.EXECUTE) or s.name.startswith(texts.OWN_PREFIX) for s in statements):
             yield from self.flush_pipeline()
             self.learn_names()
         yield from self.settle_statements()

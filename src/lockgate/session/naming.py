@@ -65,6 +65,7 @@ class Naming(Rewriting):
         """What a name stands for when the statement at a place of its batch runs; the batch stops at the first that fails."""
         name = statements[place].name
         known = self.prepared.get(name)
+        known = None if known is None or known.pending else known
         for before, parsed in enumerate(statements[:place]):
             if parsed.kind is Kind.PREPARE and parsed.name == name:
                 known = found[before]

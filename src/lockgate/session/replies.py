@@ -19,7 +19,7 @@ from lockgate.model.catalog import FoundLabel
 from lockgate.model.plan import Order
 from lockgate.session import texts
 from lockgate.session.drift import ANALYSED_ROWS, drift_of
-from lockgate.session.runs import Expect, Run
+from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import BackendReader, Frame, message
 from lockgate.wire.postgres.typed import from_backend
@@ -78,8 +78,8 @@ class Replies:
         self._out: list[bytes] = []
         self._swallow_to_sync = False
         self._agreed: dict[bytes, bytes] = {}
-        self.failed_names: list[tuple[str, str]] = []
-        self.succeeded_names: list[tuple[str, str]] = []
+        self.failed_names: list[tuple[str, Prepared | Portal]] = []
+        self.succeeded_names: list[Prepared | Portal] = []
 
     def expect(self, *expected: Expect) -> None:
         """Note what the backend will answer to messages just forwarded; after an error it ignores everything up to Sync."""
@@ -226,8 +226,8 @@ class Replies:
 
     def _unanswered(self, skipped: Expect, sqlstate: str) -> None:
         """A message that the backend ignores leaves no name and no result behind."""
-        if skipped.kind in ("parse", "bind") and not skipped.silent:
-            self.failed_names.append((skipped.kind, skipped.name))
+        if skipped.made is not None:
+            self.failed_names.append((skipped.name, skipped.made))
         for pending in skipped.runs:
             if not pending.closed:
                 self._finish(pending, "not-run", sqlstate, "")
@@ -274,8 +274,8 @@ class Replies:
             self._show(frame, head)
         if letter in "123":
             self.owed.popleft()
-            if letter != "3" and not head.silent:
-                self.succeeded_names.append((head.kind, head.name))
+            if head.made is not None:
+                self.succeeded_names.append(head.made)
 
     # -- results ----------------------------------------------------------------------------------------------------------------
 
@@ -296,6 +296,8 @@ class Replies:
                 self._show(frame, head)
         elif letter == "I" and run is None:
             self._show(frame, head)
+            if head.kind == "execute":
+                self.owed.popleft()
         elif run is None:
             raise BackendProtocolError(f"message `{letter}` without a statement")
         else:

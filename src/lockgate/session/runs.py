@@ -92,7 +92,7 @@ class Expect:
 
     `kind` is `parse`, `bind`, `close`, `describe-statement`, `describe-portal`, `execute`, `sync` or `query`; a `silent` answer is
     the gate's own and is not shown to the client. `rows_max` of an `execute`: how many rows the client asked for of a result that the
-    gate reads as a whole to put it in order; 0 for all.
+    gate reads as a whole to put it in order; 0 for all. `made`: what a `parse` or `bind` puts under its name.
     """
 
     kind: str
@@ -104,6 +104,7 @@ class Expect:
     error: dict[str, str] = field(default_factory=dict)
     tag: str = ""
     rows_max: int = 0
+    made: Prepared | Portal | None = None
 
     @property
     def run(self) -> Run | None:
@@ -121,6 +122,8 @@ class Prepared:
         relations: what its names meant when the server last analysed it.
         made_under: what it was last judged under.
         row_description: of its result, as the client may have been told.
+        pending: the server has not said yet that it has it.
+        pipeline: in which pipeline of the session it was made.
     """
 
     text: str
@@ -131,14 +134,24 @@ class Prepared:
     relations: frozenset[int] = frozenset()
     made_under: tuple[object, ...] = ()
     row_description: bytes = b""
+    pipeline: int = 0
 
 
 @dataclass(slots=True)
 class Portal:
-    """A portal or cursor: which statement it runs and what was decided at Bind or DECLARE, and under which meaning of names."""
+    """A portal or cursor: which statement it runs and what was decided at Bind or DECLARE, and under which meaning of names.
+
+    Args:
+        pending: the server has not said yet that it has it.
+        pipeline: in which pipeline of the session it was made.
+        displaced: what stood under its name before, and still does if the server rejects this one.
+    """
 
     run: Run
     kind: Kind
     described: bool = False
     made_under: tuple[object, ...] = ()
     bound_under: tuple[object, ...] = ()
+    pending: bool = False
+    pipeline: int = 0
+    displaced: Portal | None = None

@@ -186,12 +186,12 @@ class Settling(SessionState):
         if parsed.kind in texts.CHANGES_CATALOG:
             self.catalog_stale = True
             self.ddl_in_transaction = True
+        if parsed.kind in texts.RENAMES:
+            self.statements_unsettled = True
         if parsed.kind is Kind.DECLARE:
             run.inner = self._inner_run(run)
         elif parsed.kind is Kind.FETCH:
             run.source = self.portals.get(parsed.name)
-        elif parsed.kind in texts.RENAMES_STATEMENTS:
-            self.statements_unsettled = True
         elif parsed.kind is Kind.EXECUTE and run.named is None:
             # Whatever it runs may change where names resolve and what they mean.
             self.names_touched = self.catalog_stale = True

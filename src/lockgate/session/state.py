@@ -87,6 +87,7 @@ class SessionState:
         self.statements_unsettled = False
         self.skip_to_sync = False
         self.spoil_implicit = False
+        self.pipeline = 0
         self.prepared: dict[str, Prepared] = {}
         self.portals: dict[str, Portal] = {}
         self.ended = False
@@ -147,17 +148,43 @@ class SessionState:
         return True
 
     def learn_names(self) -> None:
-        """A Parse or Bind that the server rejected leaves no name behind."""
-        for kind, name in self.replies.failed_names:
-            if kind == "parse" and name in self.prepared and self.prepared[name].pending:
-                del self.prepared[name]
-            elif kind == "bind":
-                self.portals.pop(name, None)
-        for kind, name in self.replies.succeeded_names:
-            if kind == "parse" and name in self.prepared:
-                self.prepared[name].pending = False
+        """A Parse or Bind that the server rejected leaves its name as it was."""
+        for name, made in self.replies.failed_names:
+            if isinstance(made, Prepared):
+                if self.prepared.get(name) is made:
+                    del self.prepared[name]
+            else:
+                self._restore(name, made)
+        for confirmed in self.replies.succeeded_names:
+            confirmed.pending = False
+            if isinstance(confirmed, Portal):
+                confirmed.displaced = None
         self.replies.failed_names.clear()
         self.replies.succeeded_names.clear()
+
+    def _restore(self, name: str, rejected: Portal) -> None:
+        above = self.portals.get(name)
+        if above is rejected:
+            if rejected.displaced is None:
+                del self.portals[name]
+            else:
+                self.portals[name] = rejected.displaced
+            return
+        while above is not None and above.displaced is not rejected:
+            above = above.displaced
+        if above is not None:
+            above.displaced = rejected.displaced
+
+    def confirmed_name(self, made: Prepared | Portal | None) -> Generator[Wish, Any, bool]:
+        """Whether the server has under a name what the gate believes.
+
+        Within its pipeline it has, or it ignores all that follows. But what an earlier one made may have failed or been ignored after
+        an error that nobody has told us of yet, and an older thing of the name may be there; where not even its answer says, it is not.
+        """
+        if made is not None and made.pending and made.pipeline != self.pipeline:
+            yield from self.flush_pipeline()
+            self.learn_names()
+        return made is not None and not (made.pending and made.pipeline != self.pipeline)
 
     def settle_statements(self) -> Steps:
         """Know which statement each name stands for, once the server has answered whatever may change that."""

@@ -32,8 +32,8 @@ NEEDS_NAMES = frozenset({
     Kind.PREPARE, Kind.EXECUTE, Kind.CREATE_TABLE_AS, Kind.TRUNCATE, Kind.DROP, Kind.ALTER, Kind.CREATE, Kind.LOCK,
 })  # fmt: skip
 
-RENAMES_STATEMENTS = frozenset({Kind.PREPARE, Kind.DEALLOCATE, Kind.DISCARD})
-"""Kinds after which the name of a prepared statement may mean another one; the gate follows once the server has said that they ran."""
+RENAMES = frozenset({Kind.PREPARE, Kind.DEALLOCATE, Kind.DISCARD, Kind.DECLARE, Kind.CLOSE})
+"""Kinds after which a name of a prepared statement or cursor may mean another one; the gate follows once the server has said that they ran."""
 
 CHANGES_CATALOG = frozenset({
     Kind.CREATE, Kind.ALTER, Kind.DROP, Kind.CREATE_TABLE_AS, Kind.CREATE_FUNCTION, Kind.GRANT, Kind.ROLE, Kind.DO, Kind.CALL,
