@@ -255,11 +255,8 @@ class Replies:
         self.status = status
         self._swallow_to_sync = False
         self.copy_in = False
-        if status == "I":
-            self.touched_labelled = False
-            self.poisoned = False
-        if status == "E":
-            self.poisoned = False
+        self.touched_labelled = self.touched_labelled and status != "I"
+        self.poisoned = self.poisoned and status == "T"
         if not head.silent:
             self._out.append(be.ReadyForQuery("E" if self.poisoned else status).encode())
 
