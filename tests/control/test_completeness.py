@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
-from lockgate.control.completeness import BLIND_AFTER, Counted, Reconciliation, Totals
+from lockgate.control.completeness import BLIND_AFTER, Counted, Logged, Reconciliation, Totals
 
 OWN = frozenset({"gate_masked", "gate_clear", "gate_analysis"})
 NOW = "2026-11-22T10:00:00.000000Z"
@@ -100,3 +101,19 @@ def test_over_many_random_histories_the_number_is_never_too_large_and_exact_when
             assert found.totals.bypassing <= past, seed
         found.take(reading(actual, own), NOW)
         assert found.totals.bypassing == past, seed
+
+
+def test_the_servers_own_log_names_who_stayed_too_shortly_and_counts_what_was_audited() -> None:
+    found = after(reading(100, 1, logged=Logged("log-1", 10)))
+    assert (found.totals.logged, found.totals.log_name, found.totals.log_position) == (0, "log-1", 10)
+    own = Logged("log-1", 90, Counter(gate_clear=4, eve=0), Counter(gate_clear=9))
+    assert not found.take(reading(101, 2, logged=own), NOW)
+    assert found.take(reading(102, 2, logged=Logged("log-2", 5, Counter(eve=1), Counter())), NOW)
+    assert found.take(reading(102, 2, logged=Logged("log-2", 9, Counter(), Counter(eve=3))), NOW)
+    said = found.fields()
+    numbers = ("logged", "logged_bypassing", "audited", "audited_bypassing", "roles")
+    assert [said[name] for name in numbers] == [5, 1, 12, 3, ["eve"]]
+    assert "logged" not in after(reading(100, 1), reading(101, 2)).fields()
+    again = Reconciliation(own_roles=OWN, totals=found.totals)
+    assert not again.take(reading(103, 1), NOW), "a server whose log cannot be read any more is not an alarm by itself"
+    assert again.fields()["logged_bypassing"] == 1

@@ -80,7 +80,9 @@ class Completeness:
         """Ask every database once; one that cannot be reached is asked again the next time."""
         for name, target in self._targets.items():
             try:
-                counted = await read_counts(target, own_roles=self._roles[name])
+                totals = self._found[name].totals
+                place = totals.log_name, totals.log_position
+                counted = await read_counts(target, own_roles=self._roles[name], log=place)
             except (LockgateError, OSError, TimeoutError):
                 continue
             found = self._found[name]
@@ -108,7 +110,11 @@ class Completeness:
         self._recorded[name] = time.monotonic()
 
     def _alarm(self, event: str, name: str, found: Mapping[str, object]) -> None:
-        facts = {k: found[k] for k in ("logins_bypassing", "statements_bypassing", "roles") if k in found}
+        facts = {
+            k: found[k]
+            for k in ("logins_bypassing", "statements_bypassing", "logged_bypassing", "audited_bypassing", "roles")
+            if k in found
+        }
         sys.stderr.write(json.dumps({"event": event, "database": name, **facts}) + "\n")
         sys.stderr.flush()
 

@@ -12,6 +12,8 @@ statements roles other than the gate's ran, where pg_stat_statements is there; a
 log (kind review, event completeness) whenever it grows, every hour, and at the end. Exit status 1 when it is not 0, or not known.
 """
 
+NUMBERS = ("logins_bypassing", "statements_bypassing", "logged_bypassing", "audited_bypassing")
+
 
 def add_to(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the step."""
@@ -29,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     status = 0
     for name in sorted(database.name for database in settings.databases):
         entry = found.get(name)
-        if entry is None or entry.get("blind") or entry.get("logins_bypassing") or entry.get("statements_bypassing"):
+        if entry is None or entry.get("blind") or any(entry.get(number) for number in NUMBERS):
             status = 1
         if options.json:
             say_json(entry or {"database": name, "known": False})
@@ -49,6 +51,14 @@ def _show(name: str, entry: dict[str, object]) -> None:
         )
     else:
         say("  statements are not counted: the extension pg_stat_statements is not there")
+    if entry.get("logged") is not None:
+        say(
+            f"  {entry['logged_bypassing']:,} of {entry['logged']:,} logins in the server's log were of roles that are not the gate's"
+        )
+    if entry.get("audited"):
+        say(
+            f"  {entry['audited_bypassing']:,} of {entry['audited']:,} statements that pgaudit wrote down were of roles that are not the gate's"
+        )
     if entry.get("logins_unattributed"):
         say(
             f"  {entry['logins_unattributed']:,} logins cannot be told apart, because the gate was killed while they were made"

@@ -12,12 +12,30 @@ Each reading is made over a fresh login, which the database must count: when its
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 BLIND_AFTER = 3
 """Readings in a row that the database did not count before it is called blind."""
 ROLES_MAX = 20
+
+
+@dataclass(slots=True)
+class Logged:
+    """What a piece of the server's own log says of one database, by role.
+
+    Args:
+        name: the log's file, as the server names it.
+        position: how far it was read.
+        logins: completed logins (`log_connections`).
+        audited: statements that pgaudit wrote down.
+    """
+
+    name: str
+    position: int
+    logins: Counter[str] = field(default_factory=Counter)
+    audited: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +49,7 @@ class Counted:
         uncertain: logins of which the gate does not know whether they were completed.
         calls: executions by role since some moment, None without pg_stat_statements.
         present: roles with a session now that are not the gate's, by role.
+        logged: what the server's log says since the reading before, None when it cannot be read.
         exact: `sessions` has the login over which it was read.
     """
 
@@ -41,6 +60,7 @@ class Counted:
     calls: Mapping[str, int] | None = None
     present: Mapping[str, int] = field(default_factory=dict)
     exact: bool = False
+    logged: Logged | None = None
 
 
 @dataclass(slots=True)
@@ -57,6 +77,12 @@ class Totals:
         statements: executions that the database counted, None when it does not.
         statements_bypassing: those by roles that are not the gate's.
         roles: roles that were seen past the gate.
+        logged: logins in the server's log since it is read, None when it never was.
+        logged_bypassing: those of roles that are not the gate's.
+        audited: statements in the server's log by pgaudit.
+        audited_bypassing: those of roles that are not the gate's.
+        log_name: the log that was read last.
+        log_position: how far.
         resets: how often the database's statistics began anew.
         clean: written when the gate ended in order.
     """
@@ -71,6 +97,12 @@ class Totals:
     statements_bypassing: int = 0
     roles: list[str] = field(default_factory=list)
     resets: int = 0
+    logged: int | None = None
+    logged_bypassing: int = 0
+    audited: int = 0
+    audited_bypassing: int = 0
+    log_name: str = ""
+    log_position: int = 0
     last_sessions: int | None = None
     last_since: str = ""
     last_calls: dict[str, int] = field(default_factory=dict)
@@ -103,11 +135,29 @@ class Reconciliation:
         """Compare one more reading; true when something went past the gate that had not been seen before."""
         totals = self.totals
         totals.begun = totals.begun or now
-        before = totals.bypassing, totals.statements_bypassing, tuple(totals.roles)
+        before = self._seen()
         self._take_roles(counted.present)
+        self._take_logged(counted.logged)
         self._take_logins(counted)
         self._take_statements(counted)
-        return (totals.bypassing, totals.statements_bypassing, tuple(totals.roles)) != before
+        return self._seen() != before
+
+    def _seen(self) -> tuple[object, ...]:
+        totals = self.totals
+        numbers = totals.bypassing, totals.statements_bypassing, totals.logged_bypassing, totals.audited_bypassing
+        return *numbers, *totals.roles
+
+    def _take_logged(self, logged: Logged | None) -> None:
+        if logged is None:
+            return
+        totals = self.totals
+        totals.log_name, totals.log_position = logged.name, logged.position
+        totals.logged = (totals.logged or 0) + logged.logins.total()
+        totals.audited += logged.audited.total()
+        past = {role: count for role, count in logged.logins.items() if count and role not in self._own_roles}
+        totals.logged_bypassing += sum(past.values())
+        totals.audited_bypassing += sum(n for role, n in logged.audited.items() if role not in self._own_roles)
+        self._take_roles(past)
 
     def _take_roles(self, present: Mapping[str, int]) -> None:
         for role in present:
@@ -162,6 +212,9 @@ class Reconciliation:
         }  # fmt: skip
         if totals.statements is not None:
             found |= {"statements": totals.statements, "statements_bypassing": totals.statements_bypassing}
+        if totals.logged is not None:
+            found |= {"logged": totals.logged, "logged_bypassing": totals.logged_bypassing}
+            found |= {"audited": totals.audited, "audited_bypassing": totals.audited_bypassing}
         return found
 
     def state(self, *, clean: bool) -> dict[str, object]:

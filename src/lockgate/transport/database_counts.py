@@ -10,6 +10,7 @@ from __future__ import annotations
 from lockgate.control.completeness import Counted
 from lockgate.transport.logins import OWN_LOGINS
 from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
+from lockgate.transport.server_log import read_log
 
 _SESSIONS = (
     "SELECT d.sessions, coalesce(d.stats_reset::text, '') || ' ' || pg_catalog.pg_postmaster_start_time()::text"
@@ -31,8 +32,11 @@ _CALLS = (
 )
 
 
-async def read_counts(target: Target, *, own_roles: frozenset[str]) -> Counted:
+async def read_counts(target: Target, *, own_roles: frozenset[str], log: tuple[str, int] = ("", 0)) -> Counted:
     """One reading over a fresh login.
+
+    Args:
+        log: the server's log that was read last, and how far.
 
     Raises:
         LockgateError, OSError, TimeoutError: the database cannot be reached.
@@ -43,12 +47,13 @@ async def read_counts(target: Target, *, own_roles: frozenset[str]) -> Counted:
         sessions, since = await _sessions(client)
         present = {_text(row[0]): int(row[1] or b"0") for row in await client.query(_PRESENT)}
         calls = await _calls(client)
+        logged = await read_log(client, target.dbname, *log)
     finally:
         client.close()
     place = target.host, target.port, target.dbname
     return Counted(
         sessions, since, own=OWN_LOGINS.completed[place], uncertain=OWN_LOGINS.uncertain[place], calls=calls,
-        present={role: count for role, count in present.items() if role not in own_roles}, exact=exact,
+        present={role: count for role, count in present.items() if role not in own_roles}, exact=exact, logged=logged,
     )  # fmt: skip
 
 

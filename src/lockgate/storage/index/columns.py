@@ -72,6 +72,8 @@ class Entry(msgspec.Struct, gc=False):
     persons: tuple[str, ...] = ()
 
 
+_NOBODY = Entry()
+"""Of an outcome whose intent is not there any more: who, where and what is not known."""
 _DECODER = msgspec.json.Decoder(Entry)
 _LOOSE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -244,14 +246,14 @@ class Columns:
         where: list[int] = []
         here: dict[int, int] = {}
         for index, entry in enumerate(entries, start):
-            fact = entry
+            fact = entry if entry.kind != "outcome" else _NOBODY
             if entry.kind == "outcome" and entry.intent is not None:
                 at = here.pop(entry.intent, None)
                 if at is not None:
                     where.append(at)
                     continue
                 known = self._open.pop(entry.intent) if entry.intent in self._open else self._again(entry.intent)
-                fact = entry if known is None else known
+                fact = _NOBODY if known is None else known
             elif entry.kind == "intent":
                 here[index] = len(facts)
             where.append(len(facts))
@@ -270,7 +272,7 @@ class Columns:
         facts, where = self._facts(start, entries)
         by_fact = native.picker(where)
         shapes = self._shapes.codes([(f.statement, f.shape, bytes(f.tables)) for f in facts])
-        used = self._used_columns(entries, facts, by_fact)
+        used = self._used_columns(entries, facts, where)
         own = [(e.intent or 0) if e.kind == "outcome" else i for i, e in enumerate(entries, start)]
         stored: dict[str, bytes] = {
             "log": native.coded([self._log], native.picker([0] * count)),
@@ -297,10 +299,12 @@ class Columns:
                 stored[name] = _ENCODERS.get(name, native.coded)(values, pick)
         return _block(ENTRY, count, stored)
 
-    def _used_columns(self, entries: Sequence[Entry], facts: Sequence[Entry], by_fact: native.Pick) -> list[int]:
-        """The set of columns of each row; an outcome may have its own, which says what was sent."""
-        found = list(by_fact(self._used.codes([bytes(f.columns) for f in facts])))
-        sent = [i for i, e in enumerate(entries) if e.columns is not _NONE and e.kind == "outcome"]
+    def _used_columns(self, entries: Sequence[Entry], facts: Sequence[Entry], where: Sequence[int]) -> list[int]:
+        """The set of columns of each row; an outcome may have its own, which says what was sent, and counts when its intent is there."""
+        by_fact = self._used.codes([bytes(f.columns) for f in facts])
+        found = list(map(by_fact.__getitem__, where))
+        outcomes = (i for i, e in enumerate(entries) if e.columns is not _NONE and e.kind == "outcome")
+        sent = [i for i in outcomes if facts[where[i]] is not _NOBODY]
         for i, code in zip(sent, self._used.codes([bytes(entries[i].columns) for i in sent]), strict=True):
             found[i] = code
         return found
