@@ -16,12 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import psycopg.pq
-from places import Place, gate_place
+from places import Place, gate_place, peers
 
 from lockgate.testing.engines import EmbeddedPostgres, debian_installation, scratch_directory
 from lockgate.wire.postgres import frontend as fe
@@ -82,8 +83,8 @@ class Reader:
 
 
 @contextlib.contextmanager
-def everything(rows: int) -> Iterator[tuple[dict[str, GateProcess], Place]]:
-    """A database and a gate of each core before it."""
+def everything(rows: int, *, relay: bool = False) -> Iterator[tuple[dict[str, GateProcess], Place, list[Place]]]:
+    """A database, a gate of each core before it, and a plain relay where that is asked for."""
     installation = debian_installation(15)
     if installation is None:
         raise SystemExit("bench needs Debian's package postgresql-15")
@@ -100,7 +101,13 @@ def everything(rows: int) -> Iterator[tuple[dict[str, GateProcess], Place]]:
             gate = GateProcess(Path(private) / core, {"bench": (admin, "production")}, settings=settings).init()
             stack.callback(gate.stop)
             gates[core] = gate.start()
-        yield gates, Place("direct", server.port, "postgres", "bench")
+        direct, relays = Place("direct", server.port, "postgres", "bench"), []
+        if relay:
+            found = [
+                place for place in stack.enter_context(peers(scratch, server)) if place.name in ("haproxy", "socat")
+            ]
+            relays = [replace(found[-1], user=direct.user, password=direct.password)] if found else []
+        yield gates, direct, relays
 
 
 def main() -> int:
@@ -113,7 +120,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args()
     found: dict[str, dict[str, list[float]]] = {}
-    with everything(options.rows) as (gates, direct):
+    with everything(options.rows) as (gates, direct, _):
         shuffled = random.Random(7)
         links: dict[tuple[str, str], tuple[Reader, Place]] = {("direct", SEEN): (Reader(direct), direct)}
         for core in options.cores.split(","):

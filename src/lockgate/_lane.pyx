@@ -1084,6 +1084,8 @@ cdef class Lane:
         cdef Py_ssize_t start
         cdef dict table
         cdef uint64_t mask = 0
+        if not self.fast.is_repeated(asked):
+            return 0
         known = asked.known
         if known.permit is None:
             known.permit = Permit(known)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lockgate.model.catalog import ColumnRef
 from lockgate.model.decision import Effect
-from lockgate.model.plan import Order
+from lockgate.model.plan import Lookup
 from lockgate.model.statement import Analysis, Given, Kind
 from lockgate.session.fast import _is_plain
 from lockgate.session.wishes import Analyse, Analysed
@@ -21,7 +21,6 @@ from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
 from support.scripted import (
-    EMAILS,
     ORDERS,
     PLAIN,
     TOTALS,
@@ -237,24 +236,6 @@ def test_another_world_is_judged_anew(change: str) -> None:
         assert fast.passed_fast == (2 if change == "hour" else 1)
 
 
-def test_what_is_masked_is_not_for_the_fast_lane() -> None:
-    fast, slow = lanes()
-    with fast, slow:
-        email = described(("email", next(iter(EMAILS.reads))))
-
-        def steps(play: Script) -> list[list[Frame]]:
-            knows(play, EMAILS)
-            out = []
-            for _ in range(2):
-                play.client(fe.Query("SELECT email FROM people"))
-                out.append(play.forwarded())
-                out.append(play.backend(email, be.DataRow((b"ann@person.example",)), done("SELECT 1"), ready()))
-            return out
-
-        same(fast, slow, steps)
-        assert fast.passed_fast == 0
-
-
 def test_malformed_rounds_are_left_to_the_conversation() -> None:
     whole = b"".join(m.encode() for m in (fe.Bind("", "s", (0,), (b"5", None), ()), fe.Execute(""), fe.Sync()))
     play = Script(who("ann"), catalog(), ENGINE, fast=True)
@@ -293,8 +274,7 @@ def test_only_a_plan_that_leaves_the_statement_and_its_answer_alone_is_plain() -
     (verdict,) = play.conversation.remembered(SELECT, ()) or ()
     assert _is_plain(verdict)
     changed = [
-        replace(verdict, instead="SELECT 1"), replace(verdict, sqlstate="42501"), replace(verdict, plan=replace(verdict.plan, masks=True)),
-        replace(verdict, plan=replace(verdict.plan, stand_ins=True)), replace(verdict, plan=replace(verdict.plan, order=Order.SORT)),
+        replace(verdict, sqlstate="42501"), replace(verdict, plan=replace(verdict.plan, lookups=(Lookup(Given(True, 1), "person.email", 25, 25, True),))),
         replace(verdict, analysis=replace(verdict.analysis, effect_free=False)), replace(verdict, parsed=replace(verdict.parsed, kind=Kind.SHOW)),
         replace(verdict, decision=replace(verdict.decision, expires_at=play.clock.time)),
         replace(verdict, decision=replace(verdict.decision, effect=Effect.HOLD)),

@@ -111,6 +111,10 @@ class RowMasker:
         """
         return self.apart(data_row(body))[0] if self._active else body
 
+    def restart(self) -> None:
+        """Count from nothing again, for another execution of the same statement."""
+        self.cells_masked = [0] * len(self.cells_masked)
+
     def span(self, rows: bytes) -> bytes:
         """Whole DataRow messages as the client may see them; errors as `mask`."""
         if not self._active:

@@ -11,14 +11,16 @@ Source: architecture section 3, steps 4 to 9; ADR 12.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from lockgate.errors import ClientProtocolError
 from lockgate.model.decision import Effect
-from lockgate.model.plan import Plan
+from lockgate.model.plan import Order, Plan
 from lockgate.model.statement import Kind
+from lockgate.session.altered import Prepared as Altering
+from lockgate.session.altered import altered
 from lockgate.session.conversation import Conversation
 from lockgate.session.evidence import Repeated
 from lockgate.session.judge import Verdict
@@ -61,6 +63,9 @@ class Known:
     checked: bool
     description: bytes
     repeated: Repeated
+    altered: bool = False
+    """Its answer is masked or ordered, or another text runs in its place: its outcome is written as the conversation writes it."""
+    kept: Altering = field(default_factory=Altering)
     permit: Any = None
     """The compiled lane's form of this."""
 
@@ -144,7 +149,8 @@ class FastLane:
         if known is None:
             return None
         self.asked = _Asked(known, self._record(known, text), self._talk.clock.ticks_us(), simple=True)
-        return data
+        instead = known.verdict.instead
+        return message(tags.QUERY, instead.encode() + b"\0") if instead else data
 
     def _lifted(self, text: bytes) -> Known | None:
         """What is known of texts that differ from this one in lifted constants only."""
@@ -196,11 +202,13 @@ class FastLane:
         offset = data.find(0, start + 6, end)
         if not parsed and offset > 0:
             prepared = self._talk.prepared.get(data[start + 6 : offset].decode())
-            if prepared is None or prepared.pending or prepared.held != prepared.text:
+            if prepared is None or prepared.pending:
                 return None
             known = self._find((prepared.text, prepared.parameter_types), None, prepared.parameter_types, prepared.text)
-            if known is not None and known.verdict.analysis.relations != prepared.relations:
-                return None  # its names mean something else by now
+            if known is not None and (
+                known.verdict.analysis.relations != prepared.relations or prepared.held != known.prepared.held
+            ):
+                return None  # its names mean something else by now, or another text is held than would run
         elif offset != start + 6:
             return None
         if known is None:
@@ -216,10 +224,13 @@ class FastLane:
             self._talk.portals[""] = Portal(self._run(asked_now), Kind.SELECT, described=True)
         elif self._talk.portals:
             self._talk.portals.pop("", None)
+        head = data[:end]
+        if parsed and known.verdict.instead:
+            head = fe.Parse("", known.prepared.held, known.prepared.parameter_types).encode() + data[start:end]
         if known.checked and not described:
             asked_now.inserted = True
-            return data[:end] + _DESCRIBE + data[end:]
-        return data
+            return head + _DESCRIBE + data[end:]
+        return head + data[end:]
 
     def _record(self, known: Known, sealed: bytes) -> int:
         self._talk.counters.decided_again()
@@ -292,7 +303,7 @@ class FastLane:
                 text,
                 (verdict.parsed,),
                 types,
-                text,
+                verdict.instead or text,
                 relations=verdict.analysis.relations,
                 made_under=talk.meaning_of_names(),
                 row_description=verdict.analysis.row_description,
@@ -300,6 +311,7 @@ class FastLane:
             checked,
             description,
             repeated,
+            verdict.plan.masks or verdict.plan.order is not Order.KEEP or bool(verdict.instead),
         )
 
     # -- the backend's side ---------------------------------------------------------------------------------------------------
@@ -319,25 +331,42 @@ class FastLane:
         if found is None:
             self.settle()
             return None
-        rows, row_bytes, duration = found[0], found[1], self._talk.clock.ticks_us() - asked.started_us
-        talk, known = self._talk, asked.known
+        talk, known, shown = self._talk, asked.known, data
+        rows, row_bytes, affected, start = found
+        scan = talk.scan_of(known.verdict)
+        run = asked.run
+        if known.altered or scan is not None:
+            run = self._run(asked)
+            run.scan = scan
+            changed = altered(talk, run, known.kept, known.description, data[start : start + row_bytes])
+            if changed is None:
+                asked.run = None
+                self.settle()
+                return None
+            shown = data[:start] + changed + data[start + row_bytes :]
+            run.rows, run.row_bytes = rows, len(changed)
+            row_bytes = len(changed)
         self.asked = None
-        talk.evidence.outcome_again(
-            known.repeated, intent=asked.intent, rows=rows, row_bytes=row_bytes, affected=found[2], duration_us=duration
-        )
+        if known.altered and run is not None:
+            talk.evidence.outcome(run, "complete", "00000", f"SELECT {affected}")
+        else:
+            talk.evidence.outcome_again(
+                known.repeated, intent=asked.intent, rows=rows, row_bytes=row_bytes, affected=affected,
+                duration_us=talk.clock.ticks_us() - asked.started_us,
+            )  # fmt: skip
         talk.counters.completed_again()
         if asked.parsed:
             talk.prepared[""].pending = False
-        if asked.run is not None:
-            asked.run.closed = True
-            if known.verdict.plan.touches_labelled:
-                self._replies.touched_labelled = True
+        if run is not None:
+            run.closed = True
+        if known.verdict.plan.touches_labelled and self._replies.status == "T":
+            self._replies.touched_labelled = True
         if self.lane is not None:
             self.lane.resume(self._replies.status, int(self._until.timestamp() * 1_000_000))
         if asked.inserted:
             start = len(_BOUND) + len(_PARSED) * asked.parsed
-            return data[:start] + data[start + len(known.description) :]
-        return data
+            return shown[:start] + shown[start + len(known.description) :]
+        return shown
 
     def settle(self) -> None:
         """Leave what is under way to the replies, as if the conversation had forwarded it."""
@@ -363,7 +392,14 @@ class FastLane:
         if asked.run is None:
             verdict = asked.known.verdict
             asked.run = Run(verdict.parsed, verdict.analysis, verdict.plan, asked.intent, asked.started_us)
+            asked.run.instead, asked.run.scan = verdict.instead, self._talk.scan_of(verdict)
         return asked.run
+
+    def is_repeated(self, asked: _Asked) -> bool:
+        """Whether the compiled lane may answer this from now on: nothing of it is changed or looked at, nor remembered in a transaction."""
+        plan = asked.known.verdict.plan
+        free = not plan.touches_labelled or self._replies.status == "I"
+        return free and not asked.known.altered and self._talk.scan_of(asked.known.verdict) is None
 
     # -- the compiled lane's side -----------------------------------------------------------------------------------------------
 
@@ -412,7 +448,8 @@ class FastLane:
 
 
 def _is_plain(verdict: Verdict) -> bool:
-    """A permit of a SELECT without effects, which is forwarded and answered as it comes."""
+    """A permit of a SELECT without effects, whose text and answer need nothing but what `altered` does."""
+    plan = verdict.plan
     return (
         not verdict.sqlstate
         and verdict.decision.effect is Effect.PERMIT
@@ -420,14 +457,22 @@ def _is_plain(verdict: Verdict) -> bool:
         and verdict.decision.row_limit is None
         and verdict.parsed.kind is Kind.SELECT
         and verdict.analysis.effect_free
-        and not verdict.instead
         # Named by what it may be, not by what it may not: a plan that learns something new is not plain.
-        and verdict.plan == Plan(columns=verdict.plan.columns, touches_labelled=verdict.plan.touches_labelled)
+        and verdict.plan
+        == replace(
+            Plan(),
+            columns=plan.columns,
+            touches_labelled=plan.touches_labelled,
+            masks=plan.masks,
+            order=plan.order,
+            tie_columns=plan.tie_columns,
+            stand_ins=plan.stand_ins,
+        )
     )
 
 
-def _measure(data: bytes, asked: _Asked, status: int) -> tuple[int, int, int] | None:
-    """Rows, their bytes and the command tag's count of one whole, expected answer; None when it is anything else."""
+def _measure(data: bytes, asked: _Asked, status: int) -> tuple[int, int, int, int] | None:
+    """Rows, their bytes, the command tag's count and where the rows begin in one whole, expected answer; None for anything else."""
     position = 0
     if not asked.simple:
         expected = _PARSED + _BOUND if asked.parsed else _BOUND
@@ -443,4 +488,5 @@ def _measure(data: bytes, asked: _Asked, status: int) -> tuple[int, int, int] | 
         if position > last or data[position] != tags.ROW_DESCRIPTION:
             return None
         position += 1 + max(4, _INT32.unpack_from(data, position + 1)[0])
-    return measured(data, position, status)
+    found = measured(data, position, status)
+    return None if found is None else (*found, position)

@@ -336,11 +336,10 @@ class Replies:
             if not plain or self.masked or not self._sees_everything():
                 run.failed = drift
             return
-        if plain:
-            if len(self._agreed) >= AGREED_MAX:
-                self._agreed.clear()
-            self._agreed[analysed] = frame.body
-        else:
+        if len(self._agreed) >= AGREED_MAX:
+            self._agreed.clear()
+        self._agreed[analysed] = frame.body
+        if not plain:
             self._make_masker(run, described)
 
     def agreed(self, analysed: bytes) -> bytes:

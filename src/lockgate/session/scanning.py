@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from lockgate.classification.content import CELLS_MAX, Evidence
 from lockgate.model.catalog import Catalog, ColumnRef, FoundLabel
-from lockgate.model.statement import Analysis
+from lockgate.model.statement import Analysis, Kind
 from lockgate.wire.postgres import backend as be
 
 CELLS_OF_A_COLUMN_MAX = 2000
@@ -20,6 +20,9 @@ CELLS_OF_A_COLUMN_MAX = 2000
 
 KEPT_BYTES_MAX = 1 << 18
 """Most bytes of rows that are kept back while their content is looked at."""
+
+SCANNED = frozenset({Kind.SELECT, Kind.FETCH, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.EXECUTE})
+"""Kinds whose rows are those of the statement that was analysed."""
 
 _TEXTS = frozenset({25, 1043, 1042})
 _UNDECIDED = frozenset({"none", "unknown"})

@@ -18,7 +18,6 @@ from lockgate.model.statement import Kind
 from lockgate.session import texts
 from lockgate.session.judge import SETTINGS_FOR_MASKED, Verdict, is_unpinned, judge
 from lockgate.session.runs import Expect, Run
-from lockgate.session.scanning import content_scan
 from lockgate.session.state import SessionState, Steps
 from lockgate.session.unseen import UNREADABLE
 from lockgate.session.wishes import Durable, FreshCatalog, Hold, HoldEnded, Wish
@@ -27,10 +26,6 @@ from lockgate.wire.postgres.frames import Frame
 
 OVERLAP_KINDS = frozenset({Kind.SELECT, Kind.SHOW, Kind.EMPTY})
 """Kinds that may be forwarded while their intent is being written, when analysis proved them free of effects (promise 4)."""
-
-
-SCANNED = frozenset({Kind.SELECT, Kind.FETCH, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.EXECUTE})
-"""Kinds whose rows are those of the statement that was analysed."""
 
 
 class Settling(SessionState):
@@ -134,11 +129,7 @@ class Settling(SessionState):
             run.instead, run.rows_max = verdict.instead, verdict.decision.row_limit
             run.whole = verdict.parsed.shape == UNREADABLE
             run.named = verdict.named
-            if not self.clearance.complete and verdict.parsed.kind in SCANNED:
-                around = self.around
-                run.scan = content_scan(
-                    verdict.analysis, around.catalog, self.clearance.masked, around.content, around.looked_at
-                )
+            run.scan = self.scan_of(verdict)
             runs.append(run)
         return runs
 

@@ -29,6 +29,7 @@ from lockgate.session.judge import Ask, Verdict, judge
 from lockgate.session.ports import Clock, Counters, Holds, Recorder, Surroundings
 from lockgate.session.replies import Replies
 from lockgate.session.runs import Expect, Portal, Prepared, Run
+from lockgate.session.scanning import SCANNED, ContentScan, content_scan
 from lockgate.session.unseen import EVERYTHING, unreadable
 from lockgate.session.wishes import BackendOpened, Drain, Failed, OpenBackend, Wish
 from lockgate.wire.postgres import backend as be
@@ -69,7 +70,7 @@ class SessionState:
         self._clearance_key: tuple[object, ...] = ()
         self._clearance_known: Clearance
         self.clearance: Clearance = self._clearance()
-        self.replies = Replies(body_bytes_max=body_bytes_max, masked=not self.clearance.complete, make_masker=self._make_masker,
+        self.replies = Replies(body_bytes_max=body_bytes_max, masked=not self.clearance.complete, make_masker=self.make_masker,
                                make_copier=self._make_copier, learn_labels=self._learn_labels,
                                finish=self._finish, parameter_changed=self._parameter_changed,
                                sees_everything=self.sees_everything)  # fmt: skip
@@ -290,7 +291,8 @@ class SessionState:
         """True when earlier statements of this pipeline may have written in the implicit transaction they share."""
         return self.pipeline_open and self.effects_in_pipeline
 
-    def _make_masker(self, run: Run, described: be.RowDescription) -> None:
+    def make_masker(self, run: Run, described: be.RowDescription) -> None:
+        """Prepare what masks and what orders a run's rows."""
         formats = [f.format for f in described.fields]
         if run.plan.masks:
             run.masker = RowMasker(
@@ -311,8 +313,15 @@ class SessionState:
             return
         shape = copy_shape(dict(run.parsed.options), [f.name for f in described.fields])
         fields = tuple(f._replace(format=int(shape.binary)) for f in described.fields)
-        self._make_masker(run, replace(described, fields=fields))
+        self.make_masker(run, replace(described, fields=fields))
         run.copier = CopyMasker(CopyCodec(shape, columns), run.masker, run.sorter)
+
+    def scan_of(self, verdict: Verdict) -> ContentScan | None:
+        """What looks at the texts of an answer; None where there is nothing to look at, or nothing more."""
+        if self.clearance.complete or verdict.parsed.kind not in SCANNED:
+            return None
+        around = self.around
+        return content_scan(verdict.analysis, around.catalog, self.clearance.masked, around.content, around.looked_at)
 
     def _learn_labels(self, run: Run, found: Sequence[FoundLabel]) -> None:
         """Labels found while a statement ran; a hit in content also ends its answer."""
