@@ -184,7 +184,7 @@ def test_a_statement_over_stand_ins_passes_the_fast_lane_as_the_other_text(exten
         shown = same(fast, slow, steps)
         assert fast.answered_fast == 2
         sent = [frame for part in shown for frame in part if frame.tag == (ord("P") if extended else ord("Q"))]
-        texts = {from_client(frame, fe.Parse if extended else fe.Query).text for frame in sent}
+        texts = {(from_client(f, fe.Parse).text if extended else from_client(f, fe.Query).text) for f in sent}
         assert texts == {INSTEAD}
         assert all(sealed.startswith(TEXT.encode()) for sealed in fast.recorder.sealed.values())
         receipts = [e["receipt"] for e in fast.recorder.of_kind("outcome")]
