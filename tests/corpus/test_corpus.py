@@ -156,6 +156,17 @@ def test_rows_may_stand_in_another_order_only_where_both_twins_sort_them_by_thei
     assert difference([rows(b"u_bbbb", b"u_aaaa")], [rows(b"u_dddd", b"u_cccc")], pairs) is not None
 
 
+def test_rows_that_are_sorted_by_their_masks_may_be_read_in_pieces() -> None:
+    pairs = Pairs()
+    pairs.learn("c", b"u_aaaa", b"u_dddd")
+    pairs.learn("c", b"u_bbbb", b"u_cccc")
+    cut = Frame(tags.PORTAL_SUSPENDED, b"")
+    here = Answer([*rows(b"u_aaaa").frames, cut, *rows(b"u_bbbb").frames, cut])
+    there = Answer([*rows(b"u_cccc").frames, cut, *rows(b"u_dddd").frames, cut])
+    assert difference([here], [there], pairs) is None
+    assert difference([here], [Answer([*rows(b"u_cccc", b"u_dddd").frames, cut, cut])], pairs) is not None
+
+
 def binary_row(*fields: bytes) -> bytes:
     return len(fields).to_bytes(4, "big") + b"".join(b"\0\0\0\x19" + len(f).to_bytes(4, "big") + f for f in fields)
 
