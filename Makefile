@@ -113,6 +113,7 @@ CORPUS_MAJORS ?= 15 18
 CORPUS_OPTIONS ?= --matrix
 corpus: $(STAMP) packages
 	for major in $(CORPUS_MAJORS); do $(PY) tests/corpus/run.py $(CORPUS) --pg $$major $(CORPUS_OPTIONS) || exit 1; done
+	if [ -d $(CORPUS)/../data ]; then $(PY) tests/corpus/samples.py $(CORPUS)/../data; fi
 endif
 
 .PHONY: generate

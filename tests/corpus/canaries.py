@@ -55,7 +55,9 @@ class Canaries:
     def __post_init__(self) -> None:
         public = {self.public[i : i + _PIECE] for i in range(len(self.public))}
         for where, value, other in self.pairs:
-            for (name, here, step), (_, there, _) in zip(_forms(value), _forms(other), strict=True):
+            others = {name: form for name, form, _ in _forms(other)}
+            for name, here, step in _forms(value):
+                there = others.get(name, b"")
                 if len(here) != len(there):
                     continue
                 number = len(self._forms)
