@@ -111,11 +111,37 @@ def test_cursors_and_copy_of_a_query_run_over_stand_ins(bot: psycopg.Connection)
 
 REFUSED = (
     "SELECT spy(email) FROM people", "SELECT upper(email) FROM people FOR UPDATE", "SELECT ctid, upper(email) FROM people",
-    "SELECT upper(email) FROM people TABLESAMPLE SYSTEM (100)", "SELECT mail FROM guarded", "EXPLAIN SELECT upper(email) FROM people",
+    "SELECT upper(email) FROM people TABLESAMPLE SYSTEM (50 + 50)", "EXPLAIN SELECT upper(email) FROM people",
+    "EXPLAIN ANALYZE SELECT email FROM people", "EXPLAIN SELECT id FROM people WHERE email = 'x'", "EXPLAIN SELECT email FROM people ORDER BY email",
     "INSERT INTO orders SELECT 9, upper(email), 1 FROM people", "SELECT p FROM people p ORDER BY email LIMIT 1",
     "SELECT upper(email), current_query() FROM people", "CREATE TABLE t AS SELECT upper(email) AS u FROM people",
     "SELECT query_to_xml('select 1', true, true, ''), upper(email) FROM people", "SELECT set_config('app.x', email, false) FROM people",
 )  # fmt: skip
+
+
+def test_samples_and_barriers_are_kept(bot: psycopg.Connection) -> None:
+    assert bot.execute("SELECT upper(email) FROM people p TABLESAMPLE SYSTEM (100) ORDER BY id LIMIT 1").fetchone() == (
+        "S1@D-S1.EXAMPLE",
+    )
+    assert bot.execute("SELECT mail FROM guarded ORDER BY mail DESC LIMIT 1").fetchone() == ("S3@D-S3.EXAMPLE",)
+
+
+def test_columns_that_come_with_a_grouped_key_still_do(bot: psycopg.Connection) -> None:
+    text = "SELECT p.id, upper(p.name), count(*) FROM people p JOIN orders o ON o.id >= p.id GROUP BY p.id ORDER BY 1"
+    assert [row[0::2] for row in bot.execute(text.encode()).fetchall()] == [(1, 3), (2, 2), (3, 1)]
+
+
+def test_a_plan_is_explained_as_if_masked_columns_that_are_only_shown_were_null(bot: psycopg.Connection) -> None:
+    plans = [
+        [str(row[0]) for row in bot.execute(f"EXPLAIN (VERBOSE, COSTS OFF) {text}".encode()).fetchall()]
+        for text in (
+            "SELECT id, email FROM people p WHERE id = 2",
+            "SELECT c.id, c.name FROM people c JOIN orders USING (id)",
+        )
+    ]
+    assert "people" in plans[0][0]
+    assert any("NULL::" in line for line in plans[0])
+    assert not any("lockgate_" in line for plan in plans for line in plan)
 
 
 @pytest.mark.parametrize("text", REFUSED)

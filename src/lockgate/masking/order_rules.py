@@ -81,6 +81,20 @@ def placed_by(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]
     return frozenset(r for r in masked if r.relation in found)
 
 
+def lays_out(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
+    """Whether masked values decide in which part of a relation, or in which order of an index, rows are found."""
+    relation = catalog.relations.get(oid)
+    if relation is None or any(lays_out(child, catalog, masked) for child in relation.children):
+        return True
+    hidden = {reference.attnum for reference in masked if reference.relation == oid}
+    return bool(relation.partition_columns & hidden) or any(
+        (index.clustered and set(index.columns) & hidden)
+        or index.expression_columns & hidden
+        or (len(index.columns) > 1 and index.columns[0] in hidden)
+        for index in relation.indexes
+    )
+
+
 def _own_taint(level: Level, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]) -> str:
     deciding = level.deciding & masked
     if deciding:

@@ -8,11 +8,12 @@ Source: masking.md 2.3 (mode S); docs/adr/0011-stand-ins.md.
 from __future__ import annotations
 
 from lockgate.errors import RefusedStatementError
+from lockgate.masking.order_rules import lays_out
 from lockgate.masking.plan import values_sought
 from lockgate.masking.stand_ins import stand_in
 from lockgate.model.catalog import Catalog, ColumnRef
 from lockgate.model.plan import ColumnPlan, Disposition, Plan, Sought
-from lockgate.model.statement import Analysis, Kind, Output
+from lockgate.model.statement import Analysis, Kind, Output, UseKind
 
 KINDS = frozenset({Kind.SELECT, Kind.DECLARE, Kind.COPY_OUT})
 RULE = "stand-in"
@@ -45,6 +46,21 @@ def stand_in_plan(
         lookups=tuple(one.lookup for one in sought if one.lookup.given.parameter),
     )  # fmt: skip
     return plan, tuple(sought)
+
+
+def plan_without(
+    analysis: Analysis, *, catalog: Catalog, masked: frozenset[ColumnRef], unsafe_order: frozenset[int]
+) -> Plan:
+    """The plan of an EXPLAIN whose statement only shows masked columns: it is explained as if they were NULL, and not read.
+
+    Raises:
+        RefusedStatementError: masked values decide something, so that the database's own plan would say something of them.
+    """
+    decides = any(use.columns & masked and use.kind is not UseKind.OUTPUT for use in analysis.uses)
+    placed = any(oid in unsafe_order or lays_out(oid, catalog, masked) for oid in analysis.relations)
+    if decides or placed or analysis.writes or analysis.opaque:
+        raise RefusedStatementError("stand-in-explain", "its plan depends on masked values")
+    return Plan(touches_labelled=True, stand_ins=True)
 
 
 def _column(output: Output, catalog: Catalog, masked: frozenset[ColumnRef]) -> ColumnPlan:

@@ -35,6 +35,7 @@ class Substitution:
         reads: columns whose value the statement uses; other masked columns are not even read.
         filters: table -> condition over its columns, for tables of which only some rows may be seen.
         unsafe_order: relations whose stored order may depend on masked values.
+        ordered: rows come in an order that depends on nothing masked; not needed where no row is shown.
         hidden: further columns whose values must not order rows: those that are masked in the answer.
     """
 
@@ -44,6 +45,7 @@ class Substitution:
     filters: Mapping[int, str]
     unsafe_order: frozenset[int]
     hidden: frozenset[ColumnRef] = frozenset()
+    ordered: bool = True
     _groups: dict[tuple[str, str], list[ColumnRef]] = field(default_factory=dict)
     _shown: dict[ColumnRef, StandIn] = field(default_factory=dict)
     _made: dict[tuple[int, bool, str], str] = field(default_factory=dict)
@@ -105,8 +107,8 @@ class Substitution:
             sample = ""
         else:
             rows = f"{'ONLY ' if only else ''}{_name(relation)}"
-        text = f"SELECT {', '.join(columns)} FROM {rows} AS {_BASE}{sample}{''.join(joins)}"  # noqa: S608 - names are quoted
-        hidden = any(reference.relation == oid for reference in self.hidden)
+        text = f"SELECT {', '.join(columns)} FROM {rows} AS {self._alias(relation)}{sample}{''.join(joins)}"  # noqa: S608 - names are quoted
+        hidden = self.ordered and any(reference.relation == oid for reference in self.hidden)
         return f"({text} ORDER BY {', '.join(self._order(relation))})" if hidden else f"({text})"
 
     def value(self, sought: Sought) -> str:
@@ -179,9 +181,13 @@ class Substitution:
         relation = self.catalog.relations.get(reference.relation)
         return ("" if relation is None else relation.qualified_name, reference.attnum)
 
+    def _alias(self, relation: Relation) -> str:
+        """Where a plan is shown, the table goes by its own name."""
+        return _BASE if self.ordered else _quoted(relation.name)
+
     def _column(self, relation: Relation, column: Column, joins: list[str]) -> str:
         reference = ColumnRef(relation.oid, column.attnum)
-        value = f"{_BASE}.{_quoted(column.name)}"
+        value = f"{self._alias(relation)}.{_quoted(column.name)}"
         if reference not in self.masked:
             return value
         shown = self._shown.get(reference)

@@ -15,7 +15,7 @@ from datetime import datetime
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.copy_formats import copy_shape
 from lockgate.masking.plan import make_plan
-from lockgate.masking.stand_in_plan import stand_in_plan
+from lockgate.masking.stand_in_plan import plan_without, stand_in_plan
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance, Decision, Effect, Request
 from lockgate.model.identity import Identity
@@ -149,9 +149,14 @@ PAST_POSITION = frozenset({
 
 def over_stand_ins(verdict: Verdict, ask: Ask) -> tuple[Plan, tuple[Sought, ...]] | None:
     """The plan of a refused statement that may run over stand-ins, and the values it looks for; None when its refusal stands."""
-    if verdict.rule not in PAST_POSITION or verdict.decision.effect is Effect.DENY:
+    plainly = verdict.rule == "explain" and not verdict.parsed.executes
+    if (verdict.rule not in PAST_POSITION and not plainly) or verdict.decision.effect is Effect.DENY:
         return None
     try:
+        if plainly:
+            hidden = ask.clearance.masked
+            made = plan_without(verdict.analysis, catalog=ask.catalog, masked=hidden, unsafe_order=ask.unsafe_order)
+            return made, ()
         return stand_in_plan(
             verdict.analysis, kind=verdict.parsed.kind, catalog=ask.catalog, masked=ask.clearance.masked
         )

@@ -15,7 +15,7 @@ from typing import Any
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.lookups import Opener
 from lockgate.model.plan import PASS, Sought
-from lockgate.model.statement import Parsed
+from lockgate.model.statement import Kind, Parsed
 from lockgate.session.judge import Ask, Verdict, over_stand_ins
 from lockgate.session.row_filters import filters_on
 from lockgate.session.settling import Settling
@@ -53,8 +53,11 @@ class Rewriting(Settling):
             opened = tuple(self._opened_constant(verdict.parsed, one) for one in sought)
         except RefusedStatementError:
             return verdict
+        asked = verdict.analysis
+        if verdict.parsed.kind is Kind.EXPLAIN:
+            asked = replace(asked, reads=frozenset())  # masked columns are shown at most: none of them has to be read
         answer = yield Substitute(
-            verdict.parsed, types, self.search_path, verdict.analysis, self.clearance.masked if found else frozenset(), opened,
+            verdict.parsed, types, self.search_path, asked, self.clearance.masked if found else frozenset(), opened,
             filters, ask.catalog.generation, self.clearance.masked,
         )  # fmt: skip
         if not isinstance(answer, Substituted):

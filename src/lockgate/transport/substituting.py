@@ -15,7 +15,7 @@ from types import MappingProxyType
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.substitution import Substitution
 from lockgate.model.catalog import Catalog
-from lockgate.model.statement import Analysis, Given
+from lockgate.model.statement import Analysis, Given, Kind
 from lockgate.session.cache import BoundedCache
 from lockgate.session.wishes import Failed, Substitute, Substituted
 from lockgate.sql.analysis import analyse_queries, read_row_description
@@ -102,10 +102,11 @@ class Substituting:
     def _substitution(self, wish: Substitute, catalog: Catalog, unsafe_order: frozenset[int]) -> Substitution:
         """The subqueries of all statements that use the same masked columns."""
         reads = wish.analysis.reads & wish.masked
-        key = (catalog.generation, unsafe_order, wish.masked, reads, wish.filters, wish.hidden)
+        ordered = wish.statement.kind is not Kind.EXPLAIN
+        key = (catalog.generation, unsafe_order, wish.masked, reads, wish.filters, wish.hidden, ordered)
         found = self._substitutions.get(key)
         if found is None:
-            found = Substitution(catalog, wish.masked, reads, dict(wish.filters), unsafe_order, wish.hidden)
+            found = Substitution(catalog, wish.masked, reads, dict(wish.filters), unsafe_order, wish.hidden, ordered)
             self._substitutions.put(key, found, 64 << 10)
         return found
 
