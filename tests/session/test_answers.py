@@ -264,7 +264,7 @@ def test_what_a_cursor_shows_is_masked_as_it_was_judged() -> None:
         ("LISTEN c", Kind.LISTEN, "kind-listen"),
         ("SET enable_seqscan = off", Kind.SET, "setting"),
         ("SET session_replication_role = replica", Kind.SET, "setting"),
-        ("CREATE TEMP TABLE t(i int)", Kind.CREATE, "temporary-object"),
+        ("CREATE TEMP VIEW t AS SELECT 1", Kind.CREATE, "temporary-object"),
         ("PREPARE TRANSACTION 'x'", Kind.TRANSACTION, "two-phase"),
     ],
 )

@@ -19,6 +19,8 @@ from lockgate.transport.pgclient import PgClient
 from lockgate.wire.postgres.scram import saslprep
 
 ITERATIONS = 4096
+SET_CAN_BE_GRANTED = 150000
+"""First version of the server in which a role may be allowed to change a superuser's setting."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ async def role_statements(
         sql.append(f"ALTER ROLE {quoted(names.analysis)} SET log_min_messages = 'fatal'")
         sql.append(f"ALTER ROLE {quoted(names.analysis)} SET log_min_error_statement = 'panic'")
         sql.append(f"ALTER ROLE {quoted(names.analysis)} SET log_statement = 'none'")
+    if superuser and names.masked in names.made and int(facts[2] or b"0") >= SET_CAN_BE_GRANTED:
+        # So that what only a masked session sees can be analysed on its own link and stay out of the log; its clients may not set it.
+        sql.append(f"GRANT SET ON PARAMETER log_min_messages TO {quoted(names.masked)}")
     return sql
 
 

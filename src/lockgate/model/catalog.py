@@ -56,6 +56,18 @@ class FoundLabel:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTable:
+    """A temporary table of one session, and what is in it: labels of its columns, in their order, `none` for those behind.
+
+    `oid` is 0 until the server was asked for it.
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+    oid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Index:
     """One index of a relation; `columns` has 0 for an expression, `expression_columns` the columns inside expressions."""
 

@@ -274,6 +274,7 @@ class Analysis:
         functions: qualified names of functions called, for policy context and records.
         copied: of CREATE TABLE AS: what the new table's columns are made of.
         compared: type OID of each given value that nothing but comparisons with columns uses.
+        own: everything that it defines or changes is a temporary table of the session's.
     """
 
     kind: Kind
@@ -291,3 +292,4 @@ class Analysis:
     functions: tuple[str, ...] = ()
     compared: tuple[tuple[Given, int], ...] = ()
     copied: tuple[Output, ...] = ()
+    own: bool = False

@@ -36,6 +36,10 @@ NAME_BYTES_MAX = 63
 """Longest name of a statement or portal that the server tells from others; SQL's grammar cuts its names by itself."""
 
 
+ANALYSED = HAS_TREE | {Kind.DECLARE, Kind.EXPLAIN, Kind.CREATE_TABLE_AS}
+"""Kinds whose names the server resolves when it prepares a statement, and again when it sees fit."""
+
+
 class ExtendedProtocol(Translating):
     """Messages P, B, D, E, C, S and H of one conversation."""
 
@@ -197,7 +201,7 @@ class ExtendedProtocol(Translating):
         self, message: fe.Bind, frame: Frame, known: Prepared, verdicts: tuple[Verdict, ...]
     ) -> Generator[Wish, Any, Frame | bytes | None]:
         """The Bind to forward: the client's own bytes, unless values must be opened; None when an error was sent."""
-        if len(known.parsed) == 1 and known.parsed[0].kind in HAS_TREE and not verdicts[0].sqlstate:
+        if len(known.parsed) == 1 and known.parsed[0].kind in ANALYSED and not verdicts[0].sqlstate:
             if not (yield from self.renewed(message.statement, known, verdicts[0])):
                 return None
             bound = yield from self.opened_parameters(message, verdicts, known.text)
@@ -218,7 +222,7 @@ class ExtendedProtocol(Translating):
 
     def _means_the_same(self, name: str, known: Prepared) -> Generator[Wish, Any, bool]:
         """Judge a statement again before the server looks anew at what its names mean, where that may have changed."""
-        if len(known.parsed) != 1 or known.parsed[0].kind not in HAS_TREE or self.replies.status == "E":
+        if len(known.parsed) != 1 or known.parsed[0].kind not in ANALYSED or self.replies.status == "E":
             return True
         if not (yield from self.settle_context()) or (
             known.made_under == self.meaning_of_names() and not self.catalog_stale

@@ -28,7 +28,7 @@ def followed(run: Run, catalog: Catalog, search_path: str) -> tuple[FoundLabel, 
     for use in run.analysis.uses:
         if use.kind is not UseKind.WRITE_SOURCE or use.target is None or not is_undecided(catalog, use.target):
             continue
-        labels = {_label(catalog, source) for source in use.columns} - {"none", "unknown"}
+        labels = {label_of(catalog, source) for source in use.columns} - {"none", "unknown"}
         if labels:
             found.setdefault(use.target, set()).update(labels)
             if not use.plain:
@@ -50,7 +50,7 @@ def _created(run: Run, catalog: Catalog, search_path: str) -> tuple[FoundLabel, 
     schema, table = json.loads(options["into"])
     names = json.loads(options["columns"])
     outputs: tuple[Output, ...] = run.analysis.copied
-    labels = propagate(lambda source: _label(catalog, source), outputs)
+    labels = propagate(lambda source: label_of(catalog, source), outputs)
     return tuple(
         FoundLabel(
             schema or _first_schema(catalog, search_path),
@@ -65,7 +65,8 @@ def _created(run: Run, catalog: Catalog, search_path: str) -> tuple[FoundLabel, 
     )
 
 
-def _label(catalog: Catalog, reference: ColumnRef) -> str:
+def label_of(catalog: Catalog, reference: ColumnRef) -> str:
+    """The label of a base column; that of a document with labelled paths is that of free text."""
     column = catalog.column(reference)
     return "none" if column is None else "text.free" if column.json_labels and column.label == "none" else column.label
 

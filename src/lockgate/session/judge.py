@@ -8,6 +8,7 @@ Source: architecture section 3, steps 4 and 5; masking.md 2.3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,13 +17,14 @@ from lockgate.errors import RefusedStatementError
 from lockgate.masking.copy_formats import copy_shape
 from lockgate.masking.plan import make_plan
 from lockgate.masking.stand_in_plan import plan_without, stand_in_plan
-from lockgate.model.catalog import Catalog
+from lockgate.model.catalog import Catalog, OwnTable
 from lockgate.model.decision import Clearance, Decision, Effect, Request
 from lockgate.model.identity import Identity
 from lockgate.model.plan import PASS, Order, Plan, Sought
 from lockgate.model.statement import Access, Action, Analysis, Kind, Parsed
 from lockgate.policy.engine import Engine
 from lockgate.session.runs import Prepared
+from lockgate.sql.functions import FIRST_USER_OID
 
 WRITES = frozenset({Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.COPY_IN, Kind.TRUNCATE})
 
@@ -69,6 +71,9 @@ CALLS_IN_DEFINITIONS = frozenset({
     "=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||", "~", "~*", "!~", "!~*", "~~", "~~*", "!~~", "!~~*",
 })  # fmt: skip
 """Functions and operators that a masked principal's definitions may call."""
+_TEMPORARY_TABLE = re.compile(
+    r"(create|drop|alter)\s+((local|global)\s+)?((temp|temporary)\s+)?(table|index|unique)\b", re.IGNORECASE
+)
 DDL = frozenset({Kind.CREATE, Kind.ALTER, Kind.CREATE_TABLE_AS, Kind.COMMENT, Kind.MAINTENANCE, Kind.GRANT, Kind.ROLE})
 
 
@@ -78,6 +83,7 @@ class Ask:
 
     Args:
         statement: facts the session adds: `in_transaction`, `estimated_rows`.
+        decided_by: the snapshot by which policies decide, where the session itself sees more than that.
     """
 
     identity: Identity
@@ -93,6 +99,7 @@ class Ask:
     bounded_rows: int = 1000
     row_limited: bool = False
     unpinned: bool = False
+    decided_by: Catalog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,8 @@ class Verdict:
     """The answer for one statement: permit with a plan, hold, deny or refuse.
 
     `sqlstate` is empty when the statement may run (or may run once approved); `instead` is the text that runs in its place, where
-    masked columns are replaced by stand-ins. `named` is the prepared statement that a PREPARE makes or an EXECUTE runs.
+    masked columns are replaced by stand-ins. `named` is the prepared statement that a PREPARE makes or an EXECUTE runs,
+    `makes` the temporary table that a statement makes.
     """
 
     parsed: Parsed
@@ -114,6 +122,7 @@ class Verdict:
     instead: str = ""
     context: Mapping[str, object] = field(default_factory=dict)
     named: Prepared | None = None
+    makes: OwnTable | None = None
 
     @property
     def effect(self) -> str:
@@ -131,7 +140,7 @@ def judge(parsed: Parsed, analysis: Analysis, ask: Ask, *, plan: Plan | None = N
     """
     context = _context(parsed, analysis, ask)
     request = Request(ask.identity, ask.database, _accesses(analysis), context)
-    decision = ask.engine.decide(request, ask.catalog, now=ask.now)
+    decision = ask.engine.decide(request, ask.decided_by or ask.catalog, now=ask.now)
     if decision.effect is Effect.HOLD:
         facts = context["statement"]
         return replace(
@@ -217,7 +226,7 @@ def _context(parsed: Parsed, analysis: Analysis, ask: Ask) -> dict[str, object]:
         "kind": parsed.kind.value,
         "has_where": parsed.has_where,
         "bounded": bounded,
-        "destructive": parsed.destructive or not bounded,
+        "destructive": (parsed.destructive or not bounded) and not analysis.own,
         "opaque": sorted({o.what for o in analysis.opaque}),
         "functions": sorted(set(analysis.functions)),
         "in_transaction": ask.in_transaction,
@@ -266,15 +275,24 @@ def _refuse_settings(parsed: Parsed, ask: Ask) -> None:
 
 
 def _refuse_for_masked(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
+    if any(oid >= FIRST_USER_OID and oid not in ask.catalog.relations for oid in analysis.relations):
+        raise RefusedStatementError(
+            "unknown-relation", "the statement is about a relation that is not known any more, so it is not known what of it is masked",
+            hint="Run it again.",
+        )  # fmt: skip
     if parsed.kind in REFUSED_FOR_MASKED:
         raise RefusedStatementError(
             f"kind-{parsed.kind.value}", f"{REFUSED_FOR_MASKED[parsed.kind]}, so it is refused for principals who see masked data",
             hint="Someone with `unmask` on every label of this database may run it.",
         )  # fmt: skip
-    if parsed.temporary:
+    if (
+        parsed.temporary
+        and parsed.kind in DDL | {Kind.DROP}
+        and not (analysis.own and _TEMPORARY_TABLE.match(parsed.shape))
+    ):
         raise RefusedStatementError(
-            "temporary-object", "temporary objects hide copies of data from analysis and are refused for principals who see masked data",
-            hint="Use a subquery or a CTE instead.",
+            "temporary-object", "temporary objects other than tables, and such that are made of others, are refused for principals who see "
+            "masked data", hint="Make a temporary table, by its columns or from a query.",
         )  # fmt: skip
     if parsed.kind is Kind.SET and parsed.name not in SETTINGS_FOR_MASKED and ("reset", "all") not in parsed.options:
         raise RefusedStatementError("setting", f"setting `{parsed.name}` is not on the list that masked principals may change",
@@ -292,7 +310,8 @@ def _refuse_for_masked(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
 
 
 def _refuse_ddl(parsed: Parsed, analysis: Analysis, ask: Ask) -> None:
-    if parsed.kind is not Kind.CREATE_TABLE_AS and not parsed.shape.lower().startswith(DDL_FOR_MASKED):
+    makes = parsed.temporary and _TEMPORARY_TABLE.match(parsed.shape)
+    if parsed.kind is not Kind.CREATE_TABLE_AS and not makes and not parsed.shape.lower().startswith(DDL_FOR_MASKED):
         raise RefusedStatementError(
             "definition", "this definition could move masked data to where its label does not follow; it is refused for principals who see "
             "masked data", hint="Someone with `unmask` on every label of this database may run it.",

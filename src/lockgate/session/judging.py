@@ -12,15 +12,16 @@ from dataclasses import replace
 from typing import Any
 
 from lockgate.errors import RefusedStatementError
+from lockgate.model.catalog import OwnTable
 from lockgate.model.plan import Order
 from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import PINNED, SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
-from lockgate.session.reading import Reading
 from lockgate.session.runs import Portal
 from lockgate.session.state import Judged
+from lockgate.session.temporary import Temporary
 from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNREADABLE, UNSEEN
-from lockgate.session.wishes import Analyse, Estimate, Failed, FreshCatalog, Wish
+from lockgate.session.wishes import Estimate, Failed, FreshCatalog, Wish
 from lockgate.sql.functions import FIRST_USER_OID, refused_by_name
 from lockgate.sql.lifting import Lifted, inert, lift
 from lockgate.sql.parse import split_and_parse
@@ -43,7 +44,7 @@ NAME_RESOLUTION = frozenset(
 BY_NAME = frozenset({Kind.PREPARE, Kind.EXECUTE})
 
 
-class Judging(Reading):
+class Judging(Temporary):
     """From statements that were read to verdicts."""
 
     def judge_all(
@@ -54,6 +55,7 @@ class Judging(Reading):
             yield from self.flush_pipeline()
             self.learn_names()
         yield from self.settle_statements()
+        self.settle_own()
         knows_names = all(s.kind in NEEDS_NO_NAMES for s in statements) or (yield from self.settle_context())
         # Who sees everything waits for a fresh catalog only where a statement reads what the present one does not know.
         may_wait = self.catalog_stale and self.sees_everything()
@@ -68,8 +70,8 @@ class Judging(Reading):
             self.counters.count("decisions_cached")
             return tuple(replace(v, parsed=parsed) for v, parsed in zip(cached, statements, strict=True))
         named: dict[int, Verdict] = {}
-        if problem is None and any(s.kind in BY_NAME for s in statements):
-            found = yield from self._judged_by_name(statements)
+        if problem is None and any(s.kind in BY_NAME or self.is_own_copy(s) for s in statements):
+            found = yield from self._judged_by_name(statements, types)
             if found is None:
                 return None
             problem, named = (found, {}) if isinstance(found, Failed) else (None, found)
@@ -134,9 +136,9 @@ class Judging(Reading):
         self.cache.put(self._key(lifted.without(places), types), Judged(verdicts), size)
 
     def _judged_by_name(
-        self, statements: tuple[Parsed, ...]
+        self, statements: tuple[Parsed, ...], types: tuple[int, ...]
     ) -> Generator[Wish, Any, dict[int, Verdict] | Failed | None]:
-        """Verdicts for what is made or run by name, each as for the statement itself; None when an error was sent instead."""
+        """Verdicts for what is made or run by name or copied, each as for the statement in it; None when an error was sent instead."""
         try:
             named = yield from self.by_name(statements)
         except RefusedStatementError as refused:
@@ -144,6 +146,12 @@ class Judging(Reading):
         if isinstance(named, Failed):
             return named
         found: dict[int, Verdict] = {}
+        for place, parsed in enumerate(statements):
+            if self.is_own_copy(parsed):
+                query = yield from self.judge_all(split_and_parse(parsed.inner), parsed.inner, types)
+                if query is None:
+                    return None
+                found[place] = yield from self.of_own_copy(parsed, query[0], types)
         for place, prepared in named.items():
             parsed = statements[place]
             inner = yield from self.judge_all(prepared.parsed, prepared.text, prepared.parameter_types)
@@ -171,7 +179,7 @@ class Judging(Reading):
         fresh = tuple(p for i, p in enumerate(statements) if remembered[i] is None and i not in named)
         found: list[Analysis] = []
         if fresh:
-            answer = yield Analyse(fresh, text if len(statements) == 1 else "", types, self.search_path)
+            answer = yield from self.asked(fresh, text if len(statements) == 1 else "", types)
             if isinstance(answer, Failed):
                 sees_more = self.ddl_in_transaction and self.replies.status == "T"
                 if self.clearance.complete and answer.report and sees_more:
@@ -200,7 +208,7 @@ class Judging(Reading):
 
     def _is_outrun(self, analyses: tuple[Analysis, ...]) -> bool:
         """Whether a relation is not in the snapshot: dropped while the statement was analysed, or newer than the last look."""
-        known = self.around.catalog.relations
+        known = self.catalog.relations
         return any(a.relation >= FIRST_USER_OID and a.relation not in known for one in analyses for a in one.accesses)
 
     def _by_name(self, problem: Failed, statements: tuple[Parsed, ...]) -> Failed:
@@ -314,6 +322,8 @@ class Judging(Reading):
                 verdicts.append(replace(inner, parsed=parsed))
                 continue
             verdict = judge(parsed, analysis, ask, plan=known.run.plan if known is not None else None)
+            if parsed.kind is Kind.CREATE and parsed.temporary and analysis.own:
+                verdict = replace(verdict, makes=OwnTable(parsed.tables[0][1]))
             verdicts.append((yield from self.rewritten(verdict, ask, types)))
         return tuple(verdicts)
 
@@ -324,7 +334,7 @@ class Judging(Reading):
         meaning between two polls of the catalog, and its row description would not show it. A relation newer than the snapshot may
         be one.
         """
-        relations = self.around.catalog.relations
+        relations = self.catalog.relations
         found = ((o, relations.get(o)) for o in verdict.analysis.relations)
         views = any(o >= FIRST_USER_OID if r is None else r.kind == "v" and r.schema not in SYSTEM for o, r in found)
         by_estimate = verdict.parsed.kind in WRITES and any(not w.bounded for w in verdict.analysis.writes)
@@ -333,7 +343,7 @@ class Judging(Reading):
     def _key(self, text: Hashable, types: tuple[int, ...]) -> tuple[object, ...]:
         chain = tuple((p.name, p.kind, p.groups, p.owner) for p in self.identity.chain)
         return (text, types, chain, self.identity.purpose, self.identity.run, self.identity.binding, self.client_address,
-                self.around.database, self.search_path, self.version(), self.clearance.masked,
+                self.around.database, self.search_path, self.version(), self.own.version, self.clearance.masked,
                 self.replies.status != "I")  # fmt: skip
 
 

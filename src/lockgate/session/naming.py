@@ -19,7 +19,7 @@ from lockgate.model.statement import Kind, Parsed
 from lockgate.session.judge import Verdict, without_result
 from lockgate.session.rewriting import Rewriting
 from lockgate.session.runs import Prepared
-from lockgate.session.wishes import Analyse, Failed, Wish
+from lockgate.session.wishes import Failed, Wish
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import quoted
 
@@ -55,7 +55,7 @@ class Naming(Rewriting):
         types: tuple[int, ...] = ()
         if parsed.arguments:
             asked = "SELECT " + ", ".join(f"CAST(NULL AS {text})" for _, text in parsed.arguments)
-            answer = yield Analyse(split_and_parse(asked), asked, (), self.search_path)
+            answer = yield from self.asked(split_and_parse(asked), asked, ())
             if isinstance(answer, Failed):
                 return _elsewhere(answer)
             types = tuple(output.type_oid for output in answer.analyses[0].outputs)

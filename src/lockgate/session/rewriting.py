@@ -15,16 +15,66 @@ from typing import Any
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.lookups import Opener
 from lockgate.model.plan import PASS, Sought
-from lockgate.model.statement import Kind, Parsed
+from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session.judge import Ask, Verdict, over_stand_ins
 from lockgate.session.row_filters import filters_on
 from lockgate.session.settling import Settling
-from lockgate.session.wishes import Failed, Substitute, Substituted, Wish
+from lockgate.session.wishes import Analyse, Analysed, AnalyseHere, Failed, Substitute, Substituted, Wish
 from lockgate.sql.literals import meaning, quoted_constant
+
+KNOWN_MAX = 256
+"""Analyses on its own link that a session remembers."""
+NEVER = frozenset({-1})
+"""What no name means: the server does not hold such a statement any more."""
+IN_PIPELINE = Failed(
+    "0A000", "the statement is about what only this session can see, and is analysed between pipelines only",
+    "Send a Sync before it, or run it outside of a pipeline.", reason="own-objects-in-pipeline",
+)  # fmt: skip
 
 
 class Rewriting(Settling):
     """Rewriting verdicts' statements."""
+
+    def asked(
+        self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
+    ) -> Generator[Wish, Any, Analysed | Failed]:
+        """What statements do, by whoever sees what they are about: an analysis connection, or the session's own link."""
+        if not self.sees_own():
+            found: Analysed | Failed = yield Analyse(statements, text, types, self.search_path)
+            return (
+                found
+                if isinstance(found, Failed)
+                else replace(found, analyses=self._own_judged(found.analyses, statements))
+            )
+        key = (tuple(p.text for p in statements), types, self.meaning_of_names(), self.replies.status)
+        known = self._here.get(key)
+        if known is not None and known[0] == self.own.seen_version:
+            return known[1]
+        if self.pipeline_open:
+            return IN_PIPELINE
+        yield from self.flush_pipeline()
+        answer = yield AnalyseHere(statements, types, self.search_path, self.replies.status == "T", self.own.tables,
+                                   self.ddl_in_transaction)  # fmt: skip
+        self.link_was_used()
+        if isinstance(answer, Failed):
+            return answer
+        self.own.learn(answer)
+        self.refresh_clearance()
+        if len(self._here) >= KNOWN_MAX:
+            self._here.clear()
+        result = Analysed(self._own_judged(answer.analyses, statements), self.catalog)
+        self._here[key] = self.own.seen_version, result
+        return result
+
+    def _own_judged(self, analyses: tuple[Analysis, ...], statements: tuple[Parsed, ...]) -> tuple[Analysis, ...]:
+        pairs = zip(analyses, statements, strict=False)
+        return tuple(self.own.judged(analysis, parsed, self.around.catalog) for analysis, parsed in pairs)
+
+    def link_was_used(self) -> None:
+        """The gate's own words on the session's link take the place of what has no name there."""
+        self.portals.pop("", None)
+        if "" in self.prepared:
+            self.prepared[""].relations = NEVER
 
     def rewritten(self, verdict: Verdict, ask: Ask, types: tuple[int, ...]) -> Generator[Wish, Any, Verdict]:
         """The statement rewritten where it must be: without hidden rows, and over stand-ins where masking the answer cannot serve."""
@@ -56,10 +106,17 @@ class Rewriting(Settling):
         asked = verdict.analysis
         if verdict.parsed.kind is Kind.EXPLAIN:
             asked = replace(asked, reads=frozenset())  # masked columns are shown at most: none of them has to be read
+        if self.sees_own():
+            if self.pipeline_open:
+                return self._not_rewritten(verdict, IN_PIPELINE)
+            yield from self.flush_pipeline()
         answer = yield Substitute(
             verdict.parsed, types, self.search_path, asked, self.clearance.masked if found else frozenset(), opened,
             filters, ask.catalog.generation, self.clearance.masked,
+            replace(self.catalog, generation=-self.own.seen_version) if self.sees_own() else None, self.replies.status == "T",
         )  # fmt: skip
+        if self.sees_own():
+            self.link_was_used()
         if not isinstance(answer, Substituted):
             return self._not_rewritten(verdict, answer)
         analysis = replace(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from lockgate.masking.copying import CopyMasker
 from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
+from lockgate.model.catalog import OwnTable
 from lockgate.model.plan import Order, Plan
 from lockgate.model.statement import Analysis, Kind, Parsed
 from lockgate.session.scanning import ContentScan
@@ -38,6 +39,7 @@ class Run:
         rows_max: most rows that may be shown, from `@row_limit`; None for all.
         whole: a text that could not be read: everything that is answered until ReadyForQuery is its answer.
         named: the prepared statement that it makes or runs.
+        makes: the temporary table that it makes.
     """
 
     parsed: Parsed
@@ -61,6 +63,7 @@ class Run:
     source: Portal | None = None
     whole: bool = False
     named: Prepared | None = None
+    makes: OwnTable | None = None
 
     @property
     def streams_rows(self) -> bool:

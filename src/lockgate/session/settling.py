@@ -90,7 +90,7 @@ class Settling(SessionState):
         state, sentence = texts.HOLD_ENDS.get(ended.state, texts.HOLD_ENDS["denied"])
         self.evidence.denial(
             replace(held, rule=f"hold-{ended.state}"),
-            self.around.catalog,
+            self.catalog,
             self.clearance,
             text=text,
             request=request,
@@ -103,7 +103,7 @@ class Settling(SessionState):
         """Say no, in order, with the record first."""
         yield from self.flush_pipeline()
         self.counters.count("refusals", reason=verdict.rule)
-        index = self.evidence.denial(verdict, self.around.catalog, self.clearance, text=text)
+        index = self.evidence.denial(verdict, self.catalog, self.clearance, text=text)
         final = yield Durable(index)
         entry = "" if final is None else str(final)
         if final is None:
@@ -121,14 +121,14 @@ class Settling(SessionState):
         runs = []
         for verdict in verdicts:
             index = self.evidence.intent(
-                verdict, self.around.catalog, self.clearance, text=verdict.parsed.text if len(verdicts) > 1 else text,
+                verdict, self.catalog, self.clearance, text=verdict.parsed.text if len(verdicts) > 1 else text,
                 parameters=parameters, request=approval[0], approver=approval[1],
             )  # fmt: skip
             self.counters.count("decisions", effect=verdict.effect)
             run = Run(verdict.parsed, verdict.analysis, verdict.plan, index, self.clock.ticks_us())
             run.instead, run.rows_max = verdict.instead, verdict.decision.row_limit
             run.whole = verdict.parsed.shape == UNREADABLE
-            run.named = verdict.named
+            run.named, run.makes = verdict.named, verdict.makes
             run.scan = self.scan_of(verdict)
             runs.append(run)
         return runs
@@ -175,8 +175,10 @@ class Settling(SessionState):
         if is_unpinned(parsed) or texts.SET_CONFIG in run.analysis.functions or run.analysis.opaque:
             self.reading_moved = True
         if parsed.kind in texts.CHANGES_CATALOG:
-            self.catalog_stale = True
-            self.ddl_in_transaction = True
+            self.own.note(parsed)
+            if not run.analysis.own:
+                self.catalog_stale = True
+                self.ddl_in_transaction = True
         if parsed.kind in texts.RENAMES:
             self.statements_unsettled = True
         if parsed.kind is Kind.DECLARE:

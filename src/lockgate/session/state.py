@@ -16,7 +16,7 @@ from lockgate.masking.copy_formats import CopyCodec, copy_shape
 from lockgate.masking.copying import CopyMasker
 from lockgate.masking.order import RowSorter
 from lockgate.masking.rows import RowMasker
-from lockgate.model.catalog import FoundLabel
+from lockgate.model.catalog import Catalog, FoundLabel
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Order
@@ -26,12 +26,13 @@ from lockgate.session.cache import BoundedCache
 from lockgate.session.evidence import Evidence
 from lockgate.session.following import followed
 from lockgate.session.judge import Ask, Verdict, judge
+from lockgate.session.own import OwnObjects
 from lockgate.session.ports import Clock, Counters, Holds, Recorder, Surroundings
 from lockgate.session.replies import Replies
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.session.scanning import SCANNED, ContentScan, content_scan
 from lockgate.session.unseen import EVERYTHING, unreadable
-from lockgate.session.wishes import BackendOpened, Drain, Failed, OpenBackend, Wish
+from lockgate.session.wishes import Analysed, BackendOpened, Drain, Failed, OpenBackend, Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
@@ -67,6 +68,8 @@ class SessionState:
         self.cache = cache
         self.evidence = Evidence(recorder, clock, session=session_id, identity=identity, database=surroundings.database,
                                  environment=surroundings.environment, client=client_address)  # fmt: skip
+        self.own = OwnObjects()
+        self._here: dict[tuple[object, ...], tuple[int, Analysed]] = {}
         self._clearance_key: tuple[object, ...] = ()
         self._clearance_known: Clearance
         self.clearance: Clearance = self._clearance()
@@ -187,6 +190,18 @@ class SessionState:
             self.learn_names()
         return made is not None and not (made.pending and made.pipeline != self.pipeline)
 
+    def sees_own(self) -> bool:
+        """Whether what statements mean must be asked on the session's own link: it may see more than others, and masks depend on it."""
+        return bool(self.own.version) and not self.clearance.complete
+
+    def settle_own(self) -> None:
+        """Know whether the session may see more than others do, before a statement is judged."""
+        if self.replies.status == "I" and not self.pipeline_open and self.replies.drained:
+            self.ddl_in_transaction = False
+            self.own.end()
+        elif self.ddl_in_transaction:
+            self.own.begin()
+
     def settle_statements(self) -> Steps:
         """Know which statement each name stands for, once the server has answered whatever may change that."""
         if self.statements_unsettled:
@@ -262,23 +277,31 @@ class SessionState:
     def _clearance(self) -> Clearance:
         """What the chain may not see now; asked again when labels, policies or the hour have changed."""
         now = self.clock.now()
-        key = (self.around.catalog.generation, self.around.engine, now.hour, now.date())
+        key = (self.around.catalog.generation, self.around.engine, now.hour, now.date(), self.own.seen_version)
         if self._clearance_key != key:
             context: dict[str, object] = {"binding": self.identity.binding.value, "client_address": self.client_address}
             if self.identity.purpose:
                 context["purpose"] = self.identity.purpose
             if self.identity.run:
                 context["run"] = self.identity.run
-            self._clearance_known = self.around.clearance(self.identity, context, now)
+            self._clearance_known = self.own.clearance(
+                self.around.clearance(self.identity, context, now),
+                lambda own: self.around.engine.clearance(self.identity, own, context=context, now=now), self.around.catalog,
+            )  # fmt: skip
             self._clearance_key = key
         return self._clearance_known
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the database contains, as this session sees it."""
+        return self.own.seen(self.around.catalog)
 
     def ask(self, *, now: datetime | None = None, estimated_rows: int | None = None, row_limited: bool = False) -> Ask:
         """Everything that a verdict depends on, at this moment."""
         return Ask(
-            self.identity, self.around.database, self.clearance, self.around.catalog, self.around.engine, now or self.clock.now(),
+            self.identity, self.around.database, self.clearance, self.catalog, self.around.engine, now or self.clock.now(),
             self.client_address, self.around.unsafe_order, in_transaction=self.replies.status != "I", estimated_rows=estimated_rows,
-            bounded_rows=self.around.bounded_rows, row_limited=row_limited,
+            bounded_rows=self.around.bounded_rows, row_limited=row_limited, decided_by=self.around.catalog,
         )  # fmt: skip
 
     def sees_everything(self) -> bool:
@@ -336,6 +359,7 @@ class SessionState:
         if status != "complete":
             return
         parsed = run.parsed
+        self.own.follow(run)
         found = followed(run, self.around.catalog, self.search_path) if parsed.executes else ()
         if found:
             self._learn_labels(run, found)
@@ -367,4 +391,4 @@ class SessionState:
 
     def meaning_of_names(self) -> tuple[object, ...]:
         """What a statement prepared by name was last judged under: when it differs, the statement may mean something else."""
-        return (*self.version(), self.search_path)
+        return (*self.version(), self.search_path, self.own.version)

@@ -62,6 +62,8 @@ class Translating(Judging):
         for parsed, verdict in reversed(list(zip(statements, verdicts, strict=True))):
             if verdict.named is not None:
                 new = self._by_name_text(parsed, verdict, verdict.named)
+            elif parsed.kind is Kind.CREATE_TABLE_AS:
+                new = self._copy_text(parsed, verdict)
             else:
                 new = verdict.instead or parsed.text
                 if parsed.kind is not Kind.FETCH and verdict.plan.lookups and not verdict.instead:
@@ -88,14 +90,33 @@ class Translating(Judging):
             data = data[:start] + new.encode() + data[start + len(argument.encode()) :]
         return data.decode()
 
+    def _copy_text(self, parsed: Parsed, verdict: Verdict) -> str:
+        """A CREATE TABLE AS with its query as the database may see it."""
+        lookups = verdict.plan.lookups
+        inner = verdict.instead or (
+            self._opened_text(split_and_parse(parsed.inner)[0], lookups) if lookups else parsed.inner
+        )
+        if inner == parsed.inner:
+            return parsed.text
+        if parsed.inner_at is None:
+            raise RefusedStatementError(
+                "select-into",
+                "the query of a SELECT INTO would have to be another one",
+                hint="Write CREATE TEMPORARY TABLE ... AS.",
+            )
+        data, start = parsed.text.encode(), parsed.inner_at
+        return (data[:start] + inner.encode() + data[start + len(parsed.inner.encode()) :]).decode()
+
     def to_hold(self, known: Prepared, verdict: Verdict) -> str:
         """What the server must hold under a prepared statement's name, by its verdict of now.
 
         Raises:
             RefusedStatementError: a constant in it cannot be opened.
         """
-        lookups = verdict.plan.lookups
-        return verdict.instead or (self._opened_text(known.parsed[0], lookups) if lookups else known.text)
+        if not verdict.plan.lookups and not verdict.instead:
+            return known.text
+        shown = replace(verdict, parsed=known.parsed[0], named=None)
+        return self._translated(known.parsed, (shown,), known.text)[1]
 
     def renewed(self, name: str, known: Prepared, verdict: Verdict) -> Generator[Wish, Any, bool]:
         """Have the server hold a statement that it analysed as it was judged now; False when an error was sent.

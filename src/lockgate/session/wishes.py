@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lockgate.model.catalog import Catalog, ColumnRef
+from lockgate.model.catalog import Catalog, ColumnRef, OwnTable, Relation
 from lockgate.model.plan import Sought
 from lockgate.model.statement import Analysis, Parsed
 
@@ -50,6 +50,26 @@ class Analyse:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalyseHere:
+    """As `Analyse`, on the session's own link, for what only the session can see; answered with `AnalysedHere` or `Failed`.
+
+    Nothing is executed but what puts the link back into the state in which it was.
+
+    Args:
+        in_transaction: the client's transaction is open; it must go on as if nothing had been asked.
+        tables: temporary tables of the session, newest last.
+        changed: definitions that only the session can see may differ from those of the snapshot.
+    """
+
+    statements: tuple[Parsed, ...]
+    parameter_types: tuple[int, ...]
+    search_path: str
+    in_transaction: bool
+    tables: tuple[OwnTable, ...]
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Substitute:
     """The statement with stand-ins in the place of masked columns, and only the rows that filters let through.
 
@@ -63,6 +83,8 @@ class Substitute:
         sought: the client's values that are looked for among stand-ins.
         filters: (relation, condition) for tables of which only some rows may be seen.
         generation: of the catalog snapshot that the analysis was made with.
+        here: the catalog as only the session sees it: its own link is asked; None for the analysis connection.
+        in_transaction: as in `AnalyseHere`.
     """
 
     statement: Parsed
@@ -74,6 +96,8 @@ class Substitute:
     filters: tuple[tuple[int, str], ...] = ()
     generation: int = 0
     hidden: frozenset[ColumnRef] = frozenset()
+    here: Catalog | None = None
+    in_transaction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +136,15 @@ class Analysed:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysedHere:
+    """Analyses, the definitions that only the session sees, and its temporary tables with their numbers."""
+
+    analyses: tuple[Analysis, ...]
+    relations: Mapping[int, Relation]
+    tables: tuple[OwnTable, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Substituted:
     """The text to run instead of the client's, and what the server said of it."""
 
@@ -142,4 +175,4 @@ class HoldEnded:
     approver: str = ""
 
 
-Wish = NextMessage | OpenBackend | Drain | Durable | Analyse | Substitute | FreshCatalog | Estimate | Hold
+Wish = NextMessage | OpenBackend | Drain | Durable | Analyse | AnalyseHere | Substitute | FreshCatalog | Estimate | Hold

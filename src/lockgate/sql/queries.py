@@ -125,9 +125,12 @@ class Queries(Writes):
         if oid in SECRET_RELATIONS:
             self.hide(f"relation {self.name_of(oid)}", SECRET_RELATIONS[oid])
         elif found is None and (oid >= FIRST_USER_OID or kind != "r"):
-            self.hide("relation", "it is temporary, a sequence, or newer than the catalog snapshot")
-        elif found is not None and found.schema.startswith(("pg_temp", "pg_toast")):
-            self.hide(f"relation {found.qualified_name}", "it is temporary or internal storage")
+            self.hide(
+                "relation",
+                "it is a temporary one that the gate did not see made, a sequence, or newer than the catalog snapshot",
+            )
+        elif found is not None and found.schema.startswith("pg_toast"):
+            self.hide(f"relation {found.qualified_name}", "it is internal storage")
         elif found is not None and found.row_security:
             self.hide(f"relation {found.qualified_name}", "its row security filter depends on who asks")
         elif kind == "f":

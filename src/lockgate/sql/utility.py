@@ -42,6 +42,11 @@ def analysis_text(parsed: Parsed, catalog: Catalog) -> str | None:
     return None
 
 
+def named(parsed: Parsed) -> tuple[tuple[str, str], ...]:
+    """Names of things that are there: not the one that a CREATE TEMPORARY gives to what it makes, which stands first."""
+    return parsed.tables[1:] if parsed.kind is Kind.CREATE and parsed.temporary else parsed.tables
+
+
 def quoted(name: str) -> str:
     """An identifier in double quotes."""
     return '"' + name.replace('"', '""') + '"'
@@ -59,7 +64,7 @@ def analyse_utility(parsed: Parsed, catalog: Catalog, search_path: tuple[str, ..
     inner_has_tree = bool(parsed.inner) and parsed.inner_kind in _WITH_TREE
     if parsed.kind in _WITH_TREE or inner_has_tree:
         raise RefusedStatementError("no-tree", "the server gave no tree for the statement")
-    relations = [resolve(schema, name, catalog, search_path) for schema, name in parsed.tables]
+    relations = [resolve(schema, name, catalog, search_path) for schema, name in named(parsed)]
     known = [relation for relation in relations if relation is not None]
     opaque: list[Opaque] = []
     if parsed.kind in _WHY_OPAQUE:
@@ -84,7 +89,11 @@ def analyse_utility(parsed: Parsed, catalog: Catalog, search_path: tuple[str, ..
 
 def resolve(schema: str, name: str, catalog: Catalog, search_path: tuple[str, ...]) -> Relation | None:
     """The relation that a name means under a search path; `pg_catalog` is searched first unless the path names it."""
+    if schema == "pg_temp":
+        schema = next((one for one in search_path if one.startswith("pg_temp_")), schema)
     wanted = (schema,) if schema else search_path if "pg_catalog" in search_path else ("pg_catalog", *search_path)
+    if wanted[1:] and not schema:
+        wanted = tuple(sorted(wanted, key=lambda one: not one.startswith("pg_temp_")))
     by_name: dict[str, Relation] = {}
     for relation in catalog.relations.values():
         if relation.name == name and relation.schema in wanted:
@@ -133,7 +142,7 @@ def _accesses(parsed: Parsed, relations: list[Relation | None]) -> tuple[Access,
         action = Action.READ
     if parsed.kind in _DEFINING or (parsed.kind in _ADMINISTERING and action is None):
         action = Action.DEFINE
-    for (schema, name), relation in zip(parsed.tables, relations, strict=True):
+    for (schema, name), relation in zip(named(parsed), relations, strict=True):
         if action is None:
             continue
         if relation is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from lockgate.classification.kin import follow, remember
-from lockgate.model.catalog import Catalog, Column, Function, Index, Relation, Type
+from lockgate.model.catalog import Catalog, Column, Function, Index, OwnTable, Relation, Type
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.transport.pgclient import PgClient
 
@@ -160,6 +160,73 @@ async def read_catalog(client: PgClient, *, known: str = "") -> RawCatalog:
         )  # fmt: skip
     finally:
         await client.query("COMMIT")
+
+
+async def read_relations(client: PgClient, relations: Iterable[int]) -> RawCatalog:
+    """Of some relations and all that inherit from them, what this connection sees, temporary and uncommitted ones included."""
+    asked = ", ".join(str(oid) for oid in sorted(relations)) or "0"
+    rows = await _rows(
+        client,
+        f"WITH RECURSIVE r(oid) AS (SELECT unnest(ARRAY[{asked}]::oid[]) UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i"  # noqa: S608 - numbers
+        " JOIN r ON i.inhparent = r.oid) SELECT oid FROM r",
+    )
+    only = "IN (" + ", ".join(row[0] for row in rows) + ")"
+    users, indexed = "n.nspname !~ '^pg_(toast|temp)'", "n.nspname !~ '^pg_(toast|temp|catalog)'"
+    return RawCatalog(
+        await _rows(client, RELATIONS.replace(users, f"c.oid {only}")), await _rows(client, COLUMNS.replace(users, f"a.attrelid {only}")),
+        await _rows(client, INDEXES.replace(indexed, f"i.indrelid {only}")), await _rows(client, f"{PARTITIONED} WHERE partrelid {only}"),
+        [], [], "", await _rows(client, f"{PARENTS} WHERE inhrelid {only}"), await _rows(client, f"{GENERATED} AND a.attrelid {only}"),
+        await _rows(client, f"{CASCADES} AND (conrelid {only} OR confrelid {only})"), users_only=True,
+    )  # fmt: skip
+
+
+def with_own(catalog: Catalog, raw: RawCatalog, labels: Labels, tables: Mapping[int, OwnTable]) -> Catalog:
+    """A snapshot with relations as one session sees them; temporary ones that it was not seen to make stay unknown.
+
+    Args:
+        raw: from `read_relations`.
+        labels: who decides about columns that the snapshot does not have.
+        tables: the session's temporary tables.
+    """
+    seen = build_catalog(
+        raw, database=catalog.database, environment=catalog.environment, server_version=catalog.server_version, generation=catalog.generation,
+        labels=lambda schema, table, column: ("none", "session", 1.0, ()) if schema.startswith("pg_temp") else labels(schema, table, column),
+        default_label=catalog.default_label, server_settings=catalog.server_settings, before=catalog,
+    )  # fmt: skip
+    own: dict[int, Relation] = {}
+    for oid, relation in seen.relations.items():
+        before = catalog.relations.get(oid)
+        if relation.schema.startswith("pg_temp"):
+            if oid in tables:
+                own[oid] = _with_labels(relation, tables[oid].labels)
+        elif before is None:
+            own[oid] = relation
+        elif oid >= FIRST_USER_OID:
+            own[oid] = _as_known(relation, before)
+    edges = [(int(r[0]), int(r[1])) for r in raw.cascades] + [(int(r[1]), int(r[0])) for r in raw.parents]
+    return replace(catalog, relations=_with_code({**catalog.relations, **own}, edges))
+
+
+def _with_labels(relation: Relation, labels: tuple[str, ...]) -> Relation:
+    columns = {
+        number: replace(column, label=labels[number - 1]) if number <= len(labels) else column
+        for number, column in relation.columns.items()
+    }
+    return replace(relation, columns=columns)
+
+
+def _as_known(relation: Relation, before: Relation) -> Relation:
+    """A relation that the session changed: what was known of its columns stays, whatever they are called now."""
+    columns = {}
+    for number, column in relation.columns.items():
+        known = before.columns.get(number)
+        columns[number] = column if known is None else replace(
+            column, label=known.label, label_by=known.label_by, label_score=known.label_score, json_labels=known.json_labels
+        )  # fmt: skip
+    return replace(
+        relation, columns=columns, made_of=before.made_of, has_triggers=relation.has_triggers or before.has_triggers,
+        children=tuple(dict.fromkeys((*before.children, *relation.children))),
+    )  # fmt: skip
 
 
 def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_version: int, generation: int, labels: Labels,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lockgate.classification.lineage import propagate
-from lockgate.errors import BackendProtocolError, LockgateError, RefusedStatementError
+from lockgate.errors import BackendProtocolError, InvariantError, LockgateError, RefusedStatementError
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.plan import make_plan
 from lockgate.masking.pseudonyms import PseudonymPool
@@ -28,12 +28,13 @@ from lockgate.model.plan import Order
 from lockgate.model.statement import Analysis, Parsed
 from lockgate.policy.engine import Engine
 from lockgate.session.cache import BoundedCache
-from lockgate.session.wishes import Analyse, Analysed, Failed, Substitute, Substituted
+from lockgate.session.wishes import Analyse, Analysed, AnalysedHere, AnalyseHere, Failed, Substitute, Substituted
 from lockgate.sql.analysis import analyse
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import analyse_utility, analysis_text
 from lockgate.transport.catalog_queries import Labels, build_catalog, fingerprint, read_catalog
+from lockgate.transport.own_link import OwnClient, analyse_here, apart
 from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
 from lockgate.transport.substituting import Substituting
 
@@ -193,6 +194,12 @@ class Database:
             self.looked_at.clear()
             return catalog
 
+    async def fresh(self) -> Catalog:
+        """The newest snapshot that can be had."""
+        with contextlib.suppress(LockgateError, OSError, TimeoutError):
+            return await self.refresh()
+        return self.catalog
+
     async def search_path(self) -> str:
         """Where names resolve in a session that has not changed it."""
         async with self._connection() as client:
@@ -294,6 +301,33 @@ class Database:
                            row_description=reply.row_description)  # fmt: skip
         self._cache.put(key, (seen, analysis), 8 * len(parsed.text) + 2048)
         return analysis
+
+    async def analyse_here(self, client: OwnClient, wish: AnalyseHere) -> AnalysedHere | Failed:
+        """As `analyse`, on a session's own link.
+
+        Raises:
+            BackendProtocolError, OSError: the link is not what it was before, so its session must end.
+        """
+        try:
+            catalog = self._catalog if self._catalog is not None else await self.refresh()
+            found = await analyse_here(client, wish, catalog, self._labels())
+        except RefusedStatementError as refused:
+            return Failed(refused.sqlstate, refused.sentence, refused.hint, reason=refused.reason)
+        except ServerRejectedError as rejected:
+            return _rejected(rejected.fields)
+        return found if isinstance(found, AnalysedHere) else _rejected(found.error)
+
+    async def substitute_here(self, client: OwnClient, wish: Substitute) -> Substituted | Failed:
+        """As `substitute`, on a session's own link."""
+        if wish.here is None:
+            raise InvariantError("a rewriting on a session's own link without what the session sees")
+        try:
+            async with apart(client, in_transaction=wish.in_transaction):
+                return await self._substituting.substitute(client, wish, wish.here, self.unsafe_order, keep=False)
+        except RefusedStatementError as refused:
+            return Failed(refused.sqlstate, refused.sentence, refused.hint, reason=refused.reason)
+        except ServerRejectedError as rejected:
+            return _rejected(rejected.fields)
 
     async def substitute(self, wish: Substitute) -> Substituted | Failed:
         """The statement over stand-ins, analysed by the server before anybody runs it."""

@@ -14,12 +14,12 @@ from typing import Any
 
 from lockgate import speed
 from lockgate.errors import BackendProtocolError, InvariantError, LockgateError
-from lockgate.model.catalog import Catalog
 from lockgate.session.conversation import Conversation
 from lockgate.session.fast import FastLane
 from lockgate.session.texts import ledger_unavailable
 from lockgate.session.wishes import (
     Analyse,
+    AnalyseHere,
     BackendOpened,
     Drain,
     Durable,
@@ -35,6 +35,7 @@ from lockgate.session.wishes import (
 )  # fmt: skip
 from lockgate.transport.committer import CommitResult, Committer
 from lockgate.transport.database import Database
+from lockgate.transport.own_link import OwnLink
 from lockgate.transport.pgclient import Opened, Target, send_cancel
 from lockgate.transport.raw import RawTransport
 from lockgate.wire.postgres import backend as be
@@ -91,6 +92,7 @@ class SessionLink(asyncio.Protocol):
         self._wish: Wish | None = None
         self._task: asyncio.Task[None] | None = None
         self._keep: Opened | None = None
+        self._own = OwnLink(lambda: self._ended)
         self._reading = True
         self._stepping = False
         self._eof = False
@@ -169,6 +171,8 @@ class SessionLink(asyncio.Protocol):
         """Bytes from the backend: matched, masked, and shown once the intent is durable."""
         if self._ended:
             return
+        if self._own.takes(data):
+            return
         self.fast.leave()
         if self.fast.asked is not None:
             try:
@@ -198,6 +202,7 @@ class SessionLink(asyncio.Protocol):
 
     def backend_lost(self) -> None:
         """The database closed its link: the client is told once, and must connect again."""
+        self._own.lost()
         if self._ended:
             return
         self.fast.settle()
@@ -290,10 +295,10 @@ class SessionLink(asyncio.Protocol):
     async def _answer(self, wish: Wish) -> object:
         if isinstance(wish, Analyse):
             return await self._database.analyse(wish)
-        if isinstance(wish, Substitute):
-            return await self._database.substitute(wish)
+        if isinstance(wish, AnalyseHere | Substitute):
+            return await self._own.answer(wish, self._keep, self._database)
         if isinstance(wish, FreshCatalog):
-            return await self._fresh()
+            return await self._database.fresh()
         if isinstance(wish, Estimate):
             return await self._database.estimate(wish.text)
         if isinstance(wish, Hold):
@@ -301,11 +306,6 @@ class SessionLink(asyncio.Protocol):
         if isinstance(wish, OpenBackend):
             return await self._opened()
         raise InvariantError("a wish that nobody fulfils")
-
-    async def _fresh(self) -> Catalog | Failed:
-        with contextlib.suppress(LockgateError, OSError, TimeoutError):
-            return await self._database.refresh()
-        return self._database.catalog
 
     async def _opened(self) -> BackendOpened | Failed:
         result = await self._open_backend()

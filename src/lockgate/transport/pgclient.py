@@ -70,6 +70,11 @@ def _tls_context(target: Target) -> ssl.SSLContext:
     return context
 
 
+def own_frames() -> FrameReader:
+    """A reader of messages to the gate itself."""
+    return FrameReader(body_bytes_max=OWN_BODY_BYTES_MAX, blame=BackendProtocolError)
+
+
 @dataclass
 class Opened:
     """A logged-in backend connection, before anyone has used it."""
@@ -217,7 +222,7 @@ async def open_backend(target: Target, parameters: Mapping[str, str]) -> Opened:
     async with asyncio.timeout(target.connect_seconds):
         reader, writer = await _connect(target)
         try:
-            frames = FrameReader(body_bytes_max=OWN_BODY_BYTES_MAX, blame=BackendProtocolError)
+            frames = own_frames()
             writer.write(
                 startup.startup_message([("user", target.user), ("database", target.dbname), *parameters.items()])
             )

@@ -70,6 +70,7 @@ class Substituting:
             await work.learn_view(client, oid)
         await client.see_names_as(wish.search_path)
         path = tuple(part.strip().strip('"') for part in wish.search_path.split(",") if part.strip())
+        path = (*sorted({one.schema for one in catalog.relations.values() if one.schema.startswith("pg_temp_")}), *path)
         values = [(one.lookup.given, work.substitution.value(one)) for one in wish.sought]
         start = (wish.statement.inner_at or 0) if wish.statement.inner else 0
         placed = {
