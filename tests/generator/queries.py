@@ -379,7 +379,14 @@ class Grammar:
         if which == 11:
             return (f"SELECT 1/0; {text}", text)
         if which == 12:
-            return (f"CREATE TEMP TABLE loot AS {text}", "SELECT * FROM loot")
+            read = self.choices.one_of(
+                [
+                    "SELECT * FROM loot",
+                    "SELECT count(*), (SELECT z FROM loot z LIMIT 1) FROM loot",
+                    "COPY loot TO STDOUT",
+                ]
+            )
+            return (f"CREATE TEMP TABLE loot AS {text}", read, "DROP TABLE IF EXISTS loot")
         if which == 13:
             rel = self.choices.one_of(self.made.relations)
             return (self.choices.one_of([f"TABLE {rel.name}", f"COPY {rel.name} TO STDOUT", f"SELECT z FROM {rel.name} z ORDER BY z.id",
