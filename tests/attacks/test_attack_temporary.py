@@ -269,3 +269,7 @@ def test_a_pipeline_about_a_copy_that_it_makes_itself_is_refused(gate: GateProce
         read = (wire.parse("", "SELECT email FROM t"), wire.bind("", ""), wire.execute(""))
         assert b"canary" not in wire.extended(*made, *read)
         assert b"canary" not in wire.query("CREATE TEMP TABLE u AS SELECT email FROM people; SELECT email FROM u")
+        wire.query("CREATE TEMP TABLE notes AS SELECT email AS word FROM people")
+        for text in ("BEGIN", "SELECT 1/0"):
+            wire.query(text)
+        assert b"canary" not in wire.query("ROLLBACK; SELECT (SELECT word FROM notes LIMIT 1)")

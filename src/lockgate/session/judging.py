@@ -270,7 +270,9 @@ class Judging(Temporary):
                 parsed.kind is Kind.SET and parsed.name in SETTINGS_FOR_MASKED and parsed.name != "search_path"
             )
             undoes = parsed.kind is Kind.TRANSACTION and (
-                self.names_touched or any(s.kind in NAME_RESOLUTION for s in statements[:i])
+                self.names_touched
+                or any(s.kind in NAME_RESOLUTION for s in statements[:i])
+                or (bool(self.own.version) and parsed.value in texts.ENDS_TRANSACTION)
             )
             if (renames or undoes) and any(s.kind in texts.NEEDS_NAMES for s in later):
                 return Failed("0A000", "an earlier statement of this batch changes what a later one means", "Send the statements one by one.",

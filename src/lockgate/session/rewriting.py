@@ -39,7 +39,8 @@ class Rewriting(Settling):
         self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...]
     ) -> Generator[Wish, Any, Analysed | Failed]:
         """What statements do, by whoever sees what they are about: an analysis connection, or the session's own link."""
-        if not self.sees_own():
+        if not self.sees_own() or self.replies.status == "E":
+            # In a failed transaction nothing but its end runs, and nothing can be asked.
             found: Analysed | Failed = yield Analyse(statements, text, types, self.search_path)
             return (
                 found
