@@ -119,9 +119,9 @@ def test_an_unknown_command_of_the_control_socket_is_refused(settings: Settings)
     async def main() -> None:
         application = app.Application(settings)
         try:
-            assert application.operate({"op": "request-list"}) == []
+            assert application.operator.operate({"op": "request-list"}) == []
             with pytest.raises(CredentialRejectedError):
-                application.operate({"op": "reboot"})
+                application.operator.operate({"op": "reboot"})
         finally:
             application.close()
 

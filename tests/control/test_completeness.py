@@ -48,6 +48,13 @@ def test_an_attempt_whose_end_only_the_database_knows_is_not_held_against_anybod
     assert found.totals.bypassing == 0
 
 
+def test_a_login_under_way_that_the_database_counted_already_is_no_bypass_and_hides_none_for_long() -> None:
+    found = after(reading(10, 1), reading(13, 2, pending=2))
+    assert found.totals.bypassing == 0
+    found.take(reading(16, 5), NOW)
+    assert found.totals.bypassing == 1
+
+
 def test_what_happened_while_the_gate_was_down_counts_and_after_a_kill_is_not_attributed() -> None:
     first = after(reading(100, 1), reading(105, 5))
     ended = Totals(**first.state(clean=True))  # type: ignore[arg-type]

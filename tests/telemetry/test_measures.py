@@ -126,7 +126,7 @@ def test_a_real_prometheus_answers_every_query_of_the_dashboard(measures: Measur
 
     async def scene() -> None:
         gate = _gate()
-        server = await serve_http("127.0.0.1", 0, metrics=gate, healthy=dict)
+        server = await serve_http("127.0.0.1", 0, metrics=gate.text, healthy=dict)
         targets = [f"127.0.0.1:{measures.port}", f"127.0.0.1:{server.sockets[0].getsockname()[1]}"]
         config = {
             "global": {"scrape_interval": "1s"},

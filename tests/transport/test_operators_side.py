@@ -60,7 +60,7 @@ async def _get(port: int, path: str) -> bytes:
 )
 def test_the_two_questions_of_machines_are_answered_and_no_other(path: str, ok: bool, status: bytes) -> None:
     async def main() -> bytes:
-        server = await serve_http("127.0.0.1", 0, metrics=Metrics(), healthy=lambda: {"ok": ok})
+        server = await serve_http("127.0.0.1", 0, metrics=Metrics().text, healthy=lambda: {"ok": ok})
         async with server:
             return await _get(server.sockets[0].getsockname()[1], path)
 

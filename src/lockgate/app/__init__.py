@@ -7,28 +7,27 @@ Not for: behaviour that belongs in a room.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-import os
 import signal
+import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from lockgate import speed
 from lockgate.app import org
-from lockgate.app.children import keep
 from lockgate.app.completeness import Completeness
 from lockgate.app.documents import Documents, check_keys, read_documents, read_policies, revoked_path, stamps
 from lockgate.app.evidence import FIRST_WORKER, current_log_number, key_bytes, masking_keys, open_ledger
 from lockgate.app.found import Found
-from lockgate.config.build import load_settings
+from lockgate.app.front import Front
+from lockgate.app.operating import Operator
+from lockgate.app.places import analysis_targets, listening_at, shown, target
 from lockgate.config.catalog_file import CatalogFile, ColumnKey
 from lockgate.config.settings import Address, DatabaseSettings, Settings
+from lockgate.control.admission import Admission
 from lockgate.control.holds import Holds, empty_catalog
-from lockgate.errors import ConfigError, CredentialRejectedError, LedgerError, LockgateError, UnknownWorkerError
+from lockgate.errors import ConfigError, LedgerError, LockgateError
 from lockgate.identity.certificates import PeerCertificate, identify
 from lockgate.identity.tokens import verify
 from lockgate.masking.keys import KeyRing
@@ -39,14 +38,13 @@ from lockgate.storage.port import Files
 from lockgate.transport.catalog_queries import Labels
 from lockgate.transport.clock import RealClock, utc_now
 from lockgate.transport.committer import Committer
-from lockgate.transport.control_socket import serve_control
 from lockgate.transport.database import Database, Roles
-from lockgate.transport.http import Metrics, serve_http
+from lockgate.transport.http import Metrics
 from lockgate.transport.listener import Gate, Listener
 from lockgate.transport.login import Startup
-from lockgate.transport.pgclient import Target
-from lockgate.transport.plane import DataPlaneLoop, plane_of
-from lockgate.transport.server import RawServer, serve_raw
+from lockgate.transport.peers import Alone, Peers
+from lockgate.transport.plane import plane_of
+from lockgate.transport.server import RawServer
 from lockgate.transport.tls import server_context
 
 __all__ = [
@@ -58,19 +56,14 @@ __all__ = [
     "read_documents",
     "read_policies",
     "revoked_path",
-    "serve",
     "target",
 ]
 
 DRAIN_SECONDS = 7.0
 RELOAD_SECONDS = 1.0
+PATIENCE_SECONDS = 10.0
+"""How long a worker of several waits for its log while the process that had it before ends."""
 ROLLED_BACK = "the disk was set back: others know more of this gate's log than is here; start again, and it goes on in a successor"
-
-
-def target(database: DatabaseSettings, role: str, password: str) -> Target:
-    """How the gate logs in to a database with one of its roles."""
-    return Target(database.host, database.port, database.dbname, role, password, database.sslmode,
-                  str(database.sslrootcert) if database.sslrootcert else None)  # fmt: skip
 
 
 def labels_of(catalog: CatalogFile, name: str) -> Labels:
@@ -111,9 +104,27 @@ def make_database(
 class Application:
     """A running gate."""
 
-    def __init__(self, settings: Settings, *, files: Files | None = None, worker: str = FIRST_WORKER) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        files: Files | None = None,
+        worker: str = FIRST_WORKER,
+        peers: Peers | None = None,
+        config: bytes | None = None,
+    ) -> None:
+        """Read everything and open the worker's log.
+
+        Args:
+            worker: which one this is, from 1.
+            peers: the rest of the gate, where there is one.
+            config: what `settings` were read from, when that may not be what the file has now.
+        """
+        limits = settings.limits
         self.settings = settings
         self.worker = worker
+        admission = Admission(links_max=limits.links_max, principal_links_max=limits.principal_links_max)
+        self.peers = peers or Alone(worker, admission)
         self.documents = read_documents(settings)
         self.metrics = Metrics()
         self.clock = RealClock()
@@ -122,42 +133,42 @@ class Application:
         self.databases = {
             d.name: make_database(settings, d, lambda: self.documents, key_ring) for d in settings.databases
         }
-        self.ledger, self._log_number = open_ledger(settings, files, worker=worker)
+        self.ledger, self._log_number = open_ledger(
+            settings, files, worker=worker, config=config, patience=0 if peers is None else PATIENCE_SECONDS
+        )
         self._rolled_back = False
         self.committer = Committer(self.ledger)
-        keeper = Found(settings, self.committer.append, self.reload_if_changed)
+        keeper = Found(settings, self.committer.append, self._reload_for_all)
         for found_in in self.databases.values():
             found_in.on_found = keeper.keep
         self.holds = Holds(
-            hold_seconds=settings.limits.hold_seconds,
+            hold_seconds=limits.hold_seconds,
             now=utc_now,
             record=self.committer.append,
             may_approve=self._may_approve,
+            prefix="" if peers is None else f"{worker}-",
         )
         self.gate = Gate(
             databases=self.databases, committer=self.committer, clock=self.clock, counters=self.metrics, holds=self.holds,
             authenticate=self._verified, identify=self._identify, may_connect=self._may_connect, wait_for_hold=self.holds.wait, tls=self._tls(),
-            cleartext_on_loopback=settings.gateway.cleartext_on_loopback, statement_bytes_max=settings.limits.statement_bytes_max,
-            login_seconds=settings.limits.login_seconds, links_max=settings.limits.links_max,
+            cleartext_on_loopback=settings.gateway.cleartext_on_loopback, statement_bytes_max=limits.statement_bytes_max,
+            login_seconds=limits.login_seconds, links_max=limits.links_max, peers=self.peers, worker=int(worker),
         )  # fmt: skip
+        self.operator = Operator(
+            worker=worker, holds=self.holds, gate=self.gate, committer=self.committer, metrics=self.metrics,
+            verified=self._verified, notice_erasures=self.ledger.notice_erasures, reload=self.reload_if_changed, healthy=self.health,
+        )  # fmt: skip
+        self._listener = Listener(self.gate)
+        self._server: RawServer | None = None
+        self._watchers: list[asyncio.Future[None]] = []
         self._stamps = stamps(settings)
-        self._stop = asyncio.Event()
+        self.stop = asyncio.Event()
         gauges: dict[str, Callable[[], float]] = {
             "sessions": lambda: len(self.gate.sessions), "ledger_lag": lambda: self.committer.lag,
             "ledger_healthy": lambda: float(self.committer.healthy), "ledger_size": lambda: self.ledger.size,
             "ledger_commits": lambda: self.committer.commits, "held_requests": lambda: len(self.holds.listing()),
         }  # fmt: skip
         self.metrics.gauges.update(gauges)
-        self.completeness = Completeness(
-            settings,
-            {name: database.roles.analysis for name, database in self.databases.items()},
-            self.committer.append,
-        )
-        self.metrics.gauges |= {
-            "bypassing_logins": lambda: self.completeness.logins,
-            "bypassing_statements": lambda: self.completeness.statements,
-            "bypass_blind_databases": lambda: self.completeness.blind,
-        }
         self._witnesses = org.Watched.of(settings)
         if self._witnesses is not None:
             self.metrics.gauges["witness_age_seconds"] = lambda: self._witnesses.age if self._witnesses else 0.0
@@ -190,47 +201,6 @@ class Application:
         catalog = self.databases[request.database].catalog
         return self.documents.engine.may_approve(approver, request, catalog, hold_groups=groups, now=utc_now())
 
-    def operate(self, asked: Mapping[str, object]) -> object:
-        """One command of the control socket."""
-        operation = asked["op"]
-        if operation == "request-list":
-            return self.holds.listing()
-        if operation == "request-show":
-            return self.holds.show(str(asked["id"]))
-        if operation in ("request-approve", "request-deny"):
-            token, principal = str(asked["token"]), str(asked["principal"])
-            shown = self.holds.show(str(asked["id"]))
-            identity = self._verified(token, principal, str(shown["database"]))
-            return self.holds.decide(str(asked["id"]), identity, approve=operation == "request-approve")
-        if operation == "log-erasure":
-            return self._record_erasure(asked["fields"])
-        if operation == "log-prune":
-            return self._record_pruning(asked.get("worker"), asked["fields"])
-        raise CredentialRejectedError("unknown command")
-
-    def _record_pruning(self, worker: object, fields: object) -> int:
-        """Make the entry of a pruning durable; whoever asked removes the entries once it is under a checkpoint."""
-        if worker != self.worker:
-            raise UnknownWorkerError
-        if not isinstance(fields, dict) or (fields.get("kind"), fields.get("event")) != ("policy", "pruned"):
-            raise CredentialRejectedError("not a pruning")
-        index = self.committer.append(fields)
-        self.committer.commit()
-        if self.committer.durable <= index:
-            raise LedgerError("the ledger cannot be written")
-        return index
-
-    def _record_erasure(self, fields: object) -> object:
-        """Make an `erasure` entry durable before what it says is done (docs/reference/entries.md)."""
-        if not isinstance(fields, dict) or fields.get("kind") != "erasure":
-            raise CredentialRejectedError("not an erasure")
-        index = self.committer.append(fields)
-        self.committer.commit()
-        if self.committer.durable <= index:
-            raise LedgerError("the ledger cannot be written")
-        self.ledger.notice_erasures()
-        return {self.worker: index}
-
     # -- reloading ----------------------------------------------------------------------------------------------------------------
 
     def reload_if_changed(self) -> bool:
@@ -258,6 +228,11 @@ class Application:
         self._end_revoked()
         return True
 
+    def _reload_for_all(self) -> None:
+        """Take over what this worker has just changed, and have the others do so as soon as they can."""
+        self.reload_if_changed()
+        self.peers.news()
+
     def _end_revoked(self) -> None:
         """A revoked credential or a disabled principal loses its open sessions too (threats I-01)."""
         for link in tuple(self.gate.sessions.values()):
@@ -268,61 +243,46 @@ class Application:
 
     # -- running ------------------------------------------------------------------------------------------------------------------
 
-    async def run(self, listen: Address | None = None) -> None:
-        """Serve until SIGTERM or SIGINT, then drain."""
+    async def run(self, listen: Address | None = None, gauges: Mapping[str, Callable[[], float]] | None = None) -> None:
+        """Serve as a gate's only worker until SIGTERM or SIGINT, then drain."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        address = listen or self.settings.gateway.listen
-        self.committer.attach(plane_of(loop))
+            loop.add_signal_handler(number, self.stop.set)
+        await self.begin()
+        try:
+            sockets = await listening_at(listen or self.settings.gateway.listen)
+        except ConfigError:
+            self.close()
+            raise
+        completeness = Completeness(self.settings, analysis_targets(self.settings), self.committer.append)
+        self.metrics.gauges |= {**completeness.gauges(), **(gauges or {})}
+        front = Front(self.settings, operate=self.operator.operate, metrics=self.metrics.text, healthy=self.health,
+                      completeness=completeness)  # fmt: skip
+        await front.look()
+        try:
+            await self.accept(sockets)
+            await front.open(shown(sockets))
+            await self.stop.wait()
+            await self.drain()
+        finally:
+            await self.end()
+            await front.close()
+            self.close()
+
+    async def begin(self) -> None:
+        """Begin to record."""
+        self.committer.attach(plane_of(asyncio.get_running_loop()))
         self.committer.append({"kind": "policy", "event": "activated", "policy": self.documents.policies.revision})
         self.committer.start()
-        listener = Listener(self.gate)
-        try:
-            server = await serve_raw(listener.accept, address.host, address.port)
-        except OSError as error:
-            self.close()
-            raise ConfigError(f"--listen: {address} cannot be listened on: {error.strerror}") from error
-        asks = self.settings.analysis.completeness_seconds
-        if asks:
-            await self.completeness.look()  # before any other login, so that all of them are counted on both sides
+
+    async def accept(self, sockets: list[socket.socket]) -> None:
+        """Take clients from listening sockets, and keep watch."""
+        self.gate.tell_load()
+        self._server = RawServer(sockets, self._listener.accept, lambda: self.gate.has_more_to_do)
         await self._meet_databases()
-        control = await serve_control(self.settings.gateway.control_socket, self.operate)
-        metrics = None
-        ready: dict[str, object] = {"ready": True, "listen": _shown(server)}
-        if self.settings.gateway.metrics_listen is not None:
-            place = self.settings.gateway.metrics_listen
-            metrics = await serve_http(place.host, place.port, metrics=self.metrics, healthy=self.health)
-            ready["metrics"] = _shown(metrics)
-        watchers = [
-            asyncio.ensure_future(d.watch(self.settings.analysis.catalog_seconds)) for d in self.databases.values()
-        ]
-        watchers.append(asyncio.ensure_future(self._watch()))
-        if asks:
-            watchers.append(asyncio.ensure_future(self.completeness.run(asks)))
-        if self.settings.index.folder is not None or self.settings.index.server is not None:
-            watchers.append(asyncio.ensure_future(keep("index", self.settings.path)))
-        if self.settings.mirror.url is not None:
-            watchers.append(asyncio.ensure_future(keep("mirror", self.settings.path)))
-        if any(not export.url.startswith("parquet:") for export in self.settings.exports):
-            watchers.append(asyncio.ensure_future(keep("export", self.settings.path)))
-        sys.stdout.write(json.dumps(ready) + "\n")
-        sys.stdout.flush()
-        try:
-            await self._stop.wait()
-            await self._drain(server)
-        finally:
-            for watcher in watchers:
-                watcher.cancel()
-            await asyncio.gather(*watchers, return_exceptions=True)
-            await listener.close()
-            if asks:
-                await self.completeness.finish()
-            for closing in (control, metrics):
-                if closing is not None:
-                    closing.close()
-            self.settings.gateway.control_socket.unlink(missing_ok=True)
-            self.close()
+        seconds = self.settings.analysis.catalog_seconds
+        self._watchers = [asyncio.ensure_future(database.watch(seconds)) for database in self.databases.values()]
+        self._watchers.append(asyncio.ensure_future(self._watch()))
 
     async def _meet_databases(self) -> None:
         """Read every catalogue before the first client; say so when one cannot be reached, and go on."""
@@ -358,13 +318,14 @@ class Application:
         if not self._rolled_back and self._log_number != number:
             self._rolled_back = self.ledger.suspended = True
             sys.stderr.write(json.dumps({"event": "rolled-back", "problem": ROLLED_BACK}) + "\n")
-            self._stop.set()
+            self.stop.set()
 
-    async def _drain(self, server: RawServer) -> None:
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """No new sessions; idle ones end now, busy ones get a little time."""
         self.gate.draining = True
-        server.close()
-        deadline = time.monotonic() + DRAIN_SECONDS
+        if self._server is not None:
+            self._server.close()
+        deadline = time.monotonic() + seconds
         while self.gate.sessions and time.monotonic() < deadline:
             for link in tuple(self.gate.sessions.values()):
                 if link.is_idle:
@@ -373,6 +334,13 @@ class Application:
         for link in tuple(self.gate.sessions.values()):
             link.shut_down()
         await asyncio.sleep(0.05)
+
+    async def end(self) -> None:
+        """Watch no more, and end logins in progress; entries are still taken."""
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        await self._listener.close()
 
     def health(self) -> dict[str, object]:
         """What `/healthz` tells: the gate is well while it can write evidence."""
@@ -392,29 +360,3 @@ class Application:
             self.ledger.close()
         except LockgateError as error:
             sys.stderr.write(json.dumps({"event": "ledger-not-closed", "problem": str(error)}) + "\n")
-
-
-def _shown(server: asyncio.Server | RawServer) -> str:
-    host, port = server.sockets[0].getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def serve(config: Path, listen: Address | None = None) -> None:
-    """Run a gate until it is told to stop.
-
-    Raises:
-        ConfigError: something cannot be used; nothing has started.
-    """
-    settings = load_settings(config, environment=os.environ)
-    if not speed.use(settings.gateway.core):
-        raise ConfigError(f"{config}:1: `core` is `compiled`, and the compiled core is not built; use `auto`")
-    process = org.start(settings)
-
-    async def main() -> None:
-        application = Application(settings)
-        application.metrics.gauges["org_log_running"] = lambda: float(org.is_running(process))
-        gc.freeze()  # what is there now stays: the collector need not walk it again and again while sessions wait
-        await application.run(listen)
-
-    with asyncio.Runner(loop_factory=DataPlaneLoop) as runner:
-        runner.run(main())

@@ -24,6 +24,7 @@ from lockgate.storage.ledger_reader import checkpoint, entries, minimum
 from lockgate.storage.port import RealFiles
 from lockgate.transport.clock import utc_now
 from lockgate.transport.database_counts import read_counts
+from lockgate.transport.logins import OWN_LOGINS, Counts, Place
 from lockgate.transport.pgclient import Target
 
 RECORDED_SECONDS = 3600.0
@@ -42,9 +43,16 @@ class Completeness:
     """The comparisons of all databases of a gate."""
 
     def __init__(
-        self, settings: Settings, targets: Mapping[str, Target], record: Callable[[Mapping[str, object]], object]
-    ) -> None:
+        self, settings: Settings, targets: Mapping[str, Target], record: Callable[[Mapping[str, object]], object],
+        own: Callable[[Place], Counts] = OWN_LOGINS.counts,
+    ) -> None:  # fmt: skip
+        """Args:
+        targets: how each database is asked, by its name.
+        record: takes entries.
+        own: logins of all processes of the gate to a place, as `OWN_LOGINS` has those of one.
+        """
         self._settings = settings
+        self._own = own
         self._targets = targets
         self._record = record
         stored = _stored(state_path(settings))
@@ -70,6 +78,14 @@ class Completeness:
         """Databases that do not count."""
         return sum(one.is_blind for one in self._found.values())
 
+    def gauges(self) -> dict[str, Callable[[], float]]:
+        """The numbers to publish."""
+        return {
+            "bypassing_logins": lambda: self.logins,
+            "bypassing_statements": lambda: self.statements,
+            "bypass_blind_databases": lambda: self.blind,
+        }
+
     async def run(self, seconds: float) -> None:
         """Ask for ever."""
         while True:
@@ -82,7 +98,7 @@ class Completeness:
             try:
                 totals = self._found[name].totals
                 place = totals.log_name, totals.log_position
-                counted = await read_counts(target, own_roles=self._roles[name], log=place)
+                counted = await read_counts(target, own_roles=self._roles[name], log=place, own=self._own)
             except (LockgateError, OSError, TimeoutError):
                 continue
             found = self._found[name]

@@ -13,12 +13,13 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lockgate.config.settings import Settings
-from lockgate.errors import ConfigError
+from lockgate.errors import ConfigError, CorruptLedgerError, LedgerError
 from lockgate.ledger.checkpoint import first_origin, successor
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.masking.keys import KeyRing
@@ -30,6 +31,7 @@ from lockgate.storage.org_log import ORG
 from lockgate.storage.port import Files, RealFiles, UnsyncedFiles
 from lockgate.transport.clock import utc_now
 
+AGAIN_SECONDS = 0.1
 FIRST_WORKER = "1"
 """The name of a gate's only worker, or of its first."""
 
@@ -124,10 +126,31 @@ def workers_with_logs(settings: Settings) -> list[str]:
     return [log.worker for log in worker_logs(settings)] or [FIRST_WORKER]
 
 
-def open_ledger(settings: Settings, files: Files | None = None, *, worker: str = FIRST_WORKER) -> tuple[LedgerLog, int]:
-    """Open a worker's log, recovering it first, and the number of the gate's current logs."""
-    facts = {"config": hashlib.sha256(settings.path.read_bytes()).hexdigest()}
-    return gate_logs(settings, files).open_worker(worker, facts)
+def open_ledger(
+    settings: Settings,
+    files: Files | None = None,
+    *,
+    worker: str = FIRST_WORKER,
+    config: bytes | None = None,
+    patience: float = 0.0,
+) -> tuple[LedgerLog, int]:
+    """Open a worker's log, recovering it first, and the number of the gate's current logs.
+
+    Args:
+        config: what the settings were read from; what the file has now by default.
+        patience: how long to wait for another process that still has it open, in seconds.
+    """
+    facts = {"config": hashlib.sha256(settings.path.read_bytes() if config is None else config).hexdigest()}
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return gate_logs(settings, files).open_worker(worker, facts)
+        except CorruptLedgerError:
+            raise
+        except LedgerError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(AGAIN_SECONDS)
 
 
 def log_text(settings: Settings, folder: str, entry: Mapping[str, object], index: int) -> bytes:

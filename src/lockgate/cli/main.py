@@ -25,6 +25,7 @@ from lockgate.cli import (
     policy,
     request,
     serve,
+    session,
     token,
     witness,
 )
@@ -50,7 +51,22 @@ def parser() -> argparse.ArgumentParser:
         version=f"lockgate {__version__} ({'plain Python' if speed.name() == speed.PLAIN else 'compiled'} core)",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (init, serve, token, request, explain, log, index, export, policy, catalog, witness, mirror, demo):
+    for module in (
+        init,
+        serve,
+        token,
+        request,
+        session,
+        explain,
+        log,
+        index,
+        export,
+        policy,
+        catalog,
+        witness,
+        mirror,
+        demo,
+    ):
         module.add_to(commands)
     return top
 

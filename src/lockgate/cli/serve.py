@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from lockgate import app
 from lockgate.cli.common import add_config, listen_of
 
 EPILOG = """examples:
@@ -22,10 +21,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_config(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help="listen here instead of where the configuration says")
+    parser.add_argument("--as-worker", metavar="JSON", help=argparse.SUPPRESS)
     parser.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    app.serve(options.config, listen_of(options.listen) if options.listen else None)
+    from lockgate.app.serving import serve
+    from lockgate.app.worker import work
+
+    if options.as_worker is not None:
+        work(options.config, options.as_worker)
+    else:
+        serve(options.config, listen_of(options.listen) if options.listen else None)
     return 0

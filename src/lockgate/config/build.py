@@ -276,6 +276,7 @@ def _build(
             tls_client_authorities=_maybe(gateway["tls_client_authorities"], Path),
             tls_client_revoked=_maybe(gateway["tls_client_revoked"], Path),
             core=_typed(gateway["core"], str),
+            workers=_typed(gateway["workers"], int),
             control_socket=_typed(gateway["control_socket"], Path),
             metrics_listen=_maybe(gateway["metrics_listen"], Address),
         ),

@@ -83,12 +83,30 @@ GATEWAY = (
         default="auto",
         choices=("auto", "plain", "compiled"),
     ),
+    Key(
+        "workers",
+        Form.WHOLE,
+        "Processes that serve clients on the same address, each with a log of its own.",
+        default=1,
+        lowest=1,
+        highest=64,
+        unit="workers",
+    ),
     Key("control_socket", Form.PATH, "Unix socket of the operators' commands.", default="run/control.sock"),
     Key("metrics_listen", Form.ADDRESS, "Loopback address where metrics are served; not set = no metrics."),
 )
 
 LIMITS = (
     Key("links_max", Form.WHOLE, "Client links at one time.", default=5000, lowest=1, highest=100_000, unit="links"),
+    Key(
+        "principal_links_max",
+        Form.WHOLE,
+        "Client links of one principal at one time; 0 = no limit of its own.",
+        default=0,
+        lowest=0,
+        highest=100_000,
+        unit="links",
+    ),
     Key(
         "statement_bytes_max",
         Form.WHOLE,
@@ -158,7 +176,7 @@ ANALYSIS = (
     Key(
         "links_max",
         Form.WHOLE,
-        "Analysis connections per database.",
+        "Analysis connections per database; several workers share them.",
         default=4,
         lowest=1,
         highest=64,

@@ -35,6 +35,7 @@ class GatewaySettings:
     tls_client_authorities: Path | None
     tls_client_revoked: Path | None
     core: str
+    workers: int
     control_socket: Path
     metrics_listen: Address | None
 
@@ -50,6 +51,7 @@ class LimitSettings:
     """Section `[limits]`: sizes in bytes, times in seconds."""
 
     links_max: int
+    principal_links_max: int
     statement_bytes_max: int
     order_buffer_bytes_max: int
     bounded_rows: int

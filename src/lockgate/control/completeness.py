@@ -47,6 +47,7 @@ class Counted:
         since: when its statistics began; another value than before means that they began anew.
         own: logins that the gate completed, read after the database's.
         uncertain: logins of which the gate does not know whether they were completed.
+        pending: logins of the gate that are under way; the database may have counted them already.
         calls: executions by role since some moment, None without pg_stat_statements.
         present: roles with a session now that are not the gate's, by role.
         logged: what the server's log says since the reading before, None when it cannot be read.
@@ -57,6 +58,7 @@ class Counted:
     since: str
     own: int
     uncertain: int = 0
+    pending: int = 0
     calls: Mapping[str, int] | None = None
     present: Mapping[str, int] = field(default_factory=dict)
     exact: bool = False
@@ -181,7 +183,7 @@ class Reconciliation:
             self._unmoved = 0 if moved else self._unmoved + 1
         totals.last_sessions, totals.last_since = counted.sessions, counted.since
         totals.logins += moved
-        past = totals.logins - totals.own - totals.uncertain - totals.unattributed
+        past = totals.logins - totals.own - totals.uncertain - totals.unattributed - counted.pending
         if self._killed and past > totals.bypassing:
             totals.unattributed += past - totals.bypassing
         else:

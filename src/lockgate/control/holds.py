@@ -43,12 +43,16 @@ class Holds:
 
     def __init__(
         self, *, hold_seconds: float, now: Callable[[], datetime], record: Callable[[Mapping[str, object]], int],
-        may_approve: Callable[[Principal, Request, tuple[str, ...]], Decision], pending_max: int = 1000,
+        may_approve: Callable[[Principal, Request, tuple[str, ...]], Decision], pending_max: int = 1000, prefix: str = "",
     ) -> None:  # fmt: skip
+        """Args:
+        prefix: stands before the number of each request, and says to whom of several it belongs.
+        """
         self._seconds = hold_seconds
         self._now = now
         self._record = record
         self._may_approve = may_approve
+        self._prefix = prefix
         self._requests = Requests(pending_max=pending_max)
         self._waiting: dict[str, Waiting] = {}
 
@@ -57,17 +61,10 @@ class Holds:
         """Open a request; returns its number and when it expires."""
         now = self._now()
         # The number of a request is the index of its entry: it is never given twice, and the record of it is found by it.
-        number = str(
-            self._record(
-                {
-                    "kind": "admin",
-                    "event": "request-opened",
-                    "principal": identity.principal.name,
-                    "database": database,
-                    "digest": digest,
-                }
-            )
-        )
+        index = self._record({
+            "kind": "admin", "event": "request-opened", "principal": identity.principal.name, "database": database, "digest": digest,
+        })  # fmt: skip
+        number = f"{self._prefix}{index}"
         request = self._requests.open(
             number, requester=[p.name for p in identity.chain], binding=bytes.fromhex(digest), database=database, hold_groups=groups,
             rows_max=None, created_at=now, expires_at=now + timedelta(seconds=self._seconds),

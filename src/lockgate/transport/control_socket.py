@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ from lockgate.errors import GateUnreachableError, LockgateError
 LINE_BYTES_MAX = 256 * 1024
 SOCKET_PATH_BYTES_MAX = 100
 Operations = Callable[[Mapping[str, object]], object]
+"""What carries out commands: a value that JSON can hold, or something to await for one."""
 
 
 async def serve_control(path: Path, operations: Operations) -> asyncio.Server:
@@ -27,7 +29,7 @@ async def serve_control(path: Path, operations: Operations) -> asyncio.Server:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
-                writer.write(_answered(line, operations) + b"\n")
+                writer.write(await _answered(line, operations) + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError):
             pass
@@ -64,12 +66,13 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def _answered(line: bytes, operations: Operations) -> bytes:
+async def _answered(line: bytes, operations: Operations) -> bytes:
     try:
         asked = json.loads(line)
         if not isinstance(asked, dict):
             raise TypeError
-        return json.dumps({"ok": True, "result": operations(asked)}).encode()
+        result = operations(asked)
+        return json.dumps({"ok": True, "result": await result if inspect.isawaitable(result) else result}).encode()
     except LockgateError as error:
         return json.dumps(
             {"ok": False, "code": getattr(error, "reason", error.sqlstate), "message": str(error)}

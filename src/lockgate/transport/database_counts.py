@@ -7,8 +7,10 @@ Source: PostgreSQL documentation 27.2.17 (pg_stat_database), 27.2.3 (pg_stat_act
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lockgate.control.completeness import Counted
-from lockgate.transport.logins import OWN_LOGINS
+from lockgate.transport.logins import OWN_LOGINS, Counts, Place
 from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
 from lockgate.transport.server_log import read_log
 
@@ -32,11 +34,18 @@ _CALLS = (
 )
 
 
-async def read_counts(target: Target, *, own_roles: frozenset[str], log: tuple[str, int] = ("", 0)) -> Counted:
+async def read_counts(
+    target: Target,
+    *,
+    own_roles: frozenset[str],
+    log: tuple[str, int] = ("", 0),
+    own: Callable[[Place], Counts] = OWN_LOGINS.counts,
+) -> Counted:
     """One reading over a fresh login.
 
     Args:
         log: the server's log that was read last, and how far.
+        own: the gate's own logins to a place, asked after the database.
 
     Raises:
         LockgateError, OSError, TimeoutError: the database cannot be reached.
@@ -50,9 +59,9 @@ async def read_counts(target: Target, *, own_roles: frozenset[str], log: tuple[s
         logged = await read_log(client, target.dbname, *log)
     finally:
         client.close()
-    place = target.host, target.port, target.dbname
+    known = own((target.host, target.port, target.dbname))
     return Counted(
-        sessions, since, own=OWN_LOGINS.completed[place], uncertain=OWN_LOGINS.uncertain[place], calls=calls,
+        sessions, since, own=known.completed, uncertain=known.uncertain, pending=known.pending, calls=calls,
         present={role: count for role, count in present.items() if role not in own_roles}, exact=exact, logged=logged,
     )  # fmt: skip
 

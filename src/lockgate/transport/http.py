@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+T = TypeVar("T")
+Facts = Mapping[str, object]
 REQUEST_BYTES_MAX = 8192
 LABEL_CHARS_MAX = 100
 COUNTERS = {
@@ -24,6 +28,7 @@ COUNTERS = {
     "refusals": "Statements refused before policy was asked, by reason.",
     "reloads": "Edited files taken over or refused.",
     "statements": "Statements that ended.",
+    "workers_started_again": "Workers that ended and were started again.",
 }
 GAUGES = {
     "held_requests": "Statements that wait for a person.",
@@ -32,7 +37,21 @@ GAUGES = {
     "ledger_lag": "Durable entries that are under no checkpoint yet.",
     "ledger_size": "Durable entries of the log.",
     "sessions": "Open sessions.",
+    "workers": "Workers that accept clients.",
+    "workers_configured": "Workers that there should be.",
 }
+
+
+def _added(one: float, other: float) -> float:
+    return one + other
+
+
+AGREED: dict[str, Callable[[float, float], float]] = {
+    "ledger_healthy": min,
+    "org_log_running": min,
+    "witness_age_seconds": max,
+}
+"""Gauges whose values in several processes are not added up."""
 
 
 class Metrics:
@@ -70,6 +89,30 @@ class Metrics:
         """Everything in Prometheus' text format."""
         return generate_latest(self).decode()
 
+    def dump(self) -> dict[str, object]:
+        """Everything as values that JSON can hold, for `merged`."""
+        self._take_over()
+        counts = [[name, list(map(list, labels)), value] for (name, labels), value in self._counts.items()]
+        return {"counts": counts, "gauges": {name: read() for name, read in self.gauges.items()}}
+
+    def with_counts_of(self, dump: Mapping[str, Any]) -> Metrics:
+        """These with the counts of a process that has ended, so that no sum ever falls; its gauges are over."""
+        together = self.merged([{"counts": dump.get("counts", []), "gauges": {}}])
+        together.gauges = self.gauges
+        return together
+
+    def merged(self, dumps: Sequence[Mapping[str, Any]]) -> Metrics:
+        """These together with what other processes dumped: counts are added up, and so are gauges unless `AGREED` says otherwise."""
+        together = Metrics()
+        for dump in (self.dump(), *dumps):
+            for name, labels, value in dump["counts"]:
+                together._counts[name, tuple((key, text) for key, text in labels)] += value
+            for name, value in dump["gauges"].items():
+                known = together.gauges.get(name)
+                new = value if known is None else AGREED.get(name, _added)(known(), value)
+                together.gauges[name] = partial(float, new)
+        return together
+
     def collect(self) -> Iterator[Metric]:
         """Every counter and gauge as a family, in the order of names (what `prometheus_client` asks of a collector)."""
         self._take_over()
@@ -85,11 +128,16 @@ class Metrics:
 
 
 async def serve_http(
-    host: str, port: int, *, metrics: Metrics, healthy: Callable[[], Mapping[str, object]]
+    host: str,
+    port: int,
+    *,
+    metrics: Callable[[], str | Awaitable[str]],
+    healthy: Callable[[], Facts | Awaitable[Facts]],
 ) -> asyncio.Server:
     """Listen for the two questions.
 
     Args:
+        metrics: everything as text.
         healthy: facts; the answer is 503 when `ok` among them is false.
     """
 
@@ -99,9 +147,9 @@ async def serve_http(
                 head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].split(b"?", 1)[0]
             if path == b"/metrics":
-                _reply(writer, "200 OK", metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
+                _reply(writer, "200 OK", await _given(metrics()), "text/plain; version=0.0.4; charset=utf-8")
             elif path == b"/healthz":
-                facts = healthy()
+                facts = await _given(healthy())
                 body = "\n".join(f"{k}: {v}" for k, v in facts.items()) + "\n"
                 _reply(
                     writer,
@@ -118,6 +166,10 @@ async def serve_http(
             writer.close()
 
     return await asyncio.start_server(answer, host, port, limit=REQUEST_BYTES_MAX)
+
+
+async def _given(value: T | Awaitable[T]) -> T:
+    return await value if isinstance(value, Awaitable) else value
 
 
 def _reply(writer: asyncio.StreamWriter, status: str, body: str, kind: str) -> None:

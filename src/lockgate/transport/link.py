@@ -99,7 +99,7 @@ class SessionLink(asyncio.Protocol):
         self._ended = False
         self._cancelled = False
         self._time = asyncio.get_running_loop().time
-        self._last_heard = self._time()
+        self.last_heard = self._time()
         self._failed: dict[int, None] = {}
         self._moved: dict[int, int] = {}
         committer.subscribe(self._after_commit)
@@ -114,7 +114,7 @@ class SessionLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        self._last_heard = self._time()
+        self.last_heard = self._time()
         if type(self._wish) is NextMessage and not self.frames.buffered and not self._stepping and not self._ended:
             try:
                 forward = self.fast.ask(data)
@@ -404,19 +404,19 @@ class SessionLink(asyncio.Protocol):
             now: the event loop's time.
         """
         if self.fast.lane is not None:
-            self._last_heard = max(self._last_heard, self.fast.lane.heard_us / 1e6)
+            self.last_heard = max(self.last_heard, self.fast.lane.heard_us / 1e6)
         self.fast.leave()
-        if self.fast.asked is not None and not 0 < statement_seconds < now - self._last_heard:
+        if self.fast.asked is not None and not 0 < statement_seconds < now - self.last_heard:
             return
         self.fast.settle()
         waits_for_client = isinstance(self._wish, NextMessage) and self.conversation.replies.drained
         if waits_for_client:
             self._cancelled = False
-            if idle_seconds and now - self._last_heard > idle_seconds:
+            if idle_seconds and now - self.last_heard > idle_seconds:
                 self._fatal("57P05", "lockgate: the session was idle for too long")
         elif (
             statement_seconds
-            and now - self._last_heard > statement_seconds
+            and now - self.last_heard > statement_seconds
             and not isinstance(self._wish, Hold)
             and not self._cancelled
         ):
@@ -427,9 +427,9 @@ class SessionLink(asyncio.Protocol):
         """The credential's time is over."""
         self._fatal("28000", "lockgate: the credential of this session has expired; sign in again")
 
-    def shut_down(self) -> None:
-        """The gate is stopping."""
-        self._fatal("57P01", "lockgate: the gate is stopping; connect again")
+    def shut_down(self, why: str = "the gate is stopping; connect again") -> None:
+        """The gate is stopping, or an operator says so."""
+        self._fatal("57P01", f"lockgate: {why}")
 
     @property
     def is_idle(self) -> bool:

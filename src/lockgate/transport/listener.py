@@ -28,6 +28,7 @@ from lockgate.transport.committer import Committer
 from lockgate.transport.database import Database
 from lockgate.transport.link import SessionLink
 from lockgate.transport.login import Intake, Startup, read_parameters, read_password, read_startup, rejected
+from lockgate.transport.peers import Peers
 from lockgate.transport.pgclient import LOOPBACK, Opened, PgClient, ServerRejectedError, Target
 from lockgate.transport.raw import RawTransport
 from lockgate.transport.tls import peer_certificate
@@ -35,6 +36,10 @@ from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import FrameReader
 from lockgate.wire.postgres.startup import CancelRequest
+
+PID_BITS = 24
+"""Bits of a process number that are chance; the worker's number stands above them."""
+WORKERS_MAX = 64
 
 BACKEND_BODY_BYTES_MAX = 64 * 1024 * 1024
 """Largest message of a backend that is not a streamed row; a masked row must fit as well."""
@@ -74,26 +79,57 @@ class Gate:
     statement_bytes_max: int
     login_seconds: float
     links_max: int
-    sessions: dict[tuple[int, bytes], SessionLink] = field(default_factory=dict)
+    peers: Peers
+    worker: int = 1
+    sessions: dict[int, SessionLink] = field(default_factory=dict)
+    keys: dict[int, bytes] = field(default_factory=dict, repr=False)
     pending_logins: int = 0
     draining: bool = False
-    _next_pid: int = 1000
     cache: BoundedCache[Judged] = field(
         default_factory=lambda: BoundedCache(entries_max=50_000, bytes_max=256 * 1024 * 1024)
     )
 
     def new_key(self, minor: int) -> tuple[int, bytes]:
-        """A cancel key of the gate's own: 4 bytes, or 32 where the client speaks 3.2."""
-        self._next_pid += 1
-        return self._next_pid, secrets.token_bytes(32 if minor >= 2 else 4)
+        """A cancel key of the gate's own: 4 bytes, or 32 where the client speaks 3.2.
 
-    def cancel(self, request: CancelRequest) -> None:
-        """Cancel what the session with this key does; an unknown key does nothing and says nothing."""
-        for (pid, key), link in tuple(self.sessions.items()):
-            if pid == request.process_id and hmac.compare_digest(key, request.key):
-                link.cancel()
-                return
-        self.counters.count("cancels_unknown")
+        The process number says which worker has the session; all else about it and the key is chance, so that nobody can guess one.
+        """
+        while True:
+            pid = self.worker << PID_BITS | secrets.randbits(PID_BITS)
+            if pid not in self.keys:
+                return pid, secrets.token_bytes(32 if minor >= 2 else 4)
+
+    def cancel_own(self, request: CancelRequest) -> bool:
+        """Cancel what the session of this worker with this key does; whether there is one."""
+        key = self.keys.get(request.process_id)
+        if key is None or not hmac.compare_digest(key, request.key):
+            return False
+        self.sessions[request.process_id].cancel()
+        return True
+
+    async def cancel(self, request: CancelRequest) -> None:
+        """Cancel what the session with this key does, whichever worker has it; an unknown key does nothing and says nothing."""
+        worker = request.process_id >> PID_BITS
+        if worker == self.worker:
+            found = self.cancel_own(request)
+        else:
+            found = await self.peers.cancel(worker, request)
+        if not found:
+            self.counters.count("cancels_unknown")
+
+    def tell_load(self) -> None:
+        """Let the other workers know how many clients this one has."""
+        self.peers.load(self.clients)
+
+    @property
+    def clients(self) -> int:
+        """Clients here, those that are signing in included."""
+        return self.pending_logins + len(self.sessions)
+
+    @property
+    def has_more_to_do(self) -> bool:
+        """Whether another worker should have the next client."""
+        return self.peers.has_less_to_do(self.clients)
 
 
 class Listener:
@@ -106,6 +142,8 @@ class Listener:
     def accept(self) -> asyncio.Protocol:
         """A new client: its bytes wait in an intake while a task logs it in."""
         intake = Intake()
+        self._gate.pending_logins += 1
+        self._gate.tell_load()
         task = asyncio.get_running_loop().create_task(self._admit(intake))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -113,7 +151,6 @@ class Listener:
 
     async def _admit(self, intake: Intake) -> None:
         gate = self._gate
-        gate.pending_logins += 1
         try:
             async with asyncio.timeout(gate.login_seconds):
                 await asyncio.sleep(0)  # the transport is known in the next iteration
@@ -130,6 +167,7 @@ class Listener:
                 intake.transport.close()
         finally:
             gate.pending_logins -= 1
+            gate.tell_load()
 
     async def _login(self, intake: Intake) -> None:
         gate = self._gate
@@ -137,8 +175,8 @@ class Listener:
         if intake.transport is None:
             raise ConnectionResetError
         if isinstance(message, CancelRequest):
-            gate.cancel(message)
-            intake.transport.close()
+            await gate.cancel(message)
+            intake.transport.close()  # only now: who waits for this knows that the request was taken
             return
         peer = intake.transport.get_extra_info("peername") or ("local", 0)
         address = str(peer[0]) if isinstance(peer, tuple) else "local"
@@ -180,8 +218,23 @@ class Listener:
             gate.committer.append({"kind": "session", "event": "denied", "principal": identity.principal.name, "client": address,
                                    "database": startup.database, "rules": [r.rule for r in decision.reasons]})  # fmt: skip
             raise _denied(decision)
-        pid, key = gate.new_key(startup.minor)
         session_id = secrets.token_hex(6)
+        refused = await gate.peers.admit(session_id, identity.principal.name)
+        if refused:
+            gate.committer.append({"kind": "session", "event": "denied", "principal": identity.principal.name, "client": address,
+                                   "database": startup.database, "rules": ["links_max"]})  # fmt: skip
+            raise _full(refused)
+        try:
+            await self._open(intake, startup, identity, database, (address, session_id))
+        except BaseException:
+            gate.peers.left(session_id)
+            raise
+
+    async def _open(
+        self, intake: Intake, startup: Startup, identity: Identity, database: Database, known: tuple[str, str]
+    ) -> None:
+        """The session of an admitted client, known by its address and the session's id."""
+        gate, (address, session_id) = self._gate, known
         conversation = Conversation(
             identity=identity, surroundings=database, recorder=gate.committer, clock=gate.clock, counters=gate.counters, holds=gate.holds,
             session_id=session_id, client_address=address, reported=_reported(database, startup), body_bytes_max=BACKEND_BODY_BYTES_MAX,
@@ -192,6 +245,8 @@ class Listener:
             raise ConnectionResetError
         frames = FrameReader(body_bytes_max=gate.statement_bytes_max, limits=tags.FRONTEND_LIMITS, known=tags.FRONTEND)
 
+        pid, key = gate.new_key(startup.minor)
+
         async def opened() -> tuple[Opened, Target, str] | Failed:
             found = await open_session_backend(database, conversation, startup, session_id)
             if not isinstance(found, Failed):
@@ -199,14 +254,17 @@ class Listener:
             return found
 
         def ended(_: SessionLink) -> None:
-            gate.sessions.pop((pid, key), None)
+            gate.sessions.pop(pid, None)
+            gate.keys.pop(pid, None)
+            gate.peers.left(session_id)
+            gate.tell_load()
 
         link = SessionLink(
             conversation=conversation, database=database, committer=gate.committer, frames=frames,
             open_backend=opened,
             wait_for_hold=gate.wait_for_hold, on_end=ended,
         )  # fmt: skip
-        gate.sessions[(pid, key)] = link
+        gate.sessions[pid], gate.keys[pid] = link, key
         transport = intake.transport
         transport.write(_greeting(startup, conversation.reported, pid, key))
         frames.feed(bytes(intake.buffer))

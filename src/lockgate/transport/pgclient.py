@@ -218,10 +218,12 @@ async def open_backend(target: Target, parameters: Mapping[str, str]) -> Opened:
         OSError, asyncio.TimeoutError: it cannot be reached.
     """
     place = target.host, target.port, target.dbname
+    OWN_LOGINS.begin(place)
     authenticated = False
-    async with asyncio.timeout(target.connect_seconds):
-        reader, writer = await _connect(target)
-        try:
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(target.connect_seconds):
+            reader, writer = await _connect(target)
             frames = own_frames()
             writer.write(
                 startup.startup_message([("user", target.user), ("database", target.dbname), *parameters.items()])
@@ -238,16 +240,17 @@ async def open_backend(target: Target, parameters: Mapping[str, str]) -> Opened:
                     key = from_backend(frame, be.BackendKeyData)
                     opened.process_id, opened.cancel_key = key.pid, key.key
                 elif frame.tag == ord("Z"):
-                    OWN_LOGINS.completed[place] += 1
+                    OWN_LOGINS.complete(place)
                     return opened
                 elif frame.tag == ord("E"):
                     raise ServerRejectedError(from_backend(frame, be.Report).fields)
                 elif frame.tag != ord("N"):
                     raise BackendProtocolError("unexpected message while logging in to the database")
-        except BaseException:
-            OWN_LOGINS.uncertain[place] += authenticated
+    except BaseException:
+        OWN_LOGINS.fail(place, authenticated=authenticated)
+        if writer is not None:
             writer.close()
-            raise
+        raise
 
 
 async def send_cancel(target: Target, process_id: int, key: bytes) -> None:

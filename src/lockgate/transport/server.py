@@ -2,7 +2,7 @@
 
 For: accepting.
 Not for: what an accepted client is asked (`listener`).
-Source: socket(7), SO_REUSEADDR and SO_REUSEPORT; accept(2).
+Source: socket(7), SO_REUSEADDR; accept(2).
 """
 
 from __future__ import annotations
@@ -18,38 +18,63 @@ BACKLOG = 1024
 ACCEPTED_AT_ONCE = 64
 """Clients accepted in one turn of the loop, so that a storm of them does not hold up those who are there."""
 _PAUSE_SECONDS = 1.0
+_LEFT_TO_OTHERS_SECONDS = 0.02
+"""How long a client is left to others who listen on the same socket; then it is taken whoever has less to do."""
 
 
 class RawServer:
     """Accepts on one or several sockets until it is closed."""
 
-    def __init__(self, sockets: list[socket.socket], protocol: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        protocol: Callable[[], asyncio.Protocol],
+        left_to_others: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Args:
+        sockets: listening, not blocking; other processes may have them too.
+        protocol: makes the protocol of each client.
+        left_to_others: whether another process should have the next client.
+        """
         self.sockets = tuple(sockets)
         self._protocol = protocol
+        self._left_to_others = left_to_others
         self._loop = asyncio.get_running_loop()
         self._closed = False
         for one in sockets:
-            self._loop.add_reader(one.fileno(), self._accept, one)
+            self._loop.add_reader(one.fileno(), self._ready, one)
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _ready(self, listening: socket.socket) -> None:
         for _ in range(ACCEPTED_AT_ONCE):
-            try:
-                accepted, _ = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            if self._left_to_others():
+                self._pause(listening, _LEFT_TO_OTHERS_SECONDS)
                 return
-            except OSError:
-                # No descriptors or memory left: those who wait are accepted when there is room again.
-                self._loop.remove_reader(listening.fileno())
-                self._loop.call_later(_PAUSE_SECONDS, self._again, listening)
+            if not self._accept(listening):
                 return
-            try:
-                RawTransport(accepted, self._protocol())
-            except OSError:
-                accepted.close()  # gone before it was looked at
+
+    def _accept(self, listening: socket.socket) -> bool:
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError:
+            # No descriptors or memory left: those who wait are accepted when there is room again.
+            self._pause(listening, _PAUSE_SECONDS)
+            return False
+        try:
+            RawTransport(accepted, self._protocol())
+        except OSError:
+            accepted.close()  # gone before it was looked at
+        return True
+
+    def _pause(self, listening: socket.socket, seconds: float) -> None:
+        self._loop.remove_reader(listening.fileno())
+        self._loop.call_later(seconds, self._again, listening)
 
     def _again(self, listening: socket.socket) -> None:
         if not self._closed:
-            self._loop.add_reader(listening.fileno(), self._accept, listening)
+            self._loop.add_reader(listening.fileno(), self._ready, listening)
+            self._accept(listening)
 
     def close(self) -> None:
         """Listen no more; accepted clients stay."""
@@ -62,14 +87,9 @@ class RawServer:
             one.close()
 
 
-async def serve_raw(
-    protocol: Callable[[], asyncio.Protocol], host: str, port: int, *, shared: bool = False
-) -> RawServer:
-    """Listen on every address of `host`.
+async def listening(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of `host`; child processes may inherit them and share the clients.
 
-    Args:
-        protocol: makes the protocol of each client.
-        shared: other processes listen on the same port too, and the kernel spreads clients over them.
     Raises:
         OSError: an address cannot be listened on.
     """
@@ -82,8 +102,6 @@ async def serve_raw(
             sockets.append(sock)
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if shared:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(address)
@@ -92,4 +110,4 @@ async def serve_raw(
         for sock in sockets:
             sock.close()
         raise
-    return RawServer(sockets, protocol)
+    return sockets

@@ -1,0 +1,45 @@
+"""`lockgate serve`: a gate in one process, or the parent of several.
+
+For: the command line.
+Not for: what either does (`Application`, `supervisor`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from pathlib import Path
+
+from lockgate import speed
+from lockgate.app import Application, org
+from lockgate.app.supervisor import supervise
+from lockgate.config.build import load_settings
+from lockgate.config.settings import Address
+from lockgate.errors import ConfigError
+from lockgate.transport.plane import DataPlaneLoop
+
+
+def serve(config: Path, listen: Address | None = None) -> None:
+    """Run a gate until it is told to stop.
+
+    Raises:
+        ConfigError: something cannot be used; nothing has started.
+    """
+    settings = load_settings(config, environment=os.environ)
+    if not speed.use(settings.gateway.core):
+        raise ConfigError(f"{config}:1: `core` is `compiled`, and the compiled core is not built; use `auto`")
+    stored = settings.path.read_bytes()
+    process = org.start(settings)
+    gauges = {"org_log_running": lambda: float(org.is_running(process))}
+    if settings.gateway.workers > 1:
+        supervise(settings, stored, listen, gauges)
+        return
+
+    async def main() -> None:
+        application = Application(settings)
+        gc.freeze()  # what is there now stays: the collector need not walk it again and again while sessions wait
+        await application.run(listen, gauges)
+
+    with asyncio.Runner(loop_factory=DataPlaneLoop) as runner:
+        runner.run(main())
