@@ -2,7 +2,7 @@
 
 For: ErrorResponse and NoticeResponse fields that could quote a value, a constraint, a statement or a place in code.
 Not for: errors that the gate itself makes. The code stays an observable: which error occurs can depend on a value, and
-statements in which it does are refused before they run.
+statements in which it does are refused before they run; where it depends on the order of values only, all look alike.
 Source: PostgreSQL documentation 55.8 (error and notice fields) and appendix A (error codes).
 """
 
@@ -80,11 +80,18 @@ _CLASSES = {
 }
 
 
-def redact_report(fields: Mapping[str, str]) -> dict[str, str]:
+_NOT_OF_ROWS = frozenset({"08", "25", "40", "55", "57", "58"})
+"""Classes of errors that no row makes: connections, transactions, locks, operators, the system."""
+ALIKE = "22000"
+"""The one SQLSTATE of all errors that rows can make, where which of them comes first must not show."""
+
+
+def redact_report(fields: Mapping[str, str], *, alike: bool = False) -> dict[str, str]:
     """The same report with severity and SQLSTATE only, and a fixed text by SQLSTATE.
 
     Args:
         fields: field letter to text, as in the message.
+        alike: one error of a row must look like any other.
     """
     severity = fields.get("V", fields.get("S", "ERROR"))
     severity = severity if severity in _SEVERITIES else "ERROR"
@@ -93,6 +100,8 @@ def redact_report(fields: Mapping[str, str]) -> dict[str, str]:
         state = _UNKNOWN_STATE
     elif state not in _STATES:
         state = state[:2] + "000"  # a function can raise any five letters it likes: only the class is let through
+    if alike and severity == "ERROR" and state[:2] not in _NOT_OF_ROWS:
+        state = ALIKE
     words = _STATES.get(state, _CLASSES.get(state[:2], "error"))
     text = (
         f"lockgate: the database reported {state} ({words}); its text is withheld because labelled columns are involved"

@@ -17,8 +17,8 @@ _HINT = "Add an ORDER BY over unmasked columns that leaves no ties, such as the 
 
 def order_of(
     analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int], *, streamed: bool
-) -> tuple[Order, tuple[int, ...]]:
-    """What happens to the order of rows, and the output positions that SORT_TIES keeps.
+) -> tuple[Order, tuple[int, ...], bool]:
+    """What happens to the order of rows, the output positions that SORT_TIES keeps, and whether one error must look like another.
 
     Args:
         unsafe: relations whose stored order is known to depend on masked values.
@@ -28,7 +28,7 @@ def order_of(
         RefusedStatementError: masked values would choose rows, or an order that cannot be repaired.
     """
     if not analysis.levels:
-        return Order.KEEP, ()
+        return Order.KEEP, (), False
     reasons = _taints(analysis.levels, catalog, masked, unsafe)
     for level, reason in zip(analysis.levels, reasons, strict=True):
         if reason and level.order_sensitive:
@@ -36,7 +36,14 @@ def order_of(
                 "row-choice", f"`{level.order_sensitive[0]}` would depend on the order of rows, which depends on {reason}, masked for you",
                 hint=_HINT,
             )  # fmt: skip
-    top, reason = analysis.levels[0], reasons[0]
+    _refuse_unreached_errors(analysis.levels, reasons, catalog, masked)
+    order, ties = _order_of_top(analysis, reasons[0], streamed=streamed)
+    # Which of two rows fails first would tell their order.
+    return order, ties, any(reasons) and any(level.fails for level in analysis.levels)
+
+
+def _order_of_top(analysis: Analysis, reason: str, *, streamed: bool) -> tuple[Order, tuple[int, ...]]:
+    top = analysis.levels[0]
     if not reason or top.single_row or top.total or not analysis.outputs:
         return Order.KEEP, ()
     if streamed:
@@ -73,6 +80,36 @@ def _taints(
                     changed = True
                     break
     return reasons
+
+
+def _refuse_unreached_errors(
+    levels: tuple[Level, ...], reasons: list[str], catalog: Catalog, masked: frozenset[ColumnRef]
+) -> None:
+    """What may fail for one row must not stand where rows are left unread by their order: a merge of two inputs, or the first match."""
+    for at, level in enumerate(levels):
+        matching = level.matching & masked
+        stops = level.stops_early and bool(reasons[at])
+        if not matching and not stops:
+            continue
+        what = level.condition_fails or (level.fails if stops else "")
+        what = what or next((levels[below].fails for below in _below(levels, at) if levels[below].fails), "")
+        if what:
+            on = f"`{catalog.column_name(min(matching))}`" if matching else reasons[at]
+            raise RefusedStatementError(
+                "row-error", f"`{what}` may fail for some rows, and whether it comes to them would depend on the order of {on}, masked for you",
+                hint="Compute it outside, from the rows that are shown.",
+            )  # fmt: skip
+
+
+def _below(levels: tuple[Level, ...], top: int) -> list[int]:
+    """The levels that a level reads or holds."""
+    found, left = {top}, [top]
+    while left:
+        at = left.pop()
+        inside = {*levels[at].feeds, *(number for number, level in enumerate(levels) if level.parent == at)}
+        left += inside - found
+        found |= inside
+    return sorted(found - {top})
 
 
 def placed_by(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]) -> frozenset[ColumnRef]:

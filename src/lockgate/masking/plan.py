@@ -63,7 +63,7 @@ def make_plan(
     for use in analysis.uses:
         judge.refuse_use(use)
     columns = judge.columns()
-    order, ties = order_of(analysis, catalog, clearance.masked, unsafe_order, streamed=row_limited or cursor)
+    order, ties, alike = order_of(analysis, catalog, clearance.masked, unsafe_order, streamed=row_limited or cursor)
     labelled = {reference.relation for reference in clearance.masked}
     return Plan(
         columns=columns,
@@ -74,6 +74,7 @@ def make_plan(
         order=order,
         tie_columns=ties,
         lookups=judge.lookups(),
+        errors_alike=alike,
     )
 
 

@@ -88,6 +88,7 @@ class Plan:
         tie_columns: output positions for SORT_TIES.
         lookups: values to open before the statement is forwarded; a plan with any must not be forwarded as it came.
         stand_ins: the statement was rewritten: what is shown was computed from stand-ins, and no row is changed on its way.
+        errors_alike: which row fails first would tell an order, so all errors that rows can make look the same.
     """
 
     columns: tuple[ColumnPlan, ...] = ()
@@ -97,6 +98,7 @@ class Plan:
     tie_columns: tuple[int, ...] = ()
     lookups: tuple[Lookup, ...] = ()
     stand_ins: bool = False
+    errors_alike: bool = False
 
 
 PASS = Plan()

@@ -217,6 +217,10 @@ class Level:
         grouped: GROUP BY outputs as sources, empty when not grouped.
         distinct: DISTINCT or UNION without ALL at this level.
         total: the ORDER BY leaves ties only between rows that look the same.
+        matching: columns whose equality with other columns decides which rows are put together.
+        fails: something here that may fail for some rows and not for others; empty when nothing can.
+        condition_fails: the same for what decides on rows.
+        stops_early: it is read until one row is found, as EXISTS and IN are.
     """
 
     parent: int | None
@@ -230,6 +234,10 @@ class Level:
     is_grouped: bool = False
     distinct: bool = False
     total: bool = False
+    matching: frozenset[ColumnRef] = frozenset()
+    fails: str = ""
+    condition_fails: str = ""
+    stops_early: bool = False
 
 
 @dataclass(frozen=True, slots=True)

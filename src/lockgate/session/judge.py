@@ -151,7 +151,7 @@ def judge(parsed: Parsed, analysis: Analysis, ask: Ask, *, plan: Plan | None = N
 
 PAST_POSITION = frozenset({
     "transform", "control", "mixed-output", "mixed-columns", "mixed-classes", "not-comparable", "compared-with-constant", "row-choice",
-    "row-order", "copy-labelled",
+    "row-order", "row-error", "copy-labelled",
 })  # fmt: skip
 """Refusals that say only that masking the answer is not enough: the statement may still run over stand-ins."""
 
@@ -211,7 +211,7 @@ def without_result(parsed: Parsed, plan: Plan) -> Plan:
         copy_shape(dict(parsed.options), [column.name for column in plan.columns])
         return plan
     if parsed.kind in (Kind.EXPLAIN, Kind.DECLARE, Kind.PREPARE, Kind.CREATE_TABLE_AS, Kind.COPY_OUT, Kind.COPY_IN):
-        return Plan(touches_labelled=plan.touches_labelled, lookups=plan.lookups)
+        return Plan(touches_labelled=plan.touches_labelled, lookups=plan.lookups, errors_alike=plan.errors_alike)
     return plan
 
 

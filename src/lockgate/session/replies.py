@@ -211,7 +211,8 @@ class Replies:
         if run is not None:
             self._scanned(run)
         if not head.silent and not self._swallow_to_sync:
-            fields = redact_report(report.fields) if self._guarded(run) else report.fields
+            alike = run is not None and run.plan.errors_alike
+            fields = redact_report(report.fields, alike=alike) if self._guarded(run) else report.fields
             self._out.append(be.ErrorResponse(fields).encode())
         if run is not None and not run.closed:
             self._finish(run, "error", sqlstate, "")

@@ -116,6 +116,8 @@ class Expressions(Aggregates):
             others = [node for value, node in zip(values, nodes, strict=True) if not value.sources]
             givens = self.givens.take(others, scope) if literal else frozenset()
         self.use(UseKind.EQUAL, sources, detail, scope.level, literal=literal, givens=givens)
+        if len(sources) > 1 or sum(bool(v.sources) for v in values) > 1:
+            self.levels[scope.level].matching.update(sources)
         if not (fixes and givens and len(sources) == 1 and not self._opens_an_index(sources)):
             self.decide(sources, scope, mode)
         return COMPUTED
@@ -398,6 +400,7 @@ class Expressions(Aggregates):
         outputs = inner.every()
         if kind in (_EXISTS, _ANY, _ALL):
             self.levels[scope.level].feeds.add(inner.scope.level)
+            self.levels[inner.scope.level].stops_early = True
         if kind == _EXISTS:
             return COMPUTED
         if kind in (_ALL, _ANY, _ROWCOMPARE):

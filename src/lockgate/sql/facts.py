@@ -62,15 +62,20 @@ class Draft:
     is_grouped: bool = False
     distinct: bool = False
     total: bool = False
+    matching: set[ColumnRef] = field(default_factory=set)
+    fails: str = ""
+    condition_fails: str = ""
+    stops_early: bool = False
 
     def frozen(self) -> Level:
-        """The finished level; inputs presorted for DISTINCT aggregates decide what order-sensitive aggregates beside them see."""
-        sorted_inputs = self.distinct_counts if self.order_sensitive else set()
+        """The finished level; inputs presorted for DISTINCT aggregates decide what others beside them see, and which fails first."""
+        sorted_inputs = self.distinct_counts if self.order_sensitive or self.fails else set()
         return Level(
             parent=self.parent, feeds=tuple(sorted(self.feeds)), relations=frozenset(self.relations),
             deciding=frozenset(self.deciding | sorted_inputs), order_sensitive=tuple(self.order_sensitive),
             single_row=self.single_row, sort=self.sort, grouped=self.grouped, is_grouped=self.is_grouped,
-            distinct=self.distinct, total=self.total,
+            distinct=self.distinct, total=self.total, matching=frozenset(self.matching), fails=self.fails,
+            condition_fails=self.condition_fails, stops_early=self.stops_early,
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from lockgate.model.catalog import ColumnRef
 from lockgate.model.statement import UseKind
 from lockgate.sql.facts import COMPUTED, NO_COLUMNS, NULL, Draft, Val, merge
+from lockgate.sql.failing import may_fail
 from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID
 from lockgate.sql.scope import VALUE, Common, Scope, Yield
 from lockgate.sql.tree import Node, child_nodes, refusal, refuse
@@ -50,6 +51,8 @@ class Queries(Writes):
         scope = Scope(node, parent, level, node.nodes("rtable"), node.nodes("targetList"))
         if node.flag("hasRowSecurity"):
             self.hide("row security", "its filter depends on who asks")
+        self.levels[level].fails = may_fail(node, self.catalog.functions)
+        self.levels[level].condition_fails = may_fail(node.need("jointree"), self.catalog.functions)
         for item in node.nodes("cteList"):
             scope.commons[item.text("ctename")] = Common(item, scope)
         self._note_entries(scope)
