@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from lockgate.errors import RefusedStatementError
+from lockgate.masking.constraints import told_by
 from lockgate.masking.order_rules import order_of, placed_by
 from lockgate.masking.rules import (
     INJECTIVE_LABELS,
@@ -148,6 +149,27 @@ class _Judge:
             if writing and masked and use.kind is not UseKind.OUTPUT:
                 self._refuse("write-predicate", masked, f"`{use.detail}` in a write would act on its real values",
                              "Choose the rows by other columns")  # fmt: skip
+        for write in analysis.writes:
+            written = frozenset(
+                reference.attnum
+                for use in analysis.uses if use.kind is UseKind.WRITE_TARGET
+                for reference in use.columns if reference.relation == write.relation
+            )  # fmt: skip
+            if written:
+                self._refuse_constraints(write.relation, written)
+
+    def _refuse_constraints(self, oid: int, written: frozenset[int]) -> None:
+        """Whether a constraint holds that reads a masked column and a written one would tell the masked value, by as many tries as it takes."""
+        found = told_by(oid, written, self._catalog, self._masked, self.has_injective_mask)
+        if found is not None:
+            column, other = found
+            what = (
+                f"with `{self._catalog.column_name(other)}`, which you write"
+                if other != column
+                else "for every row that is written"
+            )
+            self._refuse("write-constraint", frozenset({column}), f"a constraint reads it {what}: whether it holds would show something of its value",
+                         "Leave that column as it is")  # fmt: skip
 
     # uses
 

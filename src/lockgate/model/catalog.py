@@ -82,6 +82,17 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Constraint:
+    """A check or an exclusion of a relation: the columns that it reads together, 0 for the whole row.
+
+    `validated`: every row is known to hold it.
+    """
+
+    columns: frozenset[int]
+    validated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """A table, view, materialised view, partitioned or foreign table; `kind` is pg_class.relkind.
 
@@ -103,6 +114,7 @@ class Relation:
     estimated_rows: float = 0.0
     children: tuple[int, ...] = ()
     made_of: frozenset[int] = frozenset()
+    constraints: tuple[Constraint, ...] = ()
 
     @property
     def qualified_name(self) -> str:

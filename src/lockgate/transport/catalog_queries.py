@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from lockgate.classification.kin import follow, remember
-from lockgate.model.catalog import Catalog, Column, Function, Index, OwnTable, Relation, Type
+from lockgate.model.catalog import Catalog, Column, Constraint, Function, Index, OwnTable, Relation, Type
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.transport.pgclient import PgClient
 
@@ -51,6 +51,17 @@ PARTITIONED = "SELECT partrelid, partattrs::text FROM pg_catalog.pg_partitioned_
 CASCADES = """
 SELECT confrelid, conrelid FROM pg_catalog.pg_constraint WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"""
 """(table, table whose rows change when its rows do)."""
+
+CONSTRAINTS = """
+SELECT k.conrelid, k.convalidated, coalesce((
+         SELECT string_agg(DISTINCT s.a::text, ' ') FROM (
+           SELECT unnest(k.conkey) AS a
+           UNION ALL SELECT d.refobjsubid FROM pg_catalog.pg_depend d
+             WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = k.conrelid AND d.refobjsubid > 0
+               AND ((d.classid = 'pg_catalog.pg_constraint'::regclass AND d.objid = k.oid)
+                 OR (d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = k.conindid AND k.conindid <> 0))) s), '')
+FROM pg_catalog.pg_constraint k WHERE k.contype IN ('c', 'x') AND k.conrelid >= 16384"""
+"""Checks and exclusions: their table, whether all rows are known to hold them, and the columns that they read; 0 for the whole row."""
 
 PARENTS = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
 
@@ -124,6 +135,7 @@ class RawCatalog:
     parents: list[list[str]] = field(default_factory=list)
     generated: list[list[str]] = field(default_factory=list)
     cascades: list[list[str]] = field(default_factory=list)
+    constraints: list[list[str]] = field(default_factory=list)
     users_only: bool = False
 
 
@@ -156,7 +168,8 @@ async def read_catalog(client: PgClient, *, known: str = "") -> RawCatalog:
             await _rows(client, only(RELATIONS, "c.oid")), await _rows(client, only(COLUMNS, "a.attrelid")),
             await _rows(client, INDEXES), await _rows(client, PARTITIONED),
             await _rows(client, only(FUNCTIONS, "p.oid", "WHERE")), await _rows(client, only(TYPES, "t.oid", "WHERE")), f"{own}:{users}",
-            await _rows(client, PARENTS), await _rows(client, GENERATED), await _rows(client, CASCADES), less,
+            await _rows(client, PARENTS), await _rows(client, GENERATED), await _rows(client, CASCADES),
+            await _rows(client, CONSTRAINTS), less,
         )  # fmt: skip
     finally:
         await client.query("COMMIT")
@@ -251,6 +264,7 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
             int(attnum), name, int(type_oid), int(type_mod), not_null == "t", label, by, score, paths
         )
     indexes = _indexes(raw)
+    constraints = _constraints(raw)
     partition_columns: dict[int, frozenset[int]] = {
         int(r[0]): frozenset(int(a) for a in r[1].split() if a != "0") for r in raw.partitioned
     }
@@ -267,6 +281,7 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
             r[6] == "t",
             partition_columns.get(int(r[0]), frozenset()),
             float(r[7]),
+            constraints=constraints.get(int(r[0]), ()),
         )
         for r in raw.relations
     }
@@ -311,6 +326,14 @@ def _with_code(relations: Mapping[int, Relation], edges: Iterable[tuple[int, int
             if source in found and not found[source].has_triggers:
                 found[source] = replace(found[source], has_triggers=True)
                 waiting.append(source)
+    return found
+
+
+def _constraints(raw: RawCatalog) -> dict[int, tuple[Constraint, ...]]:
+    found: dict[int, tuple[Constraint, ...]] = {}
+    for relation, validated, columns in raw.constraints:
+        one = Constraint(frozenset(int(c) for c in columns.split()), validated == "t")
+        found[int(relation)] = (*found.get(int(relation), ()), one)
     return found
 
 
