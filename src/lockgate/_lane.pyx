@@ -624,7 +624,9 @@ cdef bint _tail(const unsigned char *data, Py_ssize_t position, Py_ssize_t size,
         return False
     while position < last and data[position] == 68:
         length = _int32(data, position + 1, size)
-        position += 1 + (length if length > 4 else 4)
+        if length < 4:
+            return False
+        position += 1 + length
         rows += 1
     if position >= last or data[position] != 67:
         return False
@@ -1170,7 +1172,9 @@ cdef class Lane:
             if position > size - 6 or ROOM_IN[position] != 84:
                 return -1
             length = _int32(ROOM_IN, position + 1, size)
-            position += 1 + (length if length > 4 else 4)
+            if length < 4:
+                return -1
+            position += 1 + length
         if not _tail(ROOM_IN, position, size, self.status, found):
             return -1
         self.asked = None

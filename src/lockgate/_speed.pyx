@@ -54,7 +54,9 @@ def rows_and_tag(const unsigned char[:] data, Py_ssize_t position, int status):
         return None
     while position < last and data[position] == 68:
         length = _int32(data, position + 1)
-        position += 1 + (length if length > 4 else 4)
+        if length < 4:
+            return None
+        position += 1 + length
         rows += 1
     if position >= last or data[position] != 67:
         return None

@@ -487,6 +487,9 @@ def _measure(data: bytes, asked: _Asked, status: int) -> tuple[int, int, int, in
     elif asked.simple or asked.described:
         if position > last or data[position] != tags.ROW_DESCRIPTION:
             return None
-        position += 1 + max(4, _INT32.unpack_from(data, position + 1)[0])
+        length = _INT32.unpack_from(data, position + 1)[0]
+        if length < 4:
+            return None
+        position += 1 + length
     found = measured(data, position, status)
     return None if found is None else (*found, position)

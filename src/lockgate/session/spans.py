@@ -82,7 +82,10 @@ def rows_and_tag(data: bytes, position: int, status: int) -> tuple[int, int, int
     first, rows = position, 0
     unpack = _INT32.unpack_from
     while 0 <= position < last and data[position] == tags.DATA_ROW:
-        position += 1 + max(4, unpack(data, position + 1)[0])
+        length = unpack(data, position + 1)[0]
+        if length < 4:
+            return None
+        position += 1 + length
         rows += 1
     if not 0 <= position < last or data[position] != tags.COMMAND_COMPLETE:
         return None
