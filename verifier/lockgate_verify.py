@@ -1099,6 +1099,7 @@ class Story:
         self._state.extend(b"\x03" * count)
         self._known = False
         self._gapped = True
+        self._sessions.clear()  # that the entries are missing is a finding or a pruning; not their sessions' numbers as well
 
     def add_all(self, base: int, entries: Sequence[bytes], root_before: Callable[[int], bytes]) -> None:
         """Take the next entries into account; `root_before` gives the root of everything before an index.
@@ -1268,7 +1269,9 @@ class Story:
         report = self._report
         index = self._state.find(1)
         while index >= 0:
-            if index < self._worked:
+            if index < self.minimum:
+                pass  # its outcome may have been pruned where it was not
+            elif index < self._worked:
                 report.find("outcome-missing", "no outcome, although the gate worked on after a later start", index)
             else:
                 report.open_intents += 1
@@ -1317,7 +1320,7 @@ class Check:
         self._tiles: list[list[bytes]] = []
         self._tree = Tree()
         self._hashes: list[bytes] = []
-        self._absent = 0  # entries at the beginning that are not there
+        self._absent: list[tuple[int, int]] = []  # entries that are not there, as ranges
         self._partial = Tree()  # the tree up to somewhere in the bundle at hand
         self.taken_up = Heads()  # what an org log says of this log
         self.succeeded = False  # another log says that it took the place of this one, whose end was lost
@@ -1516,21 +1519,20 @@ class Check:
         self._hashes = []
 
     def _missing(self, start: int, end: int) -> None:
-        """Entries that are not there: those at the very beginning may have been pruned."""
+        """Entries that are not there: whether they were pruned, a later entry says."""
         self.story.skip(end - start)
-        if start == self._absent and not self.report.checked:
-            self._absent = end
-        else:
-            self.report.find("entry-missing", f"entries from {start} to {end - 1} are not there")
+        if self._absent and self._absent[-1][1] == start:
+            start = self._absent.pop()[0]
+        self._absent.append((start, end))
 
     def _check_pruned(self) -> None:
-        if self._absent and self._absent <= self.story.minimum:
-            self.report.pruned = self._absent
-        elif self._absent:
-            self.report.find(
-                "entry-missing",
-                f"entries from 0 to {self._absent - 1} are not there, and no policy entry says that they were pruned",
-            )
+        """A copy may still have the very first entries, and a pruning that was interrupted has not come to the last ones."""
+        for start, end in self._absent:
+            if end <= self.story.minimum:
+                self.report.pruned += end - start
+            else:
+                why = "" if start else ", and no policy entry says that they were pruned"
+                self.report.find("entry-missing", f"entries from {start} to {end - 1} are not there{why}")
 
     def _conclude(self, checkpoint: Checkpoint, by_tiles: Tree | None, differing: list[int], *, complete: bool) -> None:
         report, tree, size = self.report, self._tree, checkpoint.size
@@ -1542,7 +1544,7 @@ class Check:
             else:
                 report.find("entry-changed", "the entry does not match its hash", index)
         if tree.size < size:
-            if complete or not self._absent:
+            if complete or not self._absent or self._absent[0][0]:
                 report.find("entry-missing", f"entries from {tree.size} to {size - 1} are not there")
             return
         for level, above in enumerate(self._tiles, 1):
@@ -1632,7 +1634,7 @@ class Check:
             elif name not in present:
                 if self._erased_with_its_day(index):
                     self.report.texts_erased += 1
-                else:
+                elif index >= story.minimum:
                     self.report.find(
                         "blob-missing", "its sealed text is not there, and no erasure entry says why", index
                     )

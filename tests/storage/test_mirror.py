@@ -134,8 +134,12 @@ def test_a_log_that_was_set_back_is_not_copied_over(bucket: S3Bucket) -> None:
     work(world, 10)
     mirror(world.files, bucket).round()
     world.files.graft(image, "log/gate-1-1/checkpoint")
+    other = world.worker("2")
+    other.append({"kind": "admin", "event": "later"})
+    other.close()
     with pytest.raises(CorruptLedgerError, match="more of"):
         mirror(world.files, bucket).round()
+    assert b'"size"' in world.files.read("log/gate-1-2/mirrored"), "the other logs are copied all the same"
 
 
 def test_a_pruned_log_goes_on(bucket: S3Bucket) -> None:

@@ -1,8 +1,9 @@
-"""A small world for crash runs: two workers' logs, the org log and a witness, on files that crash and fail on demand.
+"""A small world for crash runs: two workers' logs, the org log, a witness and a bucket, on files that crash and fail on demand.
 
-Everything follows from one seed: which entries, which errors, where the process is killed, what the power cut leaves.
-At the end the promises are checked: nothing acknowledged is lost, no number of a session is missing without a word about it,
-the witness finds no contradiction, and the auditor's verifier finds nothing.
+Everything follows from one seed: which entries, which errors, where the process is killed, what the power cut leaves, when old
+entries are pruned and when new ones are copied. At the end the promises are checked: nothing acknowledged is lost, no number of a
+session is missing without a word about it, the witness finds no contradiction, and the auditor's verifier finds nothing, in the logs
+and in their copies.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from lockgate.control.witnessing import Answer, Witnessing
 from lockgate.errors import CorruptLedgerError, LedgerError
 from lockgate.ledger.checkpoint import Checkpoint, successor
 from lockgate.ledger.cosignature import Algorithm, Cosigner
-from lockgate.ledger.entry import decode
+from lockgate.ledger.entry import decode, time_text
 from lockgate.ledger.note import Ed25519Signer, VerificationKey, split_note
 from lockgate.ledger.trust import TrustPolicy
 from lockgate.ledger.witness import Refusal, examine
 from lockgate.storage.gate_logs import GateLogs
 from lockgate.storage.ledger_log import LedgerLog
-from lockgate.storage.ledger_reader import checkpoint, entries
+from lockgate.storage.ledger_reader import checkpoint, entries, minimum
+from lockgate.storage.mirror import Mirror
 from lockgate.storage.org_log import OrgLog, log_folder
+from lockgate.storage.pruning import cut, prune
 from lockgate.testing.crash_files import CrashFiles, Killed
 from support.verifying import verify
 
@@ -54,6 +57,24 @@ class Clock:
 
 
 @dataclass
+class Copies:
+    """A bucket that refuses now and then, and never lets go of what it has."""
+
+    dice: random.Random
+    stored: dict[str, bytes] = field(default_factory=dict)
+    refusing: float = 0.02
+    strict: bool = True
+
+    def put(self, key: str, stored: bytes, until: datetime) -> None:
+        """Keep an object; one of a full tile or bundle has one content for ever."""
+        if self.dice.random() < self.refusing:
+            raise LedgerError("an object could not be stored")
+        if self.strict and "/tile/" in key and self.stored.get(key, stored) != stored:
+            raise AssertionError(f"{key} was copied with two contents")
+        self.stored[key] = stored
+
+
+@dataclass
 class World:
     """One run."""
 
@@ -68,11 +89,17 @@ class World:
     witness_away: bool = False
     was_set_back: bool = False
     number: int = 1
+    minima: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """By log, below which entry whatever was promised may have been pruned."""
 
     def __post_init__(self) -> None:
         self.files = CrashFiles(self.seed)
         self.files.mkdir_all("log")
         self.dice = random.Random(self.seed)
+        self.side = random.Random(
+            -1 - self.seed
+        )  # of its own, so that seeds from before pruning and copies mean what they meant
+        self.bucket = Copies(self.side)
 
     # --- the parts ---
 
@@ -138,7 +165,11 @@ class World:
                 self.clock.now += timedelta(seconds=self.dice.choice((-7200, -3, 5, 900, 90_000)))
             for origin, log in logs.items():
                 self._statements(origin, log, open_sessions[origin])
+                if self.side.random() < 0.1:
+                    self._prune(origin, log)
             self._anchor(org, witnessing)
+            if self.side.random() < 0.2:
+                self._copy()
         if self.dice.random() < 0.4:
             self.files.heal()
             for log in logs.values():
@@ -192,6 +223,37 @@ class World:
             except LedgerError:
                 pass
 
+    def _prune(self, origin: str, log: LedgerLog) -> None:
+        """Remove what is older than some time, as a gate does: recorded, put under a checkpoint, then done; or a repetition of that."""
+        try:
+            to = cut(
+                log.root, self.files, time_text(self.clock.now - timedelta(seconds=self.side.choice((0, 1, 60, 4000))))
+            )
+            if to > minimum(log.root, self.files):
+                said = log.append({"kind": "policy", "event": "pruned", "minimum": to}, keep=True)
+                result = log.commit()
+                if said in result.failed:
+                    return
+                log.integrate()
+                if log.integrated <= result.moved.get(said, said):
+                    return
+            self.minima[origin] = max(self.minima[origin], to)
+            prune(log.root, self.files, to)
+        except CorruptLedgerError:
+            raise
+        except LedgerError:
+            pass
+
+    def _copy(self) -> None:
+        """Copy what is new into the bucket."""
+        try:
+            Mirror("log", self.files, self.bucket, self.clock, timedelta(days=30)).round()
+        except CorruptLedgerError:
+            if not self.was_set_back:
+                raise
+        except (LedgerError, OSError):
+            pass
+
     def _anchor(self, org: OrgLog, witnessing: Witnessing) -> None:
         if self.dice.random() < 0.4:
             return
@@ -225,6 +287,7 @@ class World:
     def set_back(self, image: CrashFiles) -> None:
         """Put an old image of the whole disk back; what was promised since is lost, and somebody must notice if somebody can."""
         self.was_set_back = True
+        self.bucket.strict = False  # nobody may have noticed: another history is copied beside the first one then
         before = self.logs.number
         org = self.logs.origin(ORG_NAME)
         self.files = image.image()
@@ -239,15 +302,15 @@ class World:
             lost = {
                 (log, index)
                 for (log, index), mark in self.promised.items()
-                if log == origin and (index >= len(found) or found[index].get("request") != mark)
+                if log == origin and found.get(index, {}).get("request") != mark
             }
             self.promised = {key: mark for key, mark in self.promised.items() if key not in lost}
 
-    def _entries(self, root: str) -> list[dict[str, object]]:
+    def _entries(self, root: str) -> dict[int, dict[str, object]]:
         try:
-            return [dict(decode(entry)) for _, entry in entries(root, self.files)]
+            return {index: dict(decode(entry)) for index, entry in entries(root, self.files)}
         except FileNotFoundError:
-            return []
+            return {}
 
     # --- the end ---
 
@@ -292,18 +355,51 @@ class World:
                 findings = [f for f in findings if number == self.logs.number or f[0] not in LEFT_OPEN]
                 wrong += [f"{origin}: {kind} {index} {sentence}" for kind, index, sentence in findings]
                 wrong += self._read(origin, root)
+        return wrong + self._check_copies(folder)
+
+    def _check_copies(self, folder: Path) -> list[str]:
+        """What the verifier finds in the bucket, where every log has just been copied for the last time."""
+        if self.was_set_back:
+            return []  # the bucket may know more than the disk then, as the witness does
+        self.bucket.refusing = 0
+        self._copy()
+        shutil.rmtree(folder / "copies", ignore_errors=True)
+        for key, stored in self.bucket.stored.items():
+            path = folder / "copies" / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(stored)
+        wrong = []
+        for name in sorted({key.split("/")[0] for key in self.bucket.stored}):
+            origin = name[: len("gate-1")] + "/" + name[len("gate-1") + 1 :]
+            report = verify(folder / "copies" / name, ORG.renamed(origin).vkey)
+            wrong += [
+                f"copy of {origin}: {kind} {index} {sentence}"
+                for kind, index, sentence in report.findings
+                if kind != "silence"
+            ]
+            if report.size != self._head_size(name):
+                wrong.append(f"copy of {origin}: has {report.size} entries")
         return wrong
+
+    def _head_size(self, name: str) -> int:
+        head = checkpoint(f"log/{name}", self.files)
+        return 0 if head is None else head.size
 
     def _read(self, origin: str, root: str) -> list[str]:
         found = self._entries(root)
         wrong = [
             f"{origin}: entry {index} was acknowledged and is not there"
             for (log, index), mark in self.promised.items()
-            if log == origin and (index >= len(found) or found[index].get("request") != mark)
+            if log == origin and found.get(index, {}).get("request") != mark and index >= self.minima[origin]
         ]
+        first = min(found, default=0)
+        if first > self.minima[origin]:
+            wrong.append(
+                f"{origin}: entries before {first} are not there, and only those before {self.minima[origin]} were to go"
+            )
         seen: dict[str, list[int]] = defaultdict(list)
         missing: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for fields in found:
+        for fields in found.values():
             if isinstance(fields.get("s"), int):
                 seen[str(fields["session"])].append(int(str(fields["s"])))
             dropped = fields.get("sessions") if fields.get("event") == "entries-dropped" else None
@@ -312,7 +408,7 @@ class World:
         for session, numbers in seen.items():
             wrong += [
                 f"{origin}: number {gap} of session {session} is missing without a word"
-                for gap in set(range(1, max(numbers))) - set(numbers)
+                for gap in set(range(min(numbers) if first else 1, max(numbers))) - set(numbers)
                 if not any(first <= gap <= last for first, last in missing[session])
             ]
         return wrong

@@ -67,7 +67,7 @@ def produce(pg18: EmbeddedPostgres, folder: Path) -> Produced:
                 client.execute("SELECT id, email FROM people WHERE id = %s", (number,))
             client.execute("SELECT id FROM people WHERE email = 'alice@example.com'")
             until(lambda: is_covered(gate))
-            shutil.copytree(gate.folder / "log", folder / "earlier", ignore=shutil.ignore_patterns("lock"))
+            shutil.copytree(gate.folder / "log", folder / "earlier", ignore=shutil.ignore_patterns("lock", "*.tmp"))
             for number in range(100):
                 client.execute("SELECT id, email FROM people WHERE id = %s", (number,))
         gate.stop()

@@ -12,6 +12,7 @@ import pytest
 from lockgate.ledger.cosignature import Algorithm, Cosigner
 from lockgate.ledger.entry import decode, time_text
 from lockgate.ledger.note import Ed25519Signer
+from lockgate.ledger.tiles import bundle
 from lockgate.ledger.tree import EMPTY_ROOT
 from support.produced import Produced
 from support.tampering import all_entries, edited, rewrite, stated
@@ -130,9 +131,17 @@ def test_a_pruned_beginning_needs_an_entry_that_says_so(log: Path, signer: Ed255
     assert len(kept) > 256
     (worker / "tile/entries/000").unlink()
     assert found(worker, key) == (BROKEN, {"entry-missing"})
+    (worker / "tile/entries/000.p").mkdir(exist_ok=True)
+    first = worker / "tile/entries/000.p/11"
+    first.write_bytes(bundle(kept[:11]))
+    assert "entry-missing" in found(worker, key)[1]
     said = edited(kept[-1], kind="policy", event="pruned", minimum=256)
     rewrite(worker, [*kept[:-1], said], signer.renamed("gate/1"), old_checkpoints=False)
     (worker / "tile/entries/000").unlink()
     assert found(worker, key) == (VERIFIED, set())
+    first.parent.mkdir(exist_ok=True)
+    first.write_bytes(bundle(kept[:11]))
+    assert found(worker, key) == (VERIFIED, set()), "a copy may have more than the log"
+    first.unlink()
     (worker / "tile/0/000").unlink()
     assert found(worker, key)[0] == BROKEN, "the hashes of what was pruned must stay"

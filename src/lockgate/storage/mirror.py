@@ -103,12 +103,18 @@ class Mirror:
 
         Raises:
             LedgerError: something could not be read or stored; what was stored before stays, call again.
+            CorruptLedgerError: one log is not what was copied of it; the others have been copied.
         """
-        count = 0
+        count, problem = 0, None
         for name in self.files.list(self.ledger):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                note = self.files.read(f"{self.ledger}/{name}/checkpoint")
-                count += self._log(name, note)
+            try:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    note = self.files.read(f"{self.ledger}/{name}/checkpoint")
+                    count += self._log(name, note)
+            except CorruptLedgerError as error:
+                problem = problem or error
+        if problem is not None:
+            raise problem
         return count
 
     def _log(self, name: str, note: bytes) -> int:
