@@ -15,6 +15,7 @@ from lockgate.masking.copy_formats import SIGNATURE, CopyCodec, CopyShape
 from lockgate.masking.copying import CopyMasker
 from lockgate.masking.ff1 import Ff1
 from lockgate.masking.keys import KeyRing
+from lockgate.masking.pseudonyms import PseudonymPool
 from lockgate.masking.rows import RowMasker
 from lockgate.masking.rules import RULES, rule_for
 from lockgate.masking.transforms import Context, cell_mask
@@ -247,3 +248,24 @@ def test_copied_rows_are_masked_alike(data: st.DataObject, width: int, shape: Co
     speed.use(before)
     shown = b"".join(b"d" + (len(piece) + 4).to_bytes(4, "big") + piece for _, piece in one)
     assert found == [(shown, sum(is_row for is_row, _ in one), masker.cells_masked, [])] * len(found)
+
+
+def test_two_outputs_of_one_kind_and_two_statements_share_nothing_but_what_was_prepared(core: str) -> None:
+    del core
+    ring = KeyRing(bytes(32))
+    pool = PseudonymPool(ring)
+    email = _column("person.email", 25)
+    rows = [be.DataRow((b"ann@a.example", None)), be.DataRow((b"zoe@b.example", b"ann@a.example"))]
+    span = b"".join(row.encode() for row in rows)
+    shown = []
+    for epoch in (1, 1, 2, 1):
+        masker = RowMasker(
+            Plan((email, email), masks=True), key_ring=ring, purpose="billing", scope="crm", epoch=epoch, formats=[0, 0], type_names={},
+            type_mods=[-1, -1], date_style="ISO, MDY", pool=pool,
+        )  # fmt: skip
+        found = [be.cells(body) for body in masker.apart(span)]
+        assert found[0][1] is None
+        assert found[0][0] == found[1][1] != found[1][0]
+        assert masker.cells_masked == [2, 1]
+        shown.append(found)
+    assert shown[0] == shown[1] == shown[3] != shown[2]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from typing import Any
 
 from lockgate.errors import InvariantError
 from lockgate.masking.keys import KeyRing
@@ -126,12 +127,22 @@ class PseudonymPool:
         self._ring = ring
         self._kept: dict[tuple[str, str, str, int], Pseudonym] = {}
         self._cells: dict[tuple[object, ...], dict[bytes, bytes | None]] = {}
+        self._columns: dict[tuple[object, ...], Any] = {}
 
     def cells(self, name: tuple[object, ...]) -> dict[bytes, bytes | None]:
         """Masked cells seen before under exactly this label, rule, type, format and key; whoever fills it bounds it."""
         if name not in self._cells and len(self._cells) >= _POOLED_COLUMNS:
             self._cells.clear()
         return self._cells.setdefault(name, {})
+
+    def column(self, name: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """The compiled core's column of exactly this label, rule, type, format and key: it keeps what it has prepared, and no value."""
+        column = self._columns.get(name)
+        if column is None:
+            if len(self._columns) >= _POOLED_COLUMNS:
+                self._columns.clear()
+            column = self._columns[name] = make()
+        return column
 
     def get(self, label: str, *, purpose: str, scope: str, epoch: int) -> Pseudonym:
         """The pseudonyms of one label; what is not kept is made anew and is the same."""

@@ -21,7 +21,7 @@ from lockgate.masking.rules import is_injective
 from lockgate.masking.tokens import TokenMaker
 from lockgate.masking.transforms import Context, cell_mask, many_of
 from lockgate.model.catalog import Type
-from lockgate.model.plan import Disposition, Plan
+from lockgate.model.plan import ColumnPlan, Disposition, Plan
 
 CACHED_CELLS = 65_536
 """Most remembered cells of one statement, over all its columns."""
@@ -73,6 +73,7 @@ class RowMasker:
         self._scope = scope
         self._epoch = epoch
         self._pool = PseudonymPool(key_ring) if pool is None else pool
+        self._pooled = pool is not None
         self.cells_masked: list[int] = [0] * count
         """Masked cells per column so far, NULLs not counted."""
         context = Context(self._pseudonym, self._secret_tags().tag, date_style, type_names)
@@ -85,20 +86,33 @@ class RowMasker:
             if column.disposition is not Disposition.MASKED:
                 continue
             binary, type_mod = formats[number] == 1, type_mods[number]
-            mask = cell_mask(column, type_mod, binary, context)
-            cells: dict[bytes, bytes | None] = {}
-            if pool is not None and is_injective(column.rule):
-                cells = pool.cells((*kept, column.label, column.rule, column.type_oid, type_mod, formats[number]))
-            many = many_of(mask)
-            columns[number] = (
-                Column(many, cells, kept_max)
-                if speed.core is None
-                else compiled_column(
-                    column, mask, many, cells, kept_max, type_mod=type_mod, binary=binary, context=context
-                )
-            )
+            name = (*kept, column.label, column.rule, column.type_oid, type_mod, binary)
+            columns[number] = self._column(column, name, columns, kept_max, context)
             self._active = True
         self._masks: Any = Masks(columns) if speed.core is None else speed.core.Masks(columns)
+
+    def _column(
+        self, column: ColumnPlan, name: tuple[Any, ...], columns: Sequence[Any], kept_max: int, context: Context
+    ) -> Any:
+        """What masks a column; `name` is all that an injective mask depends on, its last two the type modifier and the format."""
+        *_, type_mod, binary = name
+        pooled = self._pooled and is_injective(column.rule)
+        cells = self._pool.cells(name) if pooled else {}
+
+        def make() -> Any:
+            mask = cell_mask(column, type_mod, binary, context)
+            many = many_of(mask)
+            if speed.core is None:
+                return Column(many, cells, kept_max)
+            return compiled_column(
+                column, mask, many, cells, kept_max, type_mod=type_mod, binary=binary, context=context
+            )
+
+        if not pooled or speed.core is None:
+            return make()
+        found = self._pool.column(name, make)
+        # One column gathers one output's cells: a second output of the same kind has one of its own.
+        return make() if any(found is other for other in columns) else found
 
     def mask(self, body: bytes) -> bytes:
         """The row as the client may see it.
