@@ -22,7 +22,7 @@ help:
 	@echo 'make format           put the code into its format'
 	@echo 'make lock             pin new versions of the dependencies (needs uv)'
 	@echo 'make corpus           masking attacks and benign statements through the gate, with twins and canaries'
-	@echo 'make generate         random statements over random schemas, for MINUTES minutes, with twins and canaries'
+	@echo 'make generate         random statements over random schemas, for MINUTES minutes, on GENERATE_PG=15, with twins and canaries'
 	@echo 'make drivers          every driver of the matrix through the gate and directly (installs them)'
 	@echo 'make bench-append     what the log costs over a plain file with the same syncs'
 	@echo 'make crash RUNS=1000  crash runs of the log from seeds, each checked by the verifier'
@@ -118,8 +118,9 @@ endif
 
 .PHONY: generate
 MINUTES ?= 30
+GENERATE_PG ?= 15
 generate: $(STAMP) packages
-	$(PY) tests/generator/run.py --minutes $(MINUTES)
+	$(PY) tests/generator/run.py --minutes $(MINUTES) --pg $(GENERATE_PG)
 
 .PHONY: bench-append
 bench-append: $(STAMP)

@@ -30,13 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
     tally = Tally()
     deadline = time.monotonic() + 60 * options.minutes
     number = 0
-    while time.monotonic() < deadline:
-        stage_ends = min(deadline, time.monotonic() + 60 * options.stage_minutes)
-        play_stage(f"{options.seed}/{number}", options.pg, stage_ends, tally, options.statements)
-        number += 1
-        if options.statements:
-            break
-    report(tally)
+    try:
+        while time.monotonic() < deadline:
+            stage_ends = min(deadline, time.monotonic() + 60 * options.stage_minutes)
+            play_stage(f"{options.seed}/{number}", options.pg, stage_ends, tally, options.statements)
+            number += 1
+            print(f"  {number} stages, {tally.played.total()} statements", flush=True)
+            if options.statements:
+                break
+    finally:
+        report(tally)
     return 1 if tally.found else 0
 
 

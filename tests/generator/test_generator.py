@@ -63,9 +63,15 @@ def test_shrinking_keeps_what_fails_and_drops_the_rest() -> None:
 
 def test_statements_use_masked_columns_bare_and_wrapped_in_every_form() -> None:
     made = make_schema(Choices("x"))
-    cases = [make_case(Choices(f"case {i}"), made, "n") for i in range(400)]
+    cases = [make_case(Choices(f"case {i}"), made, "n") for i in range(1500)]
     text = " ".join(s for case in cases for s in case.statements)
     for word in ("LATERAL", "UNION", "OVER (", "GROUP BY", "DISTINCT ON", "LIMIT", "COPY", "FETCH", "EXPLAIN", "UPDATE", "MERGE", "upper(",
-                 "EXISTS", "PREPARE", "FULL JOIN", "ROLLUP"):  # fmt: skip
+                 "EXISTS", "PREPARE", "FULL JOIN", "ROLLUP", "RECURSIVE", "WITH TIES", "TABLESAMPLE", "CUBE", "COLLATE", "EXCLUDE", "WITHIN GROUP",
+                 "jsonb_", "ROW(", "SAVEPOINT", "$1", "{sur:", "SCROLL", "ROWS FROM", "XMLTABLE", "ANY (SELECT", "1 / ("):  # fmt: skip
         assert word in text
-    assert {case.protocol.binary for case in cases} == {case.protocol.pipeline for case in cases} == {True, False}
+    assert (
+        {case.protocol.binary_bind for case in cases}
+        == {case.protocol.binary for case in cases}
+        == {case.protocol.pipeline for case in cases}
+        == {True, False}
+    )
