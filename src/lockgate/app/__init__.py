@@ -23,6 +23,7 @@ from lockgate.app.found import Found
 from lockgate.app.front import Front
 from lockgate.app.operating import Operator
 from lockgate.app.places import analysis_targets, listening_at, shown, target
+from lockgate.app.vouching import vouched_lines
 from lockgate.config.catalog_file import CatalogFile, ColumnKey
 from lockgate.config.settings import Address, DatabaseSettings, Settings
 from lockgate.control.admission import Admission
@@ -98,6 +99,7 @@ def make_database(
         default_label=lambda: documents().catalog.section(name).default, key_ring=key_ring or masking_keys(settings), epoch=settings.masking.epoch,
         content=settings.masking.content, bounded_rows=limits.bounded_rows, order_buffer_bytes_max=limits.order_buffer_bytes_max, links_max=analysis.links_max,
         wait_seconds=analysis.wait_seconds, lock_seconds=analysis.lock_seconds, statement_seconds=analysis.statement_seconds,
+        vouched=lambda: vouched_lines(database.vouched),
     )  # fmt: skip
 
 

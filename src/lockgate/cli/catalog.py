@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 from lockgate import app
+from lockgate.app.vouching import functions_to_vouch_for, vouched_lines
 from lockgate.cli.common import add_config, say, say_json, settings_of
 from lockgate.cli.first_catalog import first_catalog
 from lockgate.config.catalog_file import ColumnKey, parse_catalog, parse_key, replace_section, set_label
@@ -15,6 +16,7 @@ from lockgate.errors import ConfigError, LockgateError
 EPILOG = """examples:
   lockgate catalog show --config gate/lockgate.toml --database shop
   lockgate catalog refresh --config gate/lockgate.toml --database shop
+  lockgate catalog functions --config gate/lockgate.toml --database shop
   lockgate catalog label --config gate/lockgate.toml --database shop public.customers.nickname person.name
   lockgate catalog label --config gate/lockgate.toml --database shop 'public.people.prefs->phone' person.phone
 
@@ -39,6 +41,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_config(again)
     again.add_argument("--database", metavar="NAME", required=True)
     again.set_defaults(handler=refresh)
+    functions = steps.add_parser(
+        "functions", help="the line of every function, by which an administrator can vouch for it"
+    )
+    add_config(functions)
+    functions.add_argument("--database", metavar="NAME", required=True)
+    functions.set_defaults(handler=list_functions)
     label = steps.add_parser("label", help="decide what a column holds")
     add_config(label)
     label.add_argument("--database", metavar="NAME", required=True)
@@ -96,6 +104,19 @@ def refresh(options: argparse.Namespace) -> int:
     for key in added:
         say(f"new  {key!s:<50} {new.columns[key].label}")
     say(f"{len(new.columns)} columns, {len(added)} new, {sum(k not in new.columns for k in old.columns)} gone")
+    return 0
+
+
+def list_functions(options: argparse.Namespace) -> int:
+    """Print the line of each function; whoever has read one, and finds that it shows nothing but its arguments, puts its line into the file."""
+    settings = settings_of(options)
+    database = settings.database(options.database)
+    if database is None:
+        raise ConfigError(f"--database: `{options.database}` is not a database of this gate")
+    password = database.analysis_password.reveal() if database.analysis_password else ""
+    vouched = vouched_lines(database.vouched)
+    for line, language in functions_to_vouch_for(database, app.target(database, database.analysis_role, password)):
+        say(f"{line}  # {language}{', vouched for' if line in vouched else ''}")
     return 0
 
 

@@ -329,6 +329,7 @@ def _database(values: Values, secrets: Mapping[str, Secret]) -> DatabaseSettings
         analysis_role=_typed(values["analysis_role"], str),
         analysis_password=secrets.get("analysis_password"),
         unsafe_superuser=_typed(values["unsafe_superuser"], bool),
+        vouched=_maybe(values["vouched"], Path),
     )
 
 

@@ -148,6 +148,7 @@ class DatabaseSettings:
     analysis_role: str
     analysis_password: Secret | None
     unsafe_superuser: bool
+    vouched: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

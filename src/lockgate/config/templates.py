@@ -43,6 +43,7 @@ class DatabaseTemplate:
     clear_password: str | None = None
     sslrootcert: str | None = None
     unsafe_superuser: bool = False
+    vouched: str | None = None
 
 
 def render_settings(

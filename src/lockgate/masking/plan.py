@@ -30,6 +30,7 @@ from lockgate.model.statement import Analysis, Given, Kind, Output, Use, UseKind
 
 _TELLING = {UseKind.TRANSFORM, UseKind.CONTROL}
 _NUMERIC = 1700
+_VOUCH = " An administrator can vouch for a function with the line that `lockgate catalog functions` prints."
 
 
 def make_plan(
@@ -119,7 +120,7 @@ class _Judge:
             part = self._analysis.opaque[0]
             raise RefusedStatementError(
                 "opaque", f"`{part.what}` cannot be seen into: {part.why}",
-                hint="It is refused for principals who see masked data; leave it out, or ask for `unmask` on this database.",
+                hint="It is refused for principals who see masked data; leave it out, or ask for `unmask` on this database." + _VOUCH * part.what.startswith("function "),
             )  # fmt: skip
 
     def refuse_explain(self) -> None:

@@ -144,7 +144,8 @@ class Relation:
 class Function:
     """One pg_proc row, as far as analysis needs it; `volatility` is `i`, `s` or `v`, `kind` is prokind.
 
-    `extension` names the extension that the function belongs to, empty for none.
+    `extension` names the extension that the function belongs to, empty for none. `vouched`: an administrator has said of exactly this
+    definition that it computes from its arguments and shows nothing else.
     """
 
     oid: int
@@ -156,6 +157,7 @@ class Function:
     returns_set: bool
     strict: bool = False
     extension: str = ""
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

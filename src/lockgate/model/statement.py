@@ -282,6 +282,7 @@ class Analysis:
         functions: qualified names of functions called, for policy context and records.
         copied: of CREATE TABLE AS: what the new table's columns are made of.
         compared: type OID of each given value that nothing but comparisons with columns uses.
+        vouched: functions that are seen into on an administrator's word only.
         own: everything that it defines or changes is a temporary table of the session's.
     """
 
@@ -301,3 +302,4 @@ class Analysis:
     compared: tuple[tuple[Given, int], ...] = ()
     copied: tuple[Output, ...] = ()
     own: bool = False
+    vouched: tuple[str, ...] = ()

@@ -35,10 +35,9 @@ def filters_on(
     limited = clearance.filters.keys() | clearance.unreadable
     if not limited or parsed.kind in _UNTOUCHED:
         return ()
-    if analysis.opaque:
-        raise _denied(
-            f"`{analysis.opaque[0].what}` cannot be seen into, and could read rows that a row filter hides from you"
-        )
+    unseen = [part.what for part in analysis.opaque] + [f"function {name}" for name in analysis.vouched]
+    if unseen:
+        raise _denied(f"`{unseen[0]}` cannot be seen into, and could read rows that a row filter hides from you")
     touched = set(analysis.relations) | {w.relation for w in analysis.writes} | set(_named(parsed, catalog))
     below = {oid for root in touched for oid in _descendants(root, catalog) if _differs(root, oid, clearance)}
     if below:

@@ -102,6 +102,7 @@ def _analyse(
         functions=tuple(facts.functions),
         compared=facts.givens.compared(),
         copied=copied,
+        vouched=tuple(facts.vouched),
     )
 
 

@@ -94,6 +94,7 @@ class Facts:
         self.opaque: dict[Opaque, None] = {}
         self.functions: dict[str, None] = {}
         self.executed: dict[str, None] = {}
+        self.vouched: dict[str, None] = {}
         self.has_effects = False
 
     def use(
@@ -125,6 +126,8 @@ class Facts:
         self.functions[name] = None
         if found is not None and not is_builtin(found) and not is_vector_function(found):
             self.executed[name] = None
+            if found.vouched:
+                self.vouched[name] = None
         if found is None or found.volatility not in ("i", "s"):
             self.has_effects = True
         if why and not (found is not None and is_builtin(found) and found.name in DEFERRED):

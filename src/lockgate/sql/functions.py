@@ -151,7 +151,7 @@ def why_opaque(function: Function | None) -> str:
     """
     if function is None:
         return "it is not in the catalog snapshot"
-    if is_vector_function(function) and function.volatility == "i":
+    if (is_vector_function(function) and function.volatility == "i") or (function.vouched and function.kind == "f"):
         return ""
     if not is_builtin(function):
         return "it is defined by a user or an extension"

@@ -7,7 +7,7 @@ Source: PostgreSQL documentation, chapter 53 (system catalogs).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from lockgate.classification.kin import follow, remember
@@ -76,7 +76,10 @@ JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AN
 WHERE a.attgenerated <> ''"""
 
 FUNCTIONS = """
-SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolatile, p.prokind, p.proretset, p.proisstrict, coalesce(e.extname, '')
+SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolatile, p.prokind, p.proretset, p.proisstrict, coalesce(e.extname, ''),
+       CASE WHEN p.oid >= 16384 THEN encode(sha256(convert_to(concat_ws(E'\x1f', l.lanname, p.prosrc, coalesce(p.probin, ''), coalesce(p.prosqlbody::text, ''),
+         p.prosecdef, p.provolatile, p.proisstrict, p.proretset, p.prokind, coalesce(p.proconfig::text, ''), p.proargtypes::text, p.prorettype,
+         coalesce(p.proargdefaults::text, '')), 'UTF8')), 'hex') ELSE '' END
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
 LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid"""
@@ -243,11 +246,12 @@ def _as_known(relation: Relation, before: Relation) -> Relation:
 
 
 def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_version: int, generation: int, labels: Labels,
-                  default_label: str, server_settings: Mapping[str, str], before: Catalog | None = None) -> Catalog:  # fmt: skip
+                  default_label: str, server_settings: Mapping[str, str], before: Catalog | None = None, vouched: Set[str] = frozenset()) -> Catalog:  # fmt: skip
     """The snapshot: names, keys and labels by OID.
 
     Args:
         labels: who decides the label of a user column; system columns are `none`.
+        vouched: lines of functions that an administrator vouches for.
         before: the snapshot that this one follows: what the server brings where `raw` has only what users made, and labels of what
             was renamed since.
     """
@@ -292,8 +296,19 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
     )
     edges = [(int(r[0]), int(r[1])) for r in raw.cascades] + [(int(r[1]), int(r[0])) for r in raw.parents]
     relations = _with_code(relations, edges)
-    functions = {
-        int(r[0]): Function(int(r[0]), r[1], r[2], r[3], r[4], r[5], r[6] == "t", r[7] == "t", r[8])
+    functions: dict[int, Function] = {
+        int(r[0]): Function(
+            int(r[0]),
+            r[1],
+            r[2],
+            r[3],
+            r[4],
+            r[5],
+            r[6] == "t",
+            r[7] == "t",
+            r[8],
+            bool(vouched) and vouch_line(r) in vouched,
+        )
         for r in raw.functions
     }
     types = {int(r[0]): Type(int(r[0]), r[1], r[2], r[3], int(r[4]), r[5], int(r[6])) for r in raw.types}
@@ -312,6 +327,11 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         default_label,
         dict(server_settings),
     )
+
+
+def vouch_line(row: Sequence[str]) -> str:
+    """The line by which an administrator vouches for a function as it is defined now: of its name, language and body."""
+    return f"{row[1]}.{row[2]} {row[9]}"
 
 
 def _with_code(relations: Mapping[int, Relation], edges: Iterable[tuple[int, int]]) -> dict[int, Relation]:

@@ -75,6 +75,7 @@ class Database:
         default_label: Callable[[], str], key_ring: KeyRing, epoch: int, bounded_rows: int, order_buffer_bytes_max: int,
         content: str = "off",
         links_max: int = 2, wait_seconds: float = 5.0, lock_seconds: float = 1.0, statement_seconds: float = 5.0,
+        vouched: Callable[[], frozenset[str]] = frozenset,
     ) -> None:  # fmt: skip
         self.database = name
         self.environment = environment
@@ -93,6 +94,7 @@ class Database:
         self._engine = engine
         self._labels = labels
         self._default_label = default_label
+        self._vouched = vouched
         self._wait_seconds = wait_seconds
         self._settings = ANALYSIS_SETTINGS | {
             "lock_timeout": str(int(lock_seconds * 1000)), "statement_timeout": str(int(statement_seconds * 1000)),
@@ -185,7 +187,7 @@ class Database:
             catalog = build_catalog(
                 raw, database=self.database, environment=self.environment, server_version=version, generation=self._generation,
                 labels=self._labels(), default_label=self._default_label(), server_settings=client.parameters,
-                before=self._catalog,
+                before=self._catalog, vouched=self._vouched(),
             )  # fmt: skip
             stored = await self._stored_views(client, catalog)
             catalog = _with_lineage(catalog, stored)
@@ -202,8 +204,11 @@ class Database:
 
     async def search_path(self) -> str:
         """Where names resolve in a session that has not changed it."""
-        async with self._connection() as client:
+        client = await PgClient.open(self.roles.masked, {"application_name": "lockgate names"})
+        try:
             rows = await client.query("SELECT pg_catalog.current_setting('search_path')")
+        finally:
+            client.close()
         return (rows[0][0] or b"").decode()
 
     async def watch(self, seconds: float) -> None:
