@@ -296,21 +296,7 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
     )
     edges = [(int(r[0]), int(r[1])) for r in raw.cascades] + [(int(r[1]), int(r[0])) for r in raw.parents]
     relations = _with_code(relations, edges)
-    functions: dict[int, Function] = {
-        int(r[0]): Function(
-            int(r[0]),
-            r[1],
-            r[2],
-            r[3],
-            r[4],
-            r[5],
-            r[6] == "t",
-            r[7] == "t",
-            r[8],
-            bool(vouched) and vouch_line(r) in vouched,
-        )
-        for r in raw.functions
-    }
+    functions = _functions(raw, vouched)
     types = {int(r[0]): Type(int(r[0]), r[1], r[2], r[3], int(r[4]), r[5], int(r[6])) for r in raw.types}
     if raw.users_only and before is not None:
         relations |= {oid: one for oid, one in before.relations.items() if oid < FIRST_USER_OID}
@@ -327,6 +313,13 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         default_label,
         dict(server_settings),
     )
+
+
+def _functions(raw: RawCatalog, vouched: Set[str]) -> dict[int, Function]:
+    return {
+        int(r[0]): Function(int(r[0]), r[1], r[2], r[3], r[4], r[5], r[6] == "t", r[7] == "t", r[8], bool(vouched) and vouch_line(r) in vouched)
+        for r in raw.functions
+    }  # fmt: skip
 
 
 def vouch_line(row: Sequence[str]) -> str:
