@@ -28,6 +28,7 @@ help:
 	@echo 'make crash RUNS=1000  crash runs of the log from seeds, each checked by the verifier'
 	@echo 'make asan             the compiled core under the address sanitizer'
 	@echo 'make fuzz             coverage-guided fuzzing of codecs, texts and dialogue, FUZZ_SECONDS each'
+	@echo 'make driver-suites    the test suites that psycopg2 and asyncpg ship, through the gate and directly (fetches them)'
 	@echo 'make regress          the regression suite of PostgreSQL 15 through the gate and directly (fetches and builds it)'
 	@echo 'make zipapp           the verifier as one file, lockgate_verify.pyz'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
@@ -100,6 +101,11 @@ drivers: $(DRIVERS_STAMP)
 drivers-table: $(DRIVERS_STAMP)
 	@sh tools/debian_packages.sh drivers
 	PYTHONPATH=tests $(PY) -m conformance.drivers.table
+
+# With SUITES=psycopg2 one of them; the table in docs/compatibility.md is written with --write.
+.PHONY: driver-suites
+driver-suites: $(DRIVERS_STAMP) packages
+	PYTHONPATH=tests $(PY) tests/suites/run.py $(SUITES)
 
 .PHONY: regress
 regress: $(STAMP) packages
