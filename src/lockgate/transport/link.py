@@ -390,7 +390,8 @@ class SessionLink(asyncio.Protocol):
             return
         self.fast.settle()
         if self._task is not None:
-            self._task.cancel()
+            # Not before it has begun: a task that is cancelled before its first step never answers the wish.
+            asyncio.get_running_loop().call_soon(self._task.cancel)
         elif self._backend_target is not None and not self.conversation.replies.drained:
             target, process_id, key = self._backend_target
             task = asyncio.get_running_loop().create_task(_cancel_quietly(target, process_id, key))
