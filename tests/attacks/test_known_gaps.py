@@ -56,7 +56,8 @@ def places_and_ages_show(place: Place) -> bool:
 
 def estimates_show(place: Place) -> bool:
     plan = b" ".join(row[0] or b"" for row in place.rows("EXPLAIN SELECT id, hits FROM users"))
-    return b"rows=200" in plan
+    pages = place.rows("SELECT relpages FROM pg_class WHERE relname = 'users'")
+    return b"rows=200" in plan and int(pages[0][0] or b"0") > 0
 
 
 def definitions_show(place: Place) -> bool:
@@ -73,6 +74,18 @@ def unlabelled_columns_show_to_people(place: Place) -> bool:
     return people == [[b"open"]] and agents != people
 
 
+def what_triggers_stop_shows(place: Place) -> bool:
+    """The agent may write where this trigger is; it stops what it likes, and nobody knows why."""
+    stopped = place.ask("INSERT INTO noisy VALUES (77, 'fail')")
+    passed = place.ask("INSERT INTO noisy VALUES (77, 'fine')")
+    return bool(stopped.errors) and not passed.errors
+
+
+def counts_of_different_values_show(place: Place) -> bool:
+    counted = _counts(place, "SELECT count(DISTINCT salary) FROM users WHERE id < 4")
+    return place.rows("SELECT count(DISTINCT salary) FROM users WHERE id < 4") == [[str(counted[0]).encode()]]
+
+
 GAPS: Mapping[str, Callable[[Place], bool]] = {
     "KG-01": equal_values_have_equal_masks,
     "KG-02": nulls_show,
@@ -85,6 +98,8 @@ GAPS: Mapping[str, Callable[[Place], bool]] = {
     "KG-09": definitions_show,
     "KG-10": columns_labelled_none_show,
     "KG-11": unlabelled_columns_show_to_people,
+    "KG-12": what_triggers_stop_shows,
+    "KG-13": counts_of_different_values_show,
 }
 
 
