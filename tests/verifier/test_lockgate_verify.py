@@ -24,6 +24,7 @@ from lockgate.storage.port import RealFiles
 from support.tampering import all_entries, edited, flip, rewrite
 from support.verifying import PROGRAM, verifier, verify
 
+SECOND = b'{"epoch":1,"kind":"heartbeat","n":3,"time":"2026-11-22T10:00:00.000000Z","v":2}'
 SIGNER = Ed25519Signer("gw/1", bytes(range(32)))
 COUNT = 400
 Change = Callable[[dict[str, object]], None]
@@ -201,6 +202,11 @@ def test_a_reused_epoch(log: Path) -> None:
         (3, {"text": "../../etc/passwd"}, "entry-malformed"),
         (3, {"text": "0" * 64}, "blob-missing"),
         (3, {"time": "2025-01-01T00:00:00.000000Z"}, "time-backwards"),
+        (0, {"n": 1}, "counter-gap"),
+        (3, {"session": "one", "s": "1"}, "entry-malformed"),
+        (3, {"kind": "checkpoint", "origin": "o", "size": 1, "root": "00" * 32}, "entry-malformed"),
+        (3, {"kind": "checkpoint", "origin": "o", "size": -1, "root": "00" * 32, "note": ""}, "entry-malformed"),
+        (3, {"kind": "checkpoint", "origin": "o", "size": 1, "root": "00", "note": ""}, "entry-malformed"),
     ],
 )
 def test_a_history_that_contradicts_itself(log: Path, index: int, fields: dict[str, object], kind: str) -> None:
@@ -220,10 +226,49 @@ def test_an_intent_without_outcome_from_before_a_later_start(log: Path) -> None:
     assert kinds(log) == {"boot-mismatch", "outcome-missing"}
 
 
+def test_a_log_without_its_checkpoint_was_longer_once(log: Path) -> None:
+    (log / "checkpoint").unlink()
+    assert kinds(log) == {"rollback"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recount", "color=red"], "is not a filter"),
+        (["--recount", "principal='ann"], "quotation"),
+        (["--recount", "since=yesterday"], "is not a time"),
+        (["--max-age", "soon"], "is not a duration"),
+        (["--expect", "3"], "need --recount"),
+        (["--seen", "NOTHING"], "--seen"),
+        (["--recount", "principal=ann", "--claim", "NOTHING"], "neither an object nor an index"),
+        (["--policy", "NOTHING"], "line 1 of the policy file"),
+        (["--policy", "EMPTY"], "no `quorum` line"),
+    ],
+)
+def test_questions_that_cannot_be_answered_are_said_to_be_so(
+    log: Path, key: Path, arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "NOTHING").write_text("nothing at all\n")
+    (tmp_path / "EMPTY").write_text("# nobody\n")
+    given = [str(tmp_path / word) if word in ("NOTHING", "EMPTY") else word for word in arguments]
+    assert verifier.run([str(log), "--key", str(key), *given]) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "entry",
-    [b"", b"{", b"[]", b"[" * 60_000, b"\xff\xfe", b'{"v":1,"v":1}', b'{"v":NaN}', b'{"v":1' + b"0" * 6000 + b"}"],
-    ids=range(8),
+    [
+        SECOND,
+        b"",
+        b"{",
+        b"[]",
+        b"[" * 60_000,
+        b"\xff\xfe",
+        b'{"v":1,"v":1}',
+        b'{"v":NaN}',
+        b'{"v":1' + b"0" * 6000 + b"}",
+    ],
+    ids=range(9),
 )
 def test_entries_that_are_no_entries(log: Path, entry: bytes) -> None:
     entries = all_entries(log)

@@ -314,3 +314,27 @@ def test_an_org_log_that_holds_something_the_worker_did_not_sign(evidence: Evide
             evidence.org, [edited(e, note=changed) if i == at else e for i, e in enumerate(org)], old_checkpoints=False
         )
         assert found(evidence)[1] & {"bad-signature", name}, name
+
+
+def test_an_org_log_that_contradicts_the_checkpoints_it_holds(evidence: Evidence) -> None:
+    org = all_entries(evidence.org)
+    taken = [i for i, entry in enumerate(org) if decode(entry)["kind"] == "checkpoint"]
+    evidence.sign_again(
+        evidence.org,
+        [edited(e, root="00" * 32) if i == taken[-1] else e for i, e in enumerate(org)],
+        old_checkpoints=False,
+    )
+    assert "entry-malformed" in found(evidence)[1]
+    smaller = edited(org[taken[-1]], size=1)
+    evidence.sign_again(evidence.org, [*org[: taken[-1] + 1], *renumbered([smaller])], old_checkpoints=False)
+    assert "rollback" in found(evidence)[1]
+
+
+def test_what_is_said_to_have_been_seen_or_cosigned_must_be_signed_itself(evidence: Evidence, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    note = (evidence.worker / "checkpoint").read_text()
+    at = note.rindex(" ") + 20
+    kept.write_text(note[:at] + ("B" if note[at] == "A" else "A") + note[at + 1 :])
+    assert "bad-signature" in found(evidence, "--seen", str(kept))[1]
+    (evidence.org / "witnessed").write_text("gate/org\n")
+    assert "bad-signature" in found(evidence)[1]

@@ -95,6 +95,11 @@ def test_a_token_for_something_else_or_of_a_stranger_is_found(stamped: Stamped, 
     assert stamped.found()[:2] == (BROKEN, {"timestamp-invalid", "timestamp-missing"})
     stamped.token.write_bytes(good)
     assert stamped.found()[0] == VERIFIED
+    beside = stamped.token.with_suffix(".checkpoint")
+    note = beside.read_bytes()
+    beside.write_bytes(b"no checkpoint")
+    assert stamped.found()[:2] == (BROKEN, {"timestamp-invalid", "timestamp-missing"})
+    beside.write_bytes(note)
     stranger = rsa.generate_private_key(65537, 2048)
     stamped.roots = stamped.log.parent / "stranger.pem"
     stamped.roots.write_bytes(certificate("Test CA", stranger, "Test CA", stranger, ca=True))
