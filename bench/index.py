@@ -77,7 +77,7 @@ def measure(logs_folder: Path, index_folder: Path, processes: int) -> Iterator[t
     index.rest()
     busy = _cpu() - cpu
     free = entries / busy * processes
-    rate = f"{entries / seconds:,.0f} entries/s | {seconds:.0f} s; {busy:.0f} s of processor time, so {free:,.0f} entries/s when {processes} cores are free"
+    rate = f"{entries / seconds:,.0f} entries/s | {seconds:.0f} s; {busy:.0f} s of processor time, so at most {free:,.0f} entries/s on {processes} free cores"
     yield f"| ingest of {entries:,} entries | {rate} |", entries / seconds >= 100_000
     yield f"| disk | {_size(index_folder):,} MB | of the index; the log has {_size(logs_folder):,} MB |", True
     index.close()
