@@ -143,6 +143,8 @@ ifneq ($(wildcard bench/run.py),)
 bench: $(STAMP)
 	@sh tools/debian_packages.sh bench
 	$(PY) bench/run.py
+	$(PY) bench/masking.py
+	$(PY) bench/sights.py
 endif
 
 ifneq ($(wildcard bench/index.py),)
