@@ -62,6 +62,13 @@ def test_libpq_connects_directly(gate: GateProcess) -> None:
         assert client.pgconn.ssl_in_use
 
 
+def test_a_client_that_insists_on_channel_binding_sends_no_credential(gate: GateProcess) -> None:
+    with pytest.raises(psycopg.OperationalError, match="channel binding required"):
+        gate.connect("bot", "shop", channel_binding="require")
+    with gate.connect("bot", "shop", channel_binding="prefer") as client:
+        assert client.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_a_login_over_direct_tls_in_records_of_one_byte(gate: GateProcess) -> None:
     token = gate.token("bot").encode()
     with secured(gate, "postgresql") as made:
