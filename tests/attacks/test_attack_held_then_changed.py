@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from attacks.attack_wire_client import WireClient
 from lockgate.testing.engines import EmbeddedPostgres
 from support.gate import PRINCIPALS, GateProcess
 from support.servers import create_database, drop_database
@@ -132,3 +133,9 @@ def test_a_view_replaced_by_its_owner_shows_nothing_before_the_gate_has_noticed(
                 assert "canary" not in str(bot.execute(text, prepare=prepare).fetchall())
             except psycopg.Error:
                 continue
+
+
+def test_nothing_is_held_in_a_transaction_whose_begin_is_not_answered_yet(gate: GateProcess) -> None:
+    with WireClient(gate, "etl", "shop") as wire:
+        update = "UPDATE orders SET status = 'x' WHERE id = 5"
+        assert b"rule=hold-in-transaction" in wire.at_once([wire.simple("BEGIN"), wire.simple(update)])

@@ -42,6 +42,7 @@ class Settling(SessionState):
         held = next((v for v in verdicts if v.decision.effect is Effect.HOLD), None)
         if held is None:
             return ("", "")
+        yield from self.flush_pipeline()  # a BEGIN that is not answered yet opens a transaction as well
         if self.replies.status != "I" or self.pipeline_has_effects():
             yield from self.refuse(replace(held, sqlstate="42501", rule="hold-in-transaction", sentence=(
                 "this statement needs approval, and waiting inside an open transaction would keep its locks"),
