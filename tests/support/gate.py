@@ -102,6 +102,9 @@ class GateProcess:
         for name, text in self.policies.items():
             (self.folder / "policies" / name).write_text(text)
         text = self.config.read_text()
+        workers = os.environ.get("LOCKGATE_TEST_WORKERS", "")
+        if workers and "workers" not in self.settings.get("gateway", ""):
+            text = text.replace("[gateway]\n", f"[gateway]\nworkers = {int(workers)}\n", 1)
         for section, lines in self.settings.items():
             text = text.replace(f"[{section}]\n", f"[{section}]\n{lines}\n", 1)
         self.config.write_text(text)
