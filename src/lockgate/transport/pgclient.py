@@ -246,8 +246,10 @@ async def open_backend(target: Target, parameters: Mapping[str, str]) -> Opened:
                     raise ServerRejectedError(from_backend(frame, be.Report).fields)
                 elif frame.tag != ord("N"):
                     raise BackendProtocolError("unexpected message while logging in to the database")
-    except BaseException:
-        OWN_LOGINS.fail(place, authenticated=authenticated)
+    except BaseException as error:
+        # Cancelled on the way: the database may have let the gate in, and counted it, without the gate having heard of it.
+        unheard = writer is not None and not isinstance(error, ServerRejectedError)
+        OWN_LOGINS.fail(place, authenticated=authenticated or unheard)
         if writer is not None:
             writer.close()
         raise
