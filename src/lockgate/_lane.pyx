@@ -93,7 +93,11 @@ cdef bytes EXECUTE_SYNC = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00S\x00\x00\x00\x
 cdef bytes DESCRIBE = b"D\x00\x00\x00\x06P\x00"
 cdef bytes PARSED = b"1\x00\x00\x00\x04"
 cdef bytes BOUND = b"2\x00\x00\x00\x04"
+cdef bytes NO_DATA = b"n\x00\x00\x00\x04"
 cdef bytes SELECT = b"SELECT "
+cdef bytes INSERT = b"INSERT 0 "
+cdef bytes UPDATE = b"UPDATE "
+cdef bytes DELETE = b"DELETE "
 cdef unsigned long long turns = 0
 
 
@@ -236,6 +240,7 @@ cdef class Ledger:
     cdef char day[10]
     cdef dict sealers
     cdef dict sealed
+    cdef list withholding
     cdef long long second
     cdef char stamp[STAMP + 1]
     cdef str stamp_text
@@ -243,8 +248,27 @@ cdef class Ledger:
     def __init__(self, committer, log, clock=None, ticks=None):
         self.committer, self.log, self.clock, self.ticks = committer, log, clock, ticks
         self.keys = getattr(log, "text_keys", None)
-        self.nonces, self.sealers = b"", {}
+        self.nonces, self.sealers, self.withholding = b"", {}, []
         self.second = -1
+
+    def release(self, long long durable):
+        """Forward the writes whose intents are durable after a commit; the lanes whose intents could not be written."""
+        cdef Lane lane
+        if not self.withholding:
+            return ()
+        waiting, self.withholding = self.withholding, []
+        refused = []
+        for one in waiting:
+            lane = <Lane?>one
+            if lane.withheld is None:
+                continue
+            if lane.intent < durable:
+                data, lane.withheld = lane.withheld, None
+                lane.backend.transport.write(data)
+            else:
+                lane.clean, lane.asked = False, None
+                refused.append(lane)
+        return refused
 
     cdef long long now_us(self) except -1:
         cdef timespec now
@@ -649,6 +673,34 @@ cdef bint _tail(const unsigned char *data, Py_ssize_t position, Py_ssize_t size,
     return True
 
 
+cdef bint _written(const unsigned char *data, Py_ssize_t position, Py_ssize_t size, int status, long long *found) noexcept:
+    """`session.spans.written`: no rows and the tag's count, in `found`."""
+    cdef Py_ssize_t end = size - 6, start, i
+    cdef long long length, count = 0
+    if position < 0 or position + 5 > end or data[position] != 67:
+        return False
+    length = _int32(data, position + 1, size)
+    if position + 1 + length != end or data[end - 1] != 0 or data[size - 1] != status:
+        return False
+    if data[end] != 90 or data[end + 1] or data[end + 2] or data[end + 3] or data[end + 4] != 5:
+        return False
+    start = position + 5
+    if _at(data, start, end, INSERT):
+        start += 9
+    elif _at(data, start, end, UPDATE) or _at(data, start, end, DELETE):
+        start += 7
+    else:
+        return False
+    if not 1 <= end - 1 - start <= 18:
+        return False
+    for i in range(start, end - 1):
+        if data[i] < 48 or data[i] > 57:
+            return False
+        count = count * 10 + (data[i] - 48)
+    found[0], found[1], found[2] = 0, 0, count
+    return True
+
+
 cdef struct Constants:
     int count
     Py_ssize_t starts[CONSTANTS]
@@ -775,18 +827,20 @@ def lifted(bytes text not None):
 
 
 cdef class Permit:
-    """What `session.fast.Known` remembers of a statement, ready for use."""
+    """What `session.remembered.Known` remembers of a statement, ready for use."""
 
     cdef object known, repeated, ready
     cdef str database
     cdef tuple classes
     cdef bytes text, description
     cdef bint nameless
+    cdef bint writes
     cdef bint checked
     cdef Pattern intent, outcome
 
     def __init__(self, known):
         self.known, self.repeated, self.ready = known, known.repeated, known.ready()
+        self.writes = known.writes
         self.text, self.description, self.checked = known.text, known.description, known.checked
         self.database, self.classes, self.nameless = known.repeated.database, known.repeated.classes, known.repeated.nameless
         self.intent, self.outcome = Pattern(known.repeated.intent), Pattern(known.repeated.outcome)
@@ -879,6 +933,7 @@ cdef class Lane:
     cdef Permit asked
     cdef long long intent, started_us
     cdef bint simple, parsed, described, inserted
+    cdef bytes withheld
 
     def __init__(self, fast, Ledger ledger not None, broken):
         self.fast, self.talk, self.broken = fast, fast.talk, broken
@@ -907,7 +962,9 @@ cdef class Lane:
             self.seen = turns
 
     def leave(self):
-        """Hand over to Python what is under way."""
+        """Hand over to Python what is under way; what is withheld is written or refused first."""
+        if self.clean and self.withheld is not None:
+            self.committer.commit()
         if self.clean:
             self.clean = False
             if self.asked is not None:
@@ -977,8 +1034,25 @@ cdef class Lane:
             if permit is None:
                 return False
         self._record(<Permit?>permit, text, True, False, False)
-        self.backend.send(0, size)
+        self._forward(size)
         return True
+
+    cdef int _forward(self, Py_ssize_t size) except -1:
+        """Send a read on; a write waits until its intent is durable."""
+        if self.asked.writes:
+            self.withheld = _bytes(ROOM_IN, 0, size, size)
+            self.ledger.withholding.append(self)
+        else:
+            self.backend.send(0, size)
+        return 0
+
+    def ask_again(self):
+        """The intent of what was withheld could not be written: the conversation has the words for it."""
+        global turns
+        turns += 1
+        data, self.withheld = self.withheld, None
+        if data is not None:
+            self.client.transport.deliver(data)
 
     cdef object _lifted(self, bytes text):
         """What is remembered of texts that differ from this one in lifted constants only."""
@@ -1050,7 +1124,7 @@ cdef class Lane:
             memmove(ROOM_IN + end + 7, ROOM_IN + end, 15)  # there is room: SLACK
             memcpy(ROOM_IN + end, PyBytes_AS_STRING(DESCRIBE), 7)
             size += 7
-        self.backend.send(0, size)
+        self._forward(size)
         return True
 
     cdef object _named(self, bytes name):
@@ -1163,7 +1237,12 @@ cdef class Lane:
                 return -1
             position += 5
         head, description = position, 0
-        if permit.checked:
+        if permit.writes:
+            if self.described:
+                if not _at(ROOM_IN, position, size, NO_DATA):
+                    return -1
+                position += 5
+        elif permit.checked:
             if not _at(ROOM_IN, position, size, permit.description):
                 return -1
             description = PyBytes_GET_SIZE(permit.description)
@@ -1175,7 +1254,11 @@ cdef class Lane:
             if length < 4:
                 return -1
             position += 1 + length
-        if not _tail(ROOM_IN, position, size, self.status, found):
+        if not (
+            _written(ROOM_IN, position, size, self.status, found)
+            if permit.writes
+            else _tail(ROOM_IN, position, size, self.status, found)
+        ):
             return -1
         self.asked = None
         sequence = self.evidence._sequence + 1

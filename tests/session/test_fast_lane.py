@@ -14,7 +14,7 @@ from lockgate.model.catalog import ColumnRef
 from lockgate.model.decision import Effect
 from lockgate.model.plan import Lookup
 from lockgate.model.statement import Analysis, Given, Kind
-from lockgate.session.fast import _is_plain
+from lockgate.session.remembered import is_plain
 from lockgate.session.wishes import Analyse, Analysed
 from lockgate.testing.script import Message, Script
 from lockgate.wire.postgres import backend as be
@@ -268,18 +268,18 @@ def test_an_error_of_a_fast_statement_is_told_as_any_other() -> None:
         assert fast.recorder.of_kind("outcome")[-1]["status"] == "error"
 
 
-def test_only_a_plan_that_leaves_the_statement_and_its_answer_alone_is_plain() -> None:
+def test_only_a_plan_that_leaves_the_statement_and_its_answer_aloneis_plain() -> None:
     play = Script(who("ann"), catalog(), ENGINE, fast=True)
     warm(play)
     (verdict,) = play.conversation.remembered(SELECT, ()) or ()
-    assert _is_plain(verdict)
+    assert is_plain(verdict)
     changed = [
         replace(verdict, sqlstate="42501"), replace(verdict, plan=replace(verdict.plan, lookups=(Lookup(Given(True, 1), "person.email", 25, 25, True),))),
         replace(verdict, analysis=replace(verdict.analysis, effect_free=False)), replace(verdict, parsed=replace(verdict.parsed, kind=Kind.SHOW)),
         replace(verdict, decision=replace(verdict.decision, expires_at=play.clock.time)),
         replace(verdict, decision=replace(verdict.decision, effect=Effect.HOLD)),
     ]  # fmt: skip
-    assert not any(_is_plain(one) for one in changed)
+    assert not any(is_plain(one) for one in changed)
 
 
 def test_a_statement_with_another_lifted_constant_passes_the_fast_lane_unasked() -> None:

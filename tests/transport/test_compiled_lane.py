@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lockgate import speed
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.model.catalog import ColumnRef
-from lockgate.model.statement import Analysis, Given
+from lockgate.model.statement import Analysis, Given, Kind
 from lockgate.session.cache import BoundedCache
 from lockgate.session.conversation import Conversation
 from lockgate.session.wishes import Analyse, Analysed, Failed
@@ -34,7 +34,21 @@ from lockgate.transport.raw import RawTransport
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import FrameReader
-from support.scripted import EMAIL, EMAILS, ORDERS, PLAIN, TOTALS, catalog, described, done, engine, failure, ready, who
+from support.scripted import (
+    EMAIL,
+    EMAILS,
+    ORDERS,
+    PLAIN,
+    TOTALS,
+    catalog,
+    described,
+    done,
+    engine,
+    failure,
+    ready,
+    who,
+    write,
+)
 
 pytestmark = pytest.mark.skipif(
     speed.lane is None, reason="the compiled core is not built: no C compiler or no OpenSSL"
@@ -64,19 +78,33 @@ class Database:
                 at = parsed.text.find("id = ") + 5
                 compared = ((Given(False, at), 23),) if at > 4 and parsed.text[at].isdigit() else ()
                 found.append(replace(TOTALS, compared=compared))
+            elif parsed.kind in (Kind.UPDATE, Kind.INSERT):
+                found.append(write(parsed.kind))
             else:
                 found.append(replace(PLAIN, kind=parsed.kind))
         return Analysed(tuple(found), self.around.catalog)
+
+
+class Disk(UnsyncedFiles):
+    """Files of a disk that may be full."""
+
+    full = False
+
+    def write(self, handle: int, stored: bytes, offset: int) -> None:
+        """Write, or say that there is no room."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "full")
+        super().write(handle, stored, offset)
 
 
 class Stage:
     """One session on socket pairs, with a log in a folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.clock, self.counters = ScriptedClock(), ScriptedCounters()
+        self.clock, self.counters, self.disk = ScriptedClock(), ScriptedCounters(), Disk()
         around = ScriptedSurroundings(catalog(), ENGINE)
         self.log = LedgerLog.open(
-            f"{folder}/log", origin="gate/1", signer=Ed25519Signer("gate/1", b"s" * 32), files=UnsyncedFiles(), text_key=b"k" * 32,
+            f"{folder}/log", origin="gate/1", signer=Ed25519Signer("gate/1", b"s" * 32), files=self.disk, text_key=b"k" * 32,
             clock=self.clock.now, entropy=lambda size: b"e" * size, person_key=b"p" * 32,
         )  # fmt: skip
         self.committer = Committer(self.log)
@@ -145,7 +173,7 @@ def _read(sock: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-Step = Callable[[Stage], list[tuple[str, bytes]]]
+Bytes = list[tuple[str, bytes]]
 
 
 def query(text: str, *answer: be.BackendMessage, cut: int = 0) -> list[tuple[str, bytes]]:
@@ -186,6 +214,24 @@ PREPARE = [
 BEGIN = query("BEGIN", done("BEGIN"), ready("T"))
 IN_T = (TOTAL, be.DataRow((b"7",)), done("SELECT 1"), ready("T"))
 COMMIT = query("COMMIT", done("COMMIT"), ready())
+UPDATE = "UPDATE orders SET total = $1 WHERE id = 7"
+PREPARE_WRITE = [
+    ("client", fe.Parse("w", UPDATE).encode() + fe.Sync().encode()),
+    ("backend", be.ParseComplete().encode() + ready().encode()),
+]
+
+
+def written(*, name: str = "w", parse: bool = False, describe: bool, status: str = "I", tag: str = "UPDATE 3") -> Bytes:
+    """A round that writes, and its answer."""
+    ask = (fe.Parse("", UPDATE).encode() if parse else b"") + fe.Bind(
+        "", "" if parse else name, (), (b"5",), ()
+    ).encode()
+    ask += (fe.Describe("P", "").encode() if describe else b"") + EXECUTE
+    answer = (be.ParseComplete().encode() if parse else b"") + be.BindComplete().encode()
+    answer += (be.NoData().encode() if describe else b"") + done(tag).encode() + ready(status).encode()
+    return [("client", ask), ("backend", answer)]
+
+
 NOTICE = be.NoticeResponse({"S": "NOTICE", "V": "NOTICE", "C": "00000", "M": "hello"})
 MOVES: dict[str, list[tuple[str, bytes]]] = {
     "one": query(SELECT.format(1)),
@@ -207,6 +253,16 @@ MOVES: dict[str, list[tuple[str, bytes]]] = {
         *BEGIN, *query(SELECT.format(1), *IN_T), *query(SELECT.format(2), *IN_T), *query(SELECT.format(3), *IN_T),
         *(rounds(PREPARED, b"1", name="s", parse=False, describe=True, status="T") * 3), *COMMIT,
     ],
+    "writes": written(describe=False),
+    "writes, described": written(describe=True),
+    "writes, parsed": written(parse=True, describe=True),
+    "write fails": [written(describe=False)[0], ("backend", failure().encode() + ready().encode())],
+    "writes in text": query("UPDATE orders SET total = 8 WHERE id = 7", done("UPDATE 1"), ready()),
+    "inserts": query("INSERT INTO orders VALUES (1, 2)", done("INSERT 0 1"), ready()),
+    "writes in a transaction": [*BEGIN, *(written(describe=True, status="T") * 3), *query(SELECT.format(3), *IN_T), *COMMIT],
+    "full": [("disk", b"full")], "room": [("disk", b"")],
+    "refused write": [written(describe=False)[0]],
+    "refused text": [("client", fe.Query("UPDATE orders SET total = 8 WHERE id = 7").encode())],
     "unasked": [("backend", NOTICE.encode())],
     "pipeline": [
         ("client", fe.Query(SELECT.format(1)).encode() * 2),
@@ -230,9 +286,6 @@ class Played:
     passed: int
 
 
-Bytes = list[tuple[str, bytes]]
-
-
 def play(folder: Path, steps: Bytes, core: str, name: str = "ann") -> Played:
     """Play steps in one core."""
     assert speed.use(core)
@@ -240,7 +293,10 @@ def play(folder: Path, steps: Bytes, core: str, name: str = "ann") -> Played:
     async def run() -> Played:
         stage = Stage(folder, name)
         seen = []
-        for side, data in [*PREPARE, *steps]:
+        for side, data in [*PREPARE, *PREPARE_WRITE, *steps]:
+            if side == "disk":
+                stage.disk.full = bool(data)
+                continue
             seen.append(await stage.say(stage.client if side == "client" else stage.backend, data))
         passed = 0 if stage.lane is None else stage.lane.passed
         await stage.close()
@@ -288,6 +344,12 @@ def both(tmp: pytest.TempPathFactory, steps: Bytes, name: str = "ann") -> Played
         (["parsed, undescribed"] * 4, 2),
         (["transaction"] * 3, 10),
         (["mail"] * 3, 1),
+        (["writes"] * 4, 2),
+        (["writes, described"] * 4, 2),
+        (["writes, parsed"] * 4, 2),
+        (["writes in text"] * 4, 2),
+        (["inserts"] * 4, 2),
+        (["writes in a transaction"] * 3, 6),
     ],
 )
 def test_what_was_taken_once_is_taken_in_c_and_recorded_alike(
@@ -297,13 +359,51 @@ def test_what_was_taken_once_is_taken_in_c_and_recorded_alike(
     assert both(tmp_path_factory, steps_of(*moves), name).passed >= passed
 
 
-@given(st.lists(st.sampled_from(sorted(set(MOVES) - {"mail"})), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.sampled_from(sorted(set(MOVES) - {"mail", "full", "room", "refused write", "refused text"})),
+        min_size=1,
+        max_size=8,
+    )
+)
 @settings(max_examples=25, deadline=None)
 def test_any_dialogue_is_the_same_in_both_cores(tmp_path_factory: pytest.TempPathFactory, moves: list[str]) -> None:
     both(tmp_path_factory, steps_of(*(move for move in moves for _ in range(2))))
 
 
-WARM = ("one", "unlifted", "prepared", "prepared, undescribed", "parsed", "parsed, undescribed")
+@pytest.mark.parametrize(("move", "refused"), [("writes", "refused write"), ("writes in text", "refused text")])
+def test_a_write_whose_intent_cannot_be_written_is_never_forwarded(
+    tmp_path_factory: pytest.TempPathFactory, move: str, refused: str
+) -> None:
+    steps = steps_of(move, move, move, "full", refused, "room", move, move)
+    for core in (speed.COMPILED, speed.PLAIN):
+        played = play(tmp_path_factory.mktemp(core), steps, core)
+        asked = [
+            i
+            for i, (side, _) in enumerate(s for s in [*PREPARE, *PREPARE_WRITE, *steps] if s[0] != "disk")
+            if side == "client"
+        ]
+        at = asked[-3]
+        assert dict(played.seen[at])["backend"] == b""
+        assert b"58030" in dict(played.seen[at])["client"]
+        # Once there is room again it goes on.
+        assert dict(played.seen[at + 1])["backend"] == dict(steps[:1])["client"]
+        intents = sum(entry.count(b'"kind":"intent"') for entry in played.entries)
+        outcomes = sum(entry.count(b'"status":"complete"') for entry in played.entries)
+        assert (intents, outcomes) == (5, 5)
+
+
+WARM = (
+    "writes",
+    "writes, parsed",
+    "inserts",
+    "one",
+    "unlifted",
+    "prepared",
+    "prepared, undescribed",
+    "parsed",
+    "parsed, undescribed",
+)
 
 
 @given(

@@ -1,7 +1,7 @@
 """The fast lane: a statement that was judged before, word for word, in the same context, answered in one piece.
 
 For: the steady state of a session: one query, or one round of Parse, Bind, Describe, Execute and Sync, whose verdict is remembered as a plain
-permit of a read without effects. It forwards the client's own bytes and writes the same two entries as the conversation does.
+permit of a read without effects, or of a bounded write that returns no rows. It forwards the client's own bytes and writes the same two entries as the conversation does.
 Not for: judging. It replays verdicts that `judge` made and that the decision cache holds under its exact key, and nothing else.
 Invariant: whatever it does not understand completely it leaves to the conversation with every byte intact: before forwarding by answering
 None, after it by `settle`, which leaves the replies in the state in which the conversation would have left them.
@@ -11,21 +11,19 @@ Source: architecture section 3, steps 4 to 9; ADR 12.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from lockgate.errors import ClientProtocolError
-from lockgate.model.decision import Effect
-from lockgate.model.plan import Order, Plan
+from lockgate.model.plan import Order
 from lockgate.model.statement import Kind
-from lockgate.session.altered import Prepared as Altering
 from lockgate.session.altered import altered
 from lockgate.session.conversation import Conversation
-from lockgate.session.evidence import Repeated
 from lockgate.session.judge import Verdict
+from lockgate.session.remembered import BOUND, PARSED, Asked, Known, is_plain, measure, writes_plainly
 from lockgate.session.runs import Expect, Portal, Prepared, Run
-from lockgate.session.spans import measured, parameters
+from lockgate.session.spans import parameters
 from lockgate.sql.lifting import lift
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import tags
@@ -36,56 +34,11 @@ KNOWN_MAX: Final = 256
 """Statements that one session remembers for its fast lane."""
 
 _INT32 = struct.Struct("!i")
-_PARSED: Final = message(tags.PARSE_COMPLETE, b"")
-_BOUND: Final = message(tags.BIND_COMPLETE, b"")
 _DESCRIBE: Final = fe.Describe("P", "").encode()
 _EXECUTE_SYNC: Final = fe.Execute("", 0).encode() + fe.Sync().encode()
 _TAILS: Final = {_EXECUTE_SYNC: False, _DESCRIBE + _EXECUTE_SYNC: True}
 """What may follow a Bind, and whether it describes the portal."""
 _HOUR = timedelta(hours=1)
-
-
-@dataclass(slots=True)
-class Known:
-    """A statement whose verdict is remembered.
-
-    Args:
-        verdict: a plain permit.
-        text: the statement's bytes, as they are sealed.
-        checked: the row description must be exactly `description`.
-        description: a whole RowDescription message that agreed with the analysis.
-        repeated: its two entries.
-    """
-
-    verdict: Verdict
-    text: bytes
-    prepared: Prepared
-    checked: bool
-    description: bytes
-    repeated: Repeated
-    altered: bool = False
-    """Its answer is masked or ordered, or another text runs in its place: its outcome is written as the conversation writes it."""
-    kept: Altering = field(default_factory=Altering)
-    permit: Any = None
-    """The compiled lane's form of this."""
-
-    def ready(self) -> Prepared:
-        """The statement as it is known once the server has taken it."""
-        return replace(self.prepared, pending=False)
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What was forwarded and is not answered yet."""
-
-    known: Known
-    intent: int
-    started_us: int
-    simple: bool = False
-    parsed: bool = False
-    described: bool = False
-    inserted: bool = False
-    run: Run | None = None
 
 
 class FastLane:
@@ -104,7 +57,9 @@ class FastLane:
         self._from = self._until = datetime(1970, 1, 1, tzinfo=UTC)
         self._tables: dict[str, dict[object, Known | None]] = {"I": {}, "T": {}}
         self._shapes: dict[str, dict[bytes, tuple[frozenset[int], dict[bytes, Known]]]] = {"I": {}, "T": {}}
-        self.asked: _Asked | None = None
+        self.asked: Asked | None = None
+        self.withheld: tuple[bytes, bytes] | None = None
+        """What to forward once its intent is durable, and the client's own bytes."""
         self.lane: Any = None
         """The compiled lane before this one, once both sockets are there; it calls what the last section has."""
 
@@ -113,20 +68,36 @@ class FastLane:
     def ask(self, data: bytes) -> bytes | None:
         """What to forward for these bytes of the client, its intent recorded; None: the conversation must read them.
 
+        What is a write is also in `withheld`: whoever drives this forwards it when its intent is durable, and not before.
+
         Args:
             data: everything that has arrived and is not read yet.
         """
         self.leave()
         if self.asked is not None or not self._is_quiet():
             return None
+        forward = None
         try:
             if data[0] == tags.QUERY:
-                return self._query(data)
-            if data[0] in (tags.BIND, tags.PARSE):
-                return self._round(data)
+                forward = self._query(data)
+            elif data[0] in (tags.BIND, tags.PARSE):
+                forward = self._round(data)
         except (IndexError, struct.error, UnicodeDecodeError, ClientProtocolError):
-            pass  # malformed or incomplete: the conversation has the words for it
-        return None
+            return None  # malformed or incomplete: the conversation has the words for it
+        if forward is not None and self._is_write():
+            self.withheld = forward, data
+        return forward
+
+    def _is_write(self) -> bool:
+        return self.asked is not None and self.asked.known.writes
+
+    def release(self, durable: int) -> tuple[bytes, bytes]:
+        """What was withheld: what may be forwarded now, and what the conversation must read anew as its intent could not be written."""
+        (forward, data), self.withheld = self.withheld or (b"", b""), None
+        if self.asked is None or self.asked.intent < durable:
+            return forward, b""
+        self.asked = None
+        return b"", data
 
     def _is_quiet(self) -> bool:
         """Nothing is owed, open, spoiled or unsettled, so that a message means what it meant when it was judged."""
@@ -148,7 +119,7 @@ class FastLane:
         known = self._lifted(text) or self._find(text, text, ())
         if known is None:
             return None
-        self.asked = _Asked(known, self._record(known, text), self._talk.clock.ticks_us(), simple=True)
+        self.asked = Asked(known, self._record(known, text), self._talk.clock.ticks_us(), simple=True)
         instead = known.verdict.instead
         return message(tags.QUERY, instead.encode() + b"\0") if instead else data
 
@@ -172,7 +143,7 @@ class FastLane:
         known = known_by.get(rest)
         if known is None:
             judged = self._talk.lifted_verdicts(rest, ())
-            if judged is None or len(judged) != 1 or not _is_plain(judged[0]):
+            if judged is None or len(judged) != 1 or not is_plain(judged[0]):
                 return None
             known = self._known(judged[0], judged[0].parsed.text, ())
             if known is None:
@@ -217,11 +188,11 @@ class FastLane:
         if sealed is None:
             return None
         intent = self._record(known, known.text + b"\0" + sealed)
-        asked_now = self.asked = _Asked(known, intent, self._talk.clock.ticks_us(), parsed=parsed, described=described)
+        asked_now = self.asked = Asked(known, intent, self._talk.clock.ticks_us(), parsed=parsed, described=described)
         if parsed:
             self._talk.prepared[""] = replace(known.prepared)
         if in_transaction:
-            self._talk.portals[""] = Portal(self._run(asked_now), Kind.SELECT, described=True)
+            self._talk.portals[""] = Portal(self._run(asked_now), known.verdict.parsed.kind, described=True)
         elif self._talk.portals:
             self._talk.portals.pop("", None)
         head = data[:end]
@@ -274,7 +245,9 @@ class FastLane:
         judged = self._talk.remembered(text, types)
         if judged is None:
             return None
-        if len(judged) != 1 or not _is_plain(judged[0]):
+        if len(judged) != 1 or not (
+            is_plain(judged[0]) or writes_plainly(judged[0], self._talk.around.catalog, self._talk.search_path)
+        ):
             known = None
         else:
             known = self._known(judged[0], text, types)
@@ -287,7 +260,7 @@ class FastLane:
 
     def _known(self, verdict: Verdict, text: str, types: tuple[int, ...]) -> Known | None:
         run = Run(verdict.parsed, verdict.analysis, verdict.plan, -1, 0)
-        checked = self._replies.checks(run)
+        checked = verdict.parsed.kind is Kind.SELECT and self._replies.checks(run)
         description = b""
         if checked:
             agreed = self._replies.agreed(verdict.analysis.row_description)
@@ -327,7 +300,7 @@ class FastLane:
         asked = self.asked
         if asked is None:
             return None
-        found = _measure(data, asked, ord(self._replies.status)) if asked.intent < durable else None
+        found = measure(data, asked, ord(self._replies.status)) if asked.intent < durable else None
         if found is None:
             self.settle()
             return None
@@ -364,7 +337,7 @@ class FastLane:
         if self.lane is not None:
             self.lane.resume(self._replies.status, int(self._until.timestamp() * 1_000_000))
         if asked.inserted:
-            start = len(_BOUND) + len(_PARSED) * asked.parsed
+            start = len(BOUND) + len(PARSED) * asked.parsed
             return shown[:start] + shown[start + len(known.description) :]
         return shown
 
@@ -381,21 +354,21 @@ class FastLane:
             return
         if asked.parsed:
             self._replies.expect(Expect("parse", made=self._talk.prepared[""]))
-        portal = Portal(run, Kind.SELECT, described=True, pending=True, pipeline=self._talk.pipeline)
+        portal = Portal(run, run.parsed.kind, described=True, pending=True, pipeline=self._talk.pipeline)
         self._replies.expect(Expect("bind", (run,), made=portal))
         if asked.described or asked.inserted:
             self._replies.expect(Expect("describe-portal", (run,), silent=asked.inserted))
         self._replies.expect(Expect("execute", (run,)), Expect("sync"))
         self._talk.portals[""] = portal
 
-    def _run(self, asked: _Asked) -> Run:
+    def _run(self, asked: Asked) -> Run:
         if asked.run is None:
             verdict = asked.known.verdict
             asked.run = Run(verdict.parsed, verdict.analysis, verdict.plan, asked.intent, asked.started_us)
             asked.run.instead, asked.run.scan = verdict.instead, self._talk.scan_of(verdict)
         return asked.run
 
-    def is_repeated(self, asked: _Asked) -> bool:
+    def is_repeated(self, asked: Asked) -> bool:
         """Whether the compiled lane may answer this from now on: nothing of it is changed or looked at, nor remembered in a transaction."""
         plan = asked.known.verdict.plan
         free = not plan.touches_labelled or self._replies.status == "I"
@@ -415,11 +388,11 @@ class FastLane:
 
     def take_over(self, known: Known, intent: int, started_us: int, *, simple: bool, parsed: bool, described: bool, inserted: bool) -> None:  # fmt: skip
         """Have this under way, as if it had been forwarded here."""
-        asked = self.asked = _Asked(known, intent, started_us, simple, parsed, described, inserted)
+        asked = self.asked = Asked(known, intent, started_us, simple, parsed, described, inserted)
         if parsed:
             self._talk.prepared[""] = replace(known.prepared)
         if not simple and self._replies.status == "T":
-            self._talk.portals[""] = Portal(self._run(asked), Kind.SELECT, described=True)
+            self._talk.portals[""] = Portal(self._run(asked), known.verdict.parsed.kind, described=True)
 
     def is_current(self) -> bool:
         """Whether what is remembered was remembered under what holds now."""
@@ -442,54 +415,6 @@ class FastLane:
     def portal_left(self, known: Known, intent: int, started_us: int) -> None:
         """A round of an open transaction was answered: its portal stays until the next one, or the end."""
         run = Run(known.verdict.parsed, known.verdict.analysis, known.verdict.plan, intent, started_us, closed=True)
-        self._talk.portals[""] = Portal(run, Kind.SELECT, described=True)
+        self._talk.portals[""] = Portal(run, run.parsed.kind, described=True)
         if known.verdict.plan.touches_labelled:
             self._replies.touched_labelled = True
-
-
-def _is_plain(verdict: Verdict) -> bool:
-    """A permit of a SELECT without effects, whose text and answer need nothing but what `altered` does."""
-    plan = verdict.plan
-    return (
-        not verdict.sqlstate
-        and verdict.decision.effect is Effect.PERMIT
-        and verdict.decision.expires_at is None
-        and verdict.decision.row_limit is None
-        and verdict.parsed.kind is Kind.SELECT
-        and verdict.analysis.effect_free
-        # Named by what it may be, not by what it may not: a plan that learns something new is not plain.
-        and verdict.plan
-        == replace(
-            Plan(),
-            columns=plan.columns,
-            touches_labelled=plan.touches_labelled,
-            masks=plan.masks,
-            order=plan.order,
-            tie_columns=plan.tie_columns,
-            stand_ins=plan.stand_ins,
-        )
-    )
-
-
-def _measure(data: bytes, asked: _Asked, status: int) -> tuple[int, int, int, int] | None:
-    """Rows, their bytes, the command tag's count and where the rows begin in one whole, expected answer; None for anything else."""
-    position = 0
-    if not asked.simple:
-        expected = _PARSED + _BOUND if asked.parsed else _BOUND
-        if not data.startswith(expected):
-            return None
-        position = len(expected)
-    last = len(data) - 6
-    if asked.known.checked:
-        if not data.startswith(asked.known.description, position):
-            return None
-        position += len(asked.known.description)
-    elif asked.simple or asked.described:
-        if position > last or data[position] != tags.ROW_DESCRIPTION:
-            return None
-        length = _INT32.unpack_from(data, position + 1)[0]
-        if length < 4:
-            return None
-        position += 1 + length
-    found = measured(data, position, status)
-    return None if found is None else (*found, position)

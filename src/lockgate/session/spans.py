@@ -7,6 +7,7 @@ Source: PostgreSQL documentation 55.7 (message formats); ADR 12, 14.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final
 
@@ -20,6 +21,9 @@ PARAMETERS_BYTES_MAX: Final = 64 << 10
 _INT16 = struct.Struct("!H")
 _INT32 = struct.Struct("!i")
 _READY: Final = message(tags.READY_FOR_QUERY, b"?")[:5]
+_WRITTEN: Final = re.compile(
+    rb"C(.{4})(INSERT 0 [0-9]{1,18}|UPDATE [0-9]{1,18}|DELETE [0-9]{1,18})\0" + re.escape(_READY) + rb"(.)", re.DOTALL
+)
 
 
 def parameters(data: bytes, offset: int, end: int) -> bytes | None:
@@ -66,6 +70,14 @@ def bind_values(data: bytes, offset: int, end: int) -> tuple[int, int] | None:
 
 def _are_formats(codes: bytes) -> bool:
     return not any(codes[::2]) and not codes[1::2].strip(b"\0\1")
+
+
+def written(data: bytes, position: int, status: int) -> int | None:
+    """The tag's count, where a write's tag and ReadyForQuery are all that follows; None when it is not."""
+    found = _WRITTEN.fullmatch(data, position)
+    if found is None or found[3][0] != status or _INT32.unpack(found[1])[0] != found.end(2) - found.start(1) + 1:
+        return None
+    return int(found[2].rsplit(b" ", 1)[-1])
 
 
 def measured(data: bytes, position: int, status: int) -> tuple[int, int, int] | None:

@@ -246,7 +246,10 @@ class Script:
                 forward = self.fast.ask(b"".join(message.encode() for message in messages))
                 if forward is not None:
                     self.passed_fast += 1
-                    self._forwarded.feed(forward)
+                    if self.fast.withheld is None:
+                        self._forwarded.feed(forward)
+                    elif self._always_durable:
+                        self._release()
                     return self.shown()
             self.fast.settle()
         self._messages.extend(_frames(messages))
@@ -274,8 +277,14 @@ class Script:
     def commit(self) -> list[Frame]:
         """Everything recorded until now is on disk; returns what the client has been shown since."""
         self._durable = len(self.recorder.entries)
+        if self.fast is not None and self.fast.withheld is not None:
+            self._release()
         self._play()
         return self.shown()
+
+    def _release(self) -> None:
+        if self.fast is not None:
+            self._forwarded.feed(self.fast.release(self._on_disk)[0])
 
     def fail(self) -> list[Frame]:
         """The entry that the conversation waits for could not be written; returns what the client has been shown since."""

@@ -214,6 +214,7 @@ class Committer:
         result = self._log.commit()
         self.commits += 1
         self.durable = result.durable
+        refused = self.lanes.release(result.durable) if self.lanes is not None else ()
         told: set[Callable[[CommitResult], None]] | None = None
         if result.failed:
             self.failures += 1
@@ -227,6 +228,8 @@ class Committer:
                 self._plane.moved()
             for listener in told:
                 listener(result)
+        for lane in refused:
+            lane.ask_again()
         if result.failed:
             self._note(keep=False)  # what was kept is tried again soon, whoever comes
 

@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from lockgate import speed
 from lockgate.errors import BackendProtocolError, InvariantError, LockgateError
 from lockgate.session.conversation import Conversation
 from lockgate.session.fast import FastLane
@@ -37,7 +36,7 @@ from lockgate.transport.committer import CommitResult, Committer
 from lockgate.transport.database import Database
 from lockgate.transport.own_link import OwnLink
 from lockgate.transport.pgclient import Opened, Target, send_cancel
-from lockgate.transport.raw import RawTransport
+from lockgate.transport.raw import attached_lane
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import FrameReader
@@ -122,9 +121,12 @@ class SessionLink(asyncio.Protocol):
                 self._broken(error)
                 return
             if forward is not None and self._backend is not None:
-                self._backend.write(forward)
+                if self.fast.withheld is None:
+                    self._backend.write(forward)
+                else:
+                    self._committer.wait(self._after_commit)
                 return
-        self.fast.settle()
+        self._settle()
         try:
             self.frames.feed(data)
         except LockgateError as error:
@@ -205,7 +207,7 @@ class SessionLink(asyncio.Protocol):
         self._own.lost()
         if self._ended:
             return
-        self.fast.settle()
+        self._settle()
         self.conversation.replies.abandon("unknown", "08006")
         if self.conversation.replies.lost:
             self.end("backend-lost")
@@ -319,23 +321,14 @@ class SessionLink(asyncio.Protocol):
         self._backend_target = (target, opened.process_id, opened.cancel_key)
         self._keep = opened  # the stream objects would close the transport when collected
         transport.set_protocol(_BackendSide(self))
-        self._attach_lane()
+        self.fast.lane = attached_lane(self.fast, self._committer.lanes, self._client, transport, self._broken)
         return BackendOpened(opened.parameters, search_path)
 
-    def _attach_lane(self) -> None:
-        """Put a compiled lane before both sockets, where there is one and neither is encrypted."""
-        ends, ledger = (self._client, self._backend), self._committer.lanes
-        if speed.lane is None or ledger is None or not all(isinstance(one, RawTransport) for one in ends):
-            return
-        lane = speed.lane.Lane(self.fast, ledger, self._broken)
-        made = [
-            (one, speed.lane.End(lane, one, one.number, one is self._client))
-            for one in ends
-            if isinstance(one, RawTransport)
-        ]
-        if all(one.attach(end) for one, end in made):
-            lane.attach(*(end for _, end in made))
-            self.fast.lane = lane
+    def _settle(self) -> None:
+        """Leave to the replies what the fast lane has under way; what it withholds is written or refused first."""
+        if self.fast.withheld is not None:
+            self._committer.commit()
+        self.fast.settle()
 
     def _flush(self) -> None:
         conversation = self.conversation
@@ -357,6 +350,12 @@ class SessionLink(asyncio.Protocol):
     def _after_commit(self, result: CommitResult) -> None:
         if self._ended:
             return
+        if self.fast.withheld is not None:
+            forward, data = self.fast.release(result.durable)
+            if forward and self._backend is not None:
+                self._backend.write(forward)
+            self.frames.feed(data)
+            self.step()
         if result.failed:
             self.fast.settle()
             running = [r for e in self.conversation.replies.owed for r in e.runs if r.intent in result.failed]
@@ -388,7 +387,7 @@ class SessionLink(asyncio.Protocol):
         """A cancel request with this session's key: ends a hold, an analysis, or what the backend runs."""
         if self._ended:
             return
-        self.fast.settle()
+        self._settle()
         if self._task is not None:
             # Not before it has begun: a task that is cancelled before its first step never answers the wish.
             asyncio.get_running_loop().call_soon(self._task.cancel)
@@ -409,7 +408,7 @@ class SessionLink(asyncio.Protocol):
         self.fast.leave()
         if self.fast.asked is not None and not 0 < statement_seconds < now - self.last_heard:
             return
-        self.fast.settle()
+        self._settle()
         waits_for_client = isinstance(self._wish, NextMessage) and self.conversation.replies.drained
         if waits_for_client:
             self._cancelled = False
@@ -451,7 +450,7 @@ class SessionLink(asyncio.Protocol):
             self._fatal("XX000", f"lockgate: internal error ({type(error).__name__}); the session is closed")
 
     def _fatal(self, sqlstate: str, sentence: str) -> None:
-        self.fast.settle()
+        self._settle()
         if self._client is not None and not self._ended and not self.conversation.replies.reader.mid_message:
             self._client.write(be.error(sqlstate, sentence, severity="FATAL"))
         self._drop_backend()
@@ -465,7 +464,7 @@ class SessionLink(asyncio.Protocol):
         """Close both sides and record the end."""
         if self._ended:
             return
-        self.fast.settle()
+        self._settle()
         self._ended = True
         self.fast.lane = None
         self._committer.unsubscribe(self._after_commit)

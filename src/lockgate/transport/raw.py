@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from lockgate import speed
 from lockgate.transport.plane import plane_of
 
 READ_BYTES = 256 * 1024
@@ -403,6 +404,29 @@ class RawTransport(asyncio.Transport):
             await arrived
         finally:
             self._plane.unwatch(self._number)
+
+
+def attached_lane(fast: Any, ledger: Any, client: object, backend: object, broken: Any) -> Any:
+    """A compiled lane before two sockets; None where there is none, or one of them is encrypted.
+
+    Args:
+        fast: the session's `FastLane`.
+        ledger: where lanes append entries, None with the plain core.
+        client, backend: the transports.
+        broken: told of an error that nobody expected.
+    """
+    if (
+        speed.lane is None
+        or ledger is None
+        or not (isinstance(client, RawTransport) and isinstance(backend, RawTransport))
+    ):
+        return None
+    lane = speed.lane.Lane(fast, ledger, broken)
+    ends = [(one, speed.lane.End(lane, one, one.number, one is client)) for one in (client, backend)]
+    if not all(one.attach(end) for one, end in ends):
+        return None
+    lane.attach(*(end for _, end in ends))
+    return lane
 
 
 def _peer(sock: socket.socket) -> Any:
