@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -32,6 +33,11 @@ SETUP = """
 CREATE TABLE points AS SELECT g AS id, g * 2 AS a FROM generate_series(1, 1000) g;
 ALTER TABLE points ADD PRIMARY KEY (id);
 """
+POLICY = '@id("other-{n}")\n@reason("somebody else")\npermit (principal == Person::"other{n}", action == Action::"read", resource);\n\n'
+TABLES, POLICIES = (10, 1000, 5000), (1, 100, 1000)
+BATCH = 100
+# A constant that is compared is lifted, so any number of values is one statement.
+LIFTED = "\\set n random(1, {size})\nSELECT a FROM points WHERE id = :n;\n"
 # A constant that is not compared stays in the key, so each number makes a statement of its own.
 DISTINCT = "\\set n random(1, {size})\nSELECT a + :n FROM points WHERE id = 7;\n"
 WIDTH = "SELECT repeat('x', {size}) FROM points WHERE id = 7;\n"
@@ -40,18 +46,17 @@ WIDTH = "SELECT repeat('x', {size}) FROM points WHERE id = 7;\n"
 class Curves:
     """Rates by curve and size."""
 
-    def __init__(self, place: Place, scratch: Path, seconds: int) -> None:
-        self._place = place
+    def __init__(self, scratch: Path, seconds: int) -> None:
         self._scratch = scratch
         self._arguments = ["-M", "simple", "-c", "8", "-T", str(seconds)]
         self._program = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench"
         self.rates: dict[str, dict[int, list[float]]] = {}
 
-    def point(self, curve: str, size: int, script: str) -> None:
+    def point(self, place: Place, curve: str, size: int, script: str) -> None:
         """One more figure of one point."""
         path = self._scratch / "growth.sql"
         path.write_text(script)
-        run = pgbench(self._program, self._place, self._scratch, "-f", str(path), *self._arguments)
+        run = pgbench(self._program, place, self._scratch, "-f", str(path), *self._arguments)
         self.rates.setdefault(curve, {}).setdefault(size, []).append(run.rate)
 
     def relative(self) -> dict[str, list[tuple[float, float]]]:
@@ -64,6 +69,29 @@ class Curves:
                 for size, rates in sizes.items()
             ]
         return found
+
+
+@dataclass
+class Stage:
+    """A server, and gates before databases of it."""
+
+    server: EmbeddedPostgres
+    private: Path
+    stack: ExitStack
+
+    def gate(self, name: str, tables: int, policies: int) -> Place:
+        """A running gate before a database with so many further tables, under so many further policies."""
+        admin = create_database(self.server, f"bench_{name}", SETUP)
+        with psycopg.connect(admin, autocommit=True) as connection:
+            for first in range(0, tables, BATCH):
+                made = range(first, min(first + BATCH, tables))
+                connection.execute("; ".join(f"CREATE TABLE t{n} (id int PRIMARY KEY, a text, b int)" for n in made))
+        gate = GateProcess(
+            self.private / name, {"bench": (admin, "production")}, settings={"ledger": "unsafe_skip_sync = true"},
+            policies={"60-many.cedar": "".join(POLICY.format(n=n) for n in range(policies))} if policies else {},
+        ).init()  # fmt: skip
+        self.stack.callback(gate.stop)
+        return gate_place(name, gate.start())
 
 
 def idle_memory(place: Place, stack: ExitStack, clients: int) -> float:
@@ -86,7 +114,7 @@ def main() -> int:
     """Measure, print a table, write JSON and a picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=3, help="of one run; its first second does not count")
     parser.add_argument("--idle", type=int, default=1000, help="idle clients of the last curve")
     parser.add_argument("--nice", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -104,22 +132,25 @@ def main() -> int:
         EmbeddedPostgres(scratch / "pg", password="bench", installation=installation) as server,
         ExitStack() as stack,
     ):
-        admin = create_database(server, "bench", SETUP)
-        settings = {"ledger": "unsafe_skip_sync = true"}
-        gate = GateProcess(Path(private) / "gate", {"bench": (admin, "production")}, settings=settings).init()
-        stack.callback(gate.stop)
-        place = gate_place("gate", gate.start())
-        curves = Curves(place, scratch, options.seconds)
+        stage = Stage(server, Path(private), stack)
+        place = stage.gate("gate", 0, 0)
+        grown = {("tables", size): stage.gate(f"tables{size}", size, 0) for size in TABLES}
+        grown |= {("policies", size): stage.gate(f"policies{size}", 0, size) for size in POLICIES}
+        curves = Curves(scratch, options.seconds)
         for number in range(options.rounds):
+            for size in (10, 1000, 100_000):
+                curves.point(place, "distinct statements, values lifted", size, LIFTED.format(size=size))
             for size in (10, 100, 1000, 10_000):
-                curves.point("distinct statements", size, DISTINCT.format(size=size))
+                curves.point(place, "distinct statements, nothing lifted", size, DISTINCT.format(size=size))
             for size in (10, 1000, 10_000):
-                curves.point("bytes of the result", size, WIDTH.format(size=size))
-            curves.point("idle clients", 1, WIDTH.format(size=10))
+                curves.point(place, "bytes of the result", size, WIDTH.format(size=size))
+            for (curve, size), other in grown.items():
+                curves.point(other, curve, size, WIDTH.format(size=10))
+            curves.point(place, "idle clients", 1, WIDTH.format(size=10))
             say(f"round {number + 1} of {options.rounds}")
         each = idle_memory(place, stack, options.idle)
         for _ in range(options.rounds):
-            curves.point("idle clients", options.idle, WIDTH.format(size=10))
+            curves.point(place, "idle clients", options.idle, WIDTH.format(size=10))
     found = curves.relative()
     rows = {
         f"{curve}: {size:g}": {"rate over the smallest": value}
