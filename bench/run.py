@@ -75,7 +75,7 @@ class Steady:
     times: list[int]
 
 
-def pgbench(program: str, place: Place, folder: Path, *arguments: str) -> Steady:
+def pgbench(program: str, place: Place, folder: Path, *arguments: str, more: int = 2) -> Steady:
     """Transactions per second of one run, the place's processor time for each, and with `-l` each one's microseconds."""
     logged = [f"--log-prefix={folder}/log"] if "-l" in arguments else []
     command = [program, "-n", "-j", "1", "-P", "1", *logged, *arguments]
@@ -88,6 +88,11 @@ def pgbench(program: str, place: Place, folder: Path, *arguments: str) -> Steady
         said.append(line)
         if found := re.match(r"progress: ([0-9.]+) s, ([0-9.]+) tps", line):
             seconds.append((float(found.group(1)), float(found.group(2)), place.cpu_seconds(), time.time()))
+    if process.wait() == 0 and len(seconds) < 2 and more:
+        print(f"{place.name}: nothing within the first seconds; again, for longer", file=sys.stderr)
+        at = arguments.index("-T") + 1
+        longer = (*arguments[:at], str(2 * int(arguments[at])), *arguments[at + 1 :])
+        return pgbench(program, place, folder, *longer, more=more - 1)
     if process.wait() != 0 or len(seconds) < 2:
         raise SystemExit(f"pgbench on {place.name}: {''.join(said).strip()[-800:]}")
     count = sum(rate * (at - before) for (at, rate, _, _), (before, *_) in zip(seconds[1:], seconds, strict=False))

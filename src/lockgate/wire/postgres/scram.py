@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import re
@@ -81,7 +82,7 @@ class ScramClient:
             )
         without_proof = b"c=" + base64.b64encode(_GS2_HEADER) + b",r=" + nonce
         signed = b",".join((self._first_bare, server_first, without_proof))
-        salted = hashlib.pbkdf2_hmac("sha256", self._password, salt, count)
+        salted = _salted(self._password, salt, count)
         client_key = _hmac(salted, b"Client Key")
         signature = _hmac(hashlib.sha256(client_key).digest(), signed)
         proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
@@ -120,6 +121,12 @@ class ScramClient:
         if self._step != step - 1:
             raise InvariantError("the steps of a SCRAM exchange were called out of order")
         self._step = step
+
+
+@functools.lru_cache(maxsize=64)
+def _salted(password: bytes, salt: bytes, count: int) -> bytes:
+    """The salted password, kept as RFC 5802 (5.1) allows: every session opens a link with one of the same few passwords."""
+    return hashlib.pbkdf2_hmac("sha256", password, salt, count)
 
 
 def _hmac(key: bytes, content: bytes) -> bytes:
