@@ -6,7 +6,7 @@ For: statement to answer. Not for: judging answers.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from corpus.cases import Case, Protocol, in_parentheses
@@ -31,10 +31,11 @@ _FAILS = "SELECT 1/0"
 
 @dataclass
 class Run:
-    """What one run of a case gave: the texts sent and the answers to them, in order."""
+    """What one run of a case gave: the texts sent and the answers to them, in order; `left` is what its temporary tables show afterwards."""
 
     texts: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    left: list[Answer] = field(default_factory=list)
     residue: str = ""
 
     @property
@@ -66,6 +67,7 @@ def run(
     fill_in: Callable[[str], str],
     function_oid: Callable[[str], int],
     before_end: Callable[[], str],
+    temporary: Callable[[], Sequence[str]],
 ) -> Run:
     """Run a case in a session of its own.
 
@@ -73,6 +75,7 @@ def run(
         fill_in: replaces placeholders in statements and parameters.
         function_oid: OID of a function by name, for the function call message.
         before_end: asked for the residue while the session still lives.
+        temporary: asked for temporary tables, which the session then reads: nothing unmasked may be left in them.
     """
     protocol = case.protocol
     done = Run()
@@ -88,6 +91,7 @@ def run(
         run_on(client, case, fill_in, done)
         if not done.answers[-1].ended:
             done.residue = before_end()
+            done.left = [client.simple(f"SELECT * FROM {table}") for table in temporary()]
     return done
 
 

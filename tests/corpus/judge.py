@@ -59,7 +59,8 @@ class Judge:
         remarks: list[str] = []
         verdict = OK
         leaks = list(self.leaks(here, there)) + [f"twin: {leak}" for leak in self.leaks(there, here, twin=True)]
-        unlike = difference(here.answers, there.answers, self._stage.pairs[self._world.name])
+        pairs = self._stage.pairs[self._world.name]
+        unlike = difference([*here.answers, *here.left], [*there.answers, *there.left], pairs)
         if unlike is None and here.residue != there.residue:
             unlike = f"residue: {here.residue} against {there.residue}"
         if case.expect == "MASK" and (here.refused or any(a.ended for a in here.answers)):
@@ -69,9 +70,8 @@ class Judge:
             verdict = NOT_REFUSED
             remarks.append(here.first_error or "ran")
         if unlike is not None:
-            again = difference(
-                here.answers, self._play(case, self._stage.x).answers, self._stage.pairs[self._world.name]
-            )
+            once_more = self._play(case, self._stage.x)
+            again = difference([*here.answers, *here.left], [*once_more.answers, *once_more.left], pairs)
             verdict = UNSTABLE if again is not None else TWIN
             remarks.append(unlike)
         if here.residue:
@@ -125,7 +125,9 @@ class Judge:
 
         writes = any(word in " ".join(case.lines).upper() for word in _WRITES)
         before = twin.ask(world, world.watched) if writes else ""
-        done = run(address, case, fill_in, lambda name: twin.function_oid(world, name), lambda: twin.residue(world))
+        done = run(
+            address, case, fill_in, lambda name: twin.function_oid(world, name), lambda: twin.residue(world), lambda: twin.temporary(world)
+        )  # fmt: skip
         if writes and before != twin.ask(world, world.watched):
             done.residue = f"{done.residue} changed rows".strip()
             self._stage.restore(twin, world)
@@ -135,8 +137,9 @@ class Judge:
         """Pieces of stored values in a run; `there` is the same case on the other twin."""
         canaries = self._stage.canaries[self._world.name][1 if twin else 0]
         sent = " ".join(here.texts).encode()
-        for number, answer in enumerate(here.answers):
-            other = there.answers[number] if number < len(there.answers) else Answer()
+        others = [*there.answers, *there.left]
+        for number, answer in enumerate([*here.answers, *here.left]):
+            other = others[number] if number < len(others) else Answer()
             yield from _leaks_of(answer, other, canaries, sent, number, self._stage.pairs[self._world.name])
 
     def _unequal(self, here: Run, direct: Run) -> str:

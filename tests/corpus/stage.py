@@ -38,12 +38,17 @@ owner = "ann"
 _RESIDUE = """
 SELECT concat_ws(', ',
   (SELECT 'temporary objects: ' || string_agg(relname, ' ') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-    WHERE nspname LIKE 'pg_temp%' HAVING count(*) > 0),
+    WHERE nspname LIKE 'pg_temp%' AND relkind <> 'r' AND relkind <> 'i' HAVING count(*) > 0),
   (SELECT 'large objects: ' || count(*) FROM pg_largeobject_metadata HAVING count(*) > 0),
   (SELECT 'advisory locks: ' || count(*) FROM pg_locks WHERE locktype = 'advisory' HAVING count(*) > 0),
   (SELECT 'prepared transactions: ' || count(*) FROM pg_prepared_xacts HAVING count(*) > 0),
-  (SELECT 'objects of the sessions: ' || count(*) FROM pg_class WHERE pg_get_userbyid(relowner) ~ '^lockgate' HAVING count(*) > 0),
+  (SELECT 'objects of the sessions: ' || count(*) FROM pg_class WHERE pg_get_userbyid(relowner) ~ '^lockgate'
+    AND relpersistence <> 't' HAVING count(*) > 0),
   (SELECT 'functions of the sessions: ' || count(*) FROM pg_proc WHERE pg_get_userbyid(proowner) ~ '^lockgate' HAVING count(*) > 0))
+"""
+_TEMPORARY = """
+SELECT coalesce(string_agg(quote_ident(relname), ' ' ORDER BY c.oid), '') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+ WHERE nspname ~ '^pg_temp' AND relkind = 'r'
 """
 
 
@@ -85,6 +90,10 @@ class Twin:
     def residue(self, world: World) -> str:
         """What the session left behind, in words."""
         return self.ask(world, _RESIDUE).removeprefix("('").removesuffix("',)")
+
+    def temporary(self, world: World) -> tuple[str, ...]:
+        """Temporary tables that there are, quoted; their session can read them, nobody else."""
+        return tuple(self.ask(world, _TEMPORARY).removeprefix("('").removesuffix("',)").split())
 
     def function_oid(self, world: World, name: str) -> int:
         """OID of a function."""

@@ -209,7 +209,7 @@ class GateProcess:
         done = self.run("log", "search", "--config", str(self.config), "--json", *arguments)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def wait_for_request(self, seconds: float = 10.0) -> dict[str, object]:
+    def wait_for_request(self, seconds: float = 40.0) -> dict[str, object]:
         """The first held request."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
