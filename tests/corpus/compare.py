@@ -6,12 +6,15 @@ Not for: looking for values. A cell may differ only by a pair of masks that was 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from corpus.client import Answer
+from lockgate.errors import BackendProtocolError
+from lockgate.masking.records import read_text
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import Frame
@@ -60,6 +63,11 @@ class Pairs:
         if fields[0] and fields[1]:
             kinds = [[kind for kind, _ in one] for one in fields]
             return kinds[0] == kinds[1] and all(self.equal(a, b) for (_, a), (_, b) in zip(*fields, strict=True))
+        if here[:1] == there[:1] == b"(":
+            with contextlib.suppress(BackendProtocolError):
+                parts = read_text(here), read_text(there)
+                if len(parts[0]) == len(parts[1]) and all(map(self.equal, *parts)):
+                    return True
         here, there = _scrubbed(here), _scrubbed(there)
         return here == there or (here, there) in self._pairs or self._translated(here) == there
 
@@ -135,6 +143,8 @@ def _rows_of_copy(copied: list[bytes], columns: int, *, binary: bool) -> Iterato
 def _text_rows(data: bytes, columns: int) -> Iterator[list[bytes | None]]:
     for line in data.splitlines():
         cells = line.split(b"\t")
+        if len(cells) != columns:
+            cells = line.split(b"|")
         if len(cells) != columns:
             (row,) = list(csv.reader([line.decode("utf-8", "surrogateescape")])) or [[]]
             cells = [cell.encode("utf-8", "surrogateescape") for cell in row]

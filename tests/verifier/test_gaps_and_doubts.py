@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -87,6 +88,7 @@ def test_old_records_and_old_cosignatures_are_stale_only_when_asked(log: Path, p
     assert found(log / "gate-1", key, "--max-age", "1s") == (VERIFIED, set()), "it was closed in order"
     policy = ("--policy", str(log.parent / "trust.policy"))
     assert found(log, key, *policy, "--max-age", "1h") == (VERIFIED, set())
+    time.sleep(2.1)  # cosignatures are dated to the second
     assert found(log, key, *policy, "--max-age", "1s") == (NOT_VOUCHED, {"stale"})
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from lockgate.classification.lineage import mixed
+from lockgate.classification.lineage import mixed, sensitivity
 from lockgate.model.catalog import Column, Relation
 
 RENAMED = "renamed"
 """Who decided the label of a column under its new name."""
-_OPEN = ("none", "unknown")
+OPEN = ("none", "unknown")
 """Labels that give way to another: the earlier to the later, both to every real one."""
 
 
@@ -91,24 +91,20 @@ def _take(found: dict[int, Relation], owner: int, column: Column, other: Column)
 
 
 def _weight(label: str) -> int:
-    return _OPEN.index(label) if label in _OPEN else len(_OPEN)
+    return OPEN.index(label) if label in OPEN else len(OPEN)
 
 
 def _generate(found: dict[int, Relation], relation: int, attnum: int, sources: set[int]) -> bool:
     owner = found.get(relation)
     column = owner.columns.get(attnum) if owner is not None else None
-    if owner is None or column is None or column.label not in _OPEN or column.label_by == "person":
+    if owner is None or column is None or column.label not in OPEN or column.label_by == "person":
         return False
-    labels = {_sensitive(owner.columns[source]) for source in sources if source in owner.columns}
+    labels = {sensitivity(owner.columns[source]) for source in sources if source in owner.columns}
     label = mixed(labels)
     if label in (column.label, "none"):
         return False
     _set(found, relation, replace(column, label=label, label_by="lineage", label_score=0.8))
     return True
-
-
-def _sensitive(column: Column) -> str:
-    return "text.free" if column.label == "none" and column.json_labels else column.label
 
 
 def _set(found: dict[int, Relation], owner: int, column: Column) -> None:

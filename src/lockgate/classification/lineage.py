@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from lockgate.model.catalog import ColumnRef
+from lockgate.model.catalog import Column, ColumnRef
 from lockgate.model.statement import Output
 
 _MOST_SENSITIVE_FIRST: tuple[str, ...] = (
@@ -55,6 +55,11 @@ def mixed(labels: Iterable[str]) -> str:
     if found - {"none", "unknown"}:
         return "text.free"
     return "unknown" if "unknown" in found else "none"
+
+
+def sensitivity(column: Column) -> str:
+    """The label of a base column; a document with labelled paths counts as free text."""
+    return "text.free" if column.label in ("none", "unknown") and column.json_labels else column.label
 
 
 def _rank(label: str) -> int:

@@ -198,4 +198,6 @@ class Catalog:
         if relation is None:
             return f"{ref.relation}.{ref.attnum}"
         column = relation.columns.get(ref.attnum)
-        return f"{relation.qualified_name}.{column.name if column else '*' if ref.attnum == 0 else ref.attnum}"
+        # Which of the server's numbered schemas a session's temporary tables are in is chance.
+        named = f"pg_temp.{relation.name}" if relation.schema.startswith("pg_temp_") else relation.qualified_name
+        return f"{named}.{column.name if column else '*' if ref.attnum == 0 else ref.attnum}"

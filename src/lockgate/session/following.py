@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from lockgate.classification.lineage import mixed, propagate
+from lockgate.classification.lineage import mixed, propagate, sensitivity
 from lockgate.model.catalog import Catalog, ColumnRef, FoundLabel
 from lockgate.model.statement import Kind, Output, UseKind
 from lockgate.session.runs import Run
@@ -68,7 +68,7 @@ def _created(run: Run, catalog: Catalog, search_path: str) -> tuple[FoundLabel, 
 def label_of(catalog: Catalog, reference: ColumnRef) -> str:
     """The label of a base column; that of a document with labelled paths is that of free text."""
     column = catalog.column(reference)
-    return "none" if column is None else "text.free" if column.json_labels and column.label == "none" else column.label
+    return "none" if column is None else sensitivity(column)
 
 
 def _first_schema(catalog: Catalog, search_path: str) -> str:

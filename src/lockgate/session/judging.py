@@ -208,8 +208,9 @@ class Judging(Temporary):
 
     def _is_outrun(self, analyses: tuple[Analysis, ...]) -> bool:
         """Whether a relation is not in the snapshot: dropped while the statement was analysed, or newer than the last look."""
-        known = self.catalog.relations
-        return any(a.relation >= FIRST_USER_OID and a.relation not in known for one in analyses for a in one.accesses)
+        known = self.own.seen(self.catalog).relations
+        found = (oid for one in analyses for oid in one.relations | {access.relation for access in one.accesses})
+        return any(oid >= FIRST_USER_OID and oid not in known for oid in found)
 
     def _by_name(self, problem: Failed, statements: tuple[Parsed, ...]) -> Failed:
         """What is refused by name is refused by name, also where the server does not have it."""

@@ -12,20 +12,21 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lockgate.classification.lineage import propagate
+from lockgate.classification.kin import OPEN
+from lockgate.classification.lineage import propagate, sensitivity
 from lockgate.errors import BackendProtocolError, InvariantError, LockgateError, RefusedStatementError
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.plan import make_plan
 from lockgate.masking.pseudonyms import PseudonymPool
-from lockgate.model.catalog import Catalog, ColumnRef, FoundLabel
+from lockgate.model.catalog import Catalog, Column, ColumnRef, FoundLabel, Relation
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
 from lockgate.model.plan import Order
-from lockgate.model.statement import Analysis, Parsed
+from lockgate.model.statement import Analysis, Output, Parsed
 from lockgate.policy.engine import Engine
 from lockgate.session.cache import BoundedCache
 from lockgate.session.wishes import Analyse, Analysed, AnalysedHere, AnalyseHere, Failed, Substitute, Substituted
@@ -400,29 +401,46 @@ def _with_lineage(catalog: Catalog, stored: Mapping[int, Analysis | None]) -> Ca
         for oid, analysis in stored.items():
             relation = relations[oid]
             columns = dict(relation.columns)
-            known = (
-                {ColumnRef(r, c.attnum): c.label for r, one in relations.items() for c in one.columns.values()}
-                if analysis
-                else {}
-            )
-            found = propagate(known.get, analysis.outputs) if analysis is not None else []
-            for place, column in enumerate(sorted(relation.columns.values(), key=lambda c: c.attnum)):
-                if column.label_by not in ("default", "lineage") or place >= len(found):
-                    continue
-                label, score, by = found[place]
-                if label not in (column.label, "none"):
-                    columns[column.attnum] = replace(column, label=label, label_by=by, label_score=score)
-                    changed = True
+            outputs = analysis.outputs if analysis is not None else ()
+            for column, made in zip(
+                sorted(columns.values(), key=lambda c: c.attnum), _made(relations, outputs), strict=False
+            ):
+                open_ = column.label_by in ("default", "lineage") or column.label in OPEN
+                if open_ and column.label_by != "person" and not column.json_labels and made.label_by:
+                    new = replace(
+                        column, label=made.label, label_by=made.label_by, label_score=made.label_score, json_labels=made.json_labels
+                    )  # fmt: skip
+                    changed = changed or (new.label, new.json_labels) != (column.label, column.json_labels)
+                    columns[column.attnum] = new
             relations[oid] = replace(relation, columns=columns)
         if not changed:
             break
     return replace(catalog, relations=relations)
 
 
+def _made(relations: Mapping[int, Relation], outputs: Sequence[Output]) -> Iterator[Column]:
+    """What each output of a definition is, as a column; `label_by` is empty where nothing sensitive is known of it."""
+    sources = {source for output in outputs for source in output.sources if source.relation in relations}
+    known = {s: c for s in sources if (c := relations[s.relation].columns.get(s.attnum)) is not None}
+    labels = {source: sensitivity(column) for source, column in known.items()}
+    for output, (label, score, by) in zip(outputs, propagate(labels.get, outputs), strict=True):
+        made = Column(
+            0, "", 0, -1, not_null=False, label=label, label_by=by if label != "none" else "", label_score=score
+        )
+        whole = known.get(next(iter(output.sources))) if output.plain and len(output.sources) == 1 else None
+        if whole is not None and whole.json_labels:
+            # The document as it was: what is masked in it is known by the same paths.
+            made = replace(made, label=whole.label, label_by=by, json_labels=whole.json_labels)
+        yield made
+
+
 def _with_order(catalog: Catalog, stored: Mapping[int, Analysis | None]) -> frozenset[int]:
     """Materialised views whose stored order may come from masked values: their definition sorts, groups or joins by them."""
     everything = frozenset(
-        ColumnRef(r.oid, c.attnum) for r in catalog.relations.values() for c in r.columns.values() if c.label != "none"
+        ColumnRef(r.oid, c.attnum)
+        for r in catalog.relations.values()
+        for c in r.columns.values()
+        if sensitivity(c) != "none"
     )
     clearance = Clearance(everything, "", catalog.generation)
     unsafe = set()
