@@ -14,6 +14,7 @@ from lockgate.ledger.cosignature import Algorithm, Cosigner
 from lockgate.ledger.entry import decode
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.ledger.proof import LogProof
+from lockgate.ledger.trust import TrustPolicy
 from support.produced import Produced
 from support.tampering import all_entries, edited, flip, path_in, renumbered, rewrite, stated
 from support.verifying import verifier
@@ -239,8 +240,9 @@ def test_recounts_join_statements_with_their_outcomes(evidence: Evidence) -> Non
     assert counted("log=gate/1 table=people statement=insert")[0] == 1
 
 
-def proven(log: Path, index: int, checkpoint: str, extra: bytes = b"") -> bytes:
-    note = (log / checkpoint).read_bytes()
+def proven(log: Path, index: int, checkpoint: str, extra: bytes = b"", policy: TrustPolicy | None = None) -> bytes:
+    stored = (log / checkpoint).read_bytes()
+    note = stored if policy is None else policy.slim(stored)
     return LogProof(index, tuple(path_in(log, index, note)), note, extra).encode()
 
 
@@ -253,7 +255,9 @@ def receipts(evidence: Evidence, folder: Path, index: int, *, org: bool) -> Path
     if org:
         size = stated(evidence.worker).size
         at, entry = next((i, e) for i, e in enumerate(all_entries(evidence.org)) if decode(e).get("size") == size)
-        (folder / f"gate-1-{index}.org.tlog-proof").write_bytes(proven(evidence.org, at, "witnessed", entry))
+        (folder / f"gate-1-{index}.org.tlog-proof").write_bytes(
+            proven(evidence.org, at, "witnessed", entry, TrustPolicy.parse(evidence.policy.read_bytes()))
+        )
     return proof
 
 
