@@ -14,7 +14,7 @@ SHORT_LIFE = 8
 
 # 913 once found tiles made of entries that the next power cut took away: they had only been read from the kernel's memory.
 # 51 and 68 prune entries that had been copied in part, so that the copy has a hole which an entry explains.
-@pytest.mark.parametrize("seed", [*range(20), 51, 68, 913])
+@pytest.mark.parametrize("seed", [*range(20), 51, 68, 708, 913, 973])
 def test_nothing_acknowledged_is_lost_and_no_gap_is_silent(seed: int, tmp_path: Path) -> None:
     assert run(seed, tmp_path / "logs") == []
 

@@ -241,8 +241,8 @@ class World:
             prune(log.root, self.files, to)
         except CorruptLedgerError:
             raise
-        except LedgerError:
-            pass
+        except (LedgerError, OSError):
+            pass  # the disk failed; it is asked for again later
 
     def _copy(self) -> None:
         """Copy what is new into the bucket."""

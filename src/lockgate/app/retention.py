@@ -83,7 +83,10 @@ def carry_out(settings: Settings, pruning: Pruning, *, by: str, reason: str) -> 
     Raises:
         LedgerError: it could not be recorded or carried out; run it again.
     """
-    return sum(_prune(settings, one, pruning.before, by, reason).texts for one in pruning.logs if one.size)
+    try:
+        return sum(_prune(settings, one, pruning.before, by, reason).texts for one in pruning.logs if one.size)
+    except OSError as error:
+        raise LedgerError(f"the pruning was not finished: {error.strerror}; run it again") from error
 
 
 def _prune(settings: Settings, one: LogPruning, before: str, by: str, reason: str) -> Pruned:
