@@ -52,6 +52,9 @@ SELECT coalesce(string_agg(quote_ident(relname), ' ' ORDER BY c.oid), '') FROM p
 """
 
 
+_SESSIONS_MAX = 40
+
+
 @dataclass
 class Twin:
     """One of the two sides."""
@@ -100,6 +103,14 @@ class Twin:
         return int(re.sub(r"\D", "", self.ask(world, f"SELECT '{name}'::regproc::oid")))
 
 
+def _make_temporary_schemas(dsn: str) -> None:
+    """Have the server make its schemas for temporary tables, which it keeps, so that both twins list the same ones."""
+    with ExitStack() as stack:
+        for _ in range(_SESSIONS_MAX):
+            session = stack.enter_context(psycopg.connect(dsn, autocommit=True))
+            session.execute("CREATE TEMP TABLE made(a text)")
+
+
 class Stage:
     """Both twins, running; a context manager."""
 
@@ -145,6 +156,7 @@ class Stage:
                 connection.execute(f"CREATE DATABASE {world.name} TEMPLATE template0".encode())
             with psycopg.connect(server.dsn(world.name), autocommit=True) as connection:
                 connection.execute(world.setup.encode())
+            _make_temporary_schemas(server.dsn(world.name))
         # All objects exist before any row differs: what a server stores of rows takes OIDs from the same counter.
         for world in self.worlds:
             replacement = Replacement(world, self._seed) if replaced else None

@@ -70,7 +70,9 @@ class OwnObjects:
             named = (replace(one, relation=BY_NAME) if one.relation in new else one for one in analysis.accesses)
             analysis = replace(analysis, accesses=tuple(named))
         tables = {table.oid for table in self.tables}
-        made = parsed.kind is Kind.CREATE and parsed.temporary and analysis.relations <= tables
+        # Operators, types and functions in `pg_temp` have no name in `tables`: they are code, and stay what policy says of it.
+        table = parsed.kind is Kind.CREATE and parsed.temporary and bool(parsed.tables)
+        made = table and analysis.relations <= tables
         changed = bool(analysis.relations) and analysis.relations <= tables
         if not made and not tables & (analysis.relations | {write.relation for write in analysis.writes}):
             return analysis
