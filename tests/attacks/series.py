@@ -167,6 +167,14 @@ class Place:
         while self.ask(text, who).errors and time.monotonic() < deadline:
             time.sleep(0.2)
 
+    def wait_until(self, text: str, rows: list[list[bytes]], who: str) -> None:
+        """Wait until a statement's answer has these rows."""
+        deadline = time.monotonic() + 10
+        while (answer := self.ask(text, who)).rows != rows:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{text}: {answer.rows}")
+            time.sleep(0.2)
+
     def rows(self, text: str, who: str = "bot") -> list[list[bytes | None]]:
         """The rows of an answer that must not fail."""
         answer = self.ask(text, who)

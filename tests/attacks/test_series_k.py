@@ -107,6 +107,7 @@ def test_labels_stay_with_columns_that_are_renamed_and_with_new_children(place: 
             assert (
                 place.shown(["SELECT ssn, email FROM kid", "SELECT harmless FROM kid", "SELECT email FROM users"]) == []
             )
+            assert place.rows("SELECT id FROM users WHERE id = 1") == [[b"1"], [b"1"]], "of the parent and the child"
         finally:
             owner.execute("DROP TABLE kid")
 
@@ -127,6 +128,8 @@ def test_a_renamed_column_stays_masked_for_people_who_see_what_has_no_label(plac
         finally:
             owner.execute("ALTER TABLE users RENAME COLUMN harmless TO notes; ALTER TABLE bookings RENAME TO orders")
     place.wait_for("SELECT order_id, notes FROM users, orders LIMIT 1", who="root")
+    for who in ("bot", "ann"):  # nobody is left with the names of before
+        place.wait_until("SELECT order_id FROM orders WHERE order_id = 1", [[b"1"]], who)
 
 
 def test_a_masked_value_cannot_be_written_back(place: Place) -> None:

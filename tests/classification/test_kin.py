@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lockgate.classification.kin import follow, remember
 from lockgate.model.catalog import Column, Index, Relation
 
@@ -51,6 +53,19 @@ def test_a_child_of_a_child_of_nobody_is_left_alone() -> None:
 def test_what_nobody_knows_is_not_taken_for_harmless() -> None:
     found = follow({1: relation(1, x="unknown"), 2: relation(2, x="none")}, [(2, 1)], [])
     assert labels(found[2]) == ["unknown"]
+    said = replace(relation(2, x="unknown").columns[1], label_by="person")
+    found = follow({1: relation(1, x="none"), 2: Relation(2, "public", "t2", "r", {1: said})}, [(2, 1)], [])
+    assert labels(found[1]) == labels(found[2]) == ["unknown"]
+
+
+def test_a_new_child_does_not_hide_what_its_parent_shows() -> None:
+    parent, child = (
+        relation(1, id="none", mail="person.email"),
+        relation(2, id="unknown", mail="unknown", more="unknown"),
+    )
+    found = follow({1: parent, 2: child}, [(2, 1)], [])
+    assert labels(found[1]) == ["none", "person.email"]
+    assert labels(found[2]) == ["none", "person.email", "unknown"]
 
 
 def test_a_renamed_column_keeps_its_label_until_somebody_labels_its_new_name() -> None:

@@ -25,7 +25,8 @@ def follow(
     """The relations with labels carried along.
 
     A child's rows are its parent's rows too, so a column of one name has one label through the whole family: a label on either
-    side reaches the other when that one has none, whoever decided so. A generated column gets what a computation from its sources
+    side reaches the other when that one has none, whoever decided so. A child that nobody decided about, such as a new partition,
+    takes all of its parent's labels and gives it none. A generated column gets what a computation from its sources
     gets, unless a person decided its label.
 
     Args:
@@ -75,9 +76,18 @@ def _share(found: dict[int, Relation], child: int, parent: int) -> bool:
         other = by_name.get(column.name)
         if other is None:
             continue
+        if _is_undecided(column) and not _is_undecided(other):
+            own = replace(column, label=other.label, label_by="lineage", label_score=1.0, json_labels=other.json_labels)
+            _set(found, child, own)
+            changed = True
+            continue
         changed |= _take(found, child, column, other)
         changed |= _take(found, parent, other, column)
     return changed
+
+
+def _is_undecided(column: Column) -> bool:
+    return column.label_by == "default" and column.label == "unknown" and not column.json_labels
 
 
 def _take(found: dict[int, Relation], owner: int, column: Column, other: Column) -> bool:
