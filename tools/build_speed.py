@@ -36,7 +36,7 @@ def build(*options: str) -> str:
 
 
 def _build(source: Path, made: Path, libraries: tuple[str, ...], options: tuple[str, ...]) -> str:
-    newest = max(one.stat().st_mtime for one in (source, *source.parent.glob(f"{source.stem}*.pxi")))
+    newest = max(one.stat().st_mtime for one in (source, *source.parent.glob("*.pxi")))
     if made.exists() and made.stat().st_mtime > newest:
         return ""
     made.unlink(missing_ok=True)

@@ -6,8 +6,8 @@ Not for: anything that decides, keeps state or does I/O. Every access to bytes i
 Source: ADR 14.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcmp, memcpy
 from libc.stdint cimport uint64_t
 from array import array
 from zlib import crc32
@@ -15,17 +15,12 @@ from zlib import crc32
 from lockgate.errors import BackendProtocolError, InvariantError, LedgerError
 
 cdef Py_ssize_t MAX_PAYLOAD = 1 << 24
-cdef bytes SELECT = b"SELECT "
 
 
-cdef inline long long _int32(const unsigned char[:] data, Py_ssize_t at) except? -9:
-    """A signed 32-bit integer at a checked place."""
-    cdef long long value
-    value = (<long long>data[at] << 24) | (data[at + 1] << 16) | (data[at + 2] << 8) | data[at + 3]
-    return value - (1 << 32) if value >= (1 << 31) else value
+include "_spans.pxi"
 
 
-def scan(const unsigned char[:] front, Py_ssize_t position, int first, int second):
+def scan(const unsigned char[::1] front, Py_ssize_t position, int first, int second):
     """`wire.postgres.frames.scan`: (where the last message with one of two tags ends, how many there are)."""
     cdef Py_ssize_t last = front.shape[0] - 5
     cdef Py_ssize_t rows = 0
@@ -35,7 +30,7 @@ def scan(const unsigned char[:] front, Py_ssize_t position, int first, int secon
     while position <= last:
         if front[position] != first and front[position] != second:
             break
-        length = _int32(front, position + 1)
+        length = _int32(&front[0], position + 1, front.shape[0])
         if length < 4:
             break
         rows += 1
@@ -43,77 +38,21 @@ def scan(const unsigned char[:] front, Py_ssize_t position, int first, int secon
     return position, rows
 
 
-def rows_and_tag(const unsigned char[:] data, Py_ssize_t position, int status):
+def rows_and_tag(const unsigned char[::1] data, Py_ssize_t position, int status):
     """`session.spans.rows_and_tag`: (rows, their bytes, count of the tag) of `DataRow* CommandComplete ReadyForQuery`, or None."""
-    cdef Py_ssize_t size = data.shape[0]
-    cdef Py_ssize_t last = size - 6
-    cdef Py_ssize_t first = position, rows = 0, end, i
-    cdef long long length
-    cdef uint64_t count = 0
-    if position < 0:
+    cdef long long[3] found
+    if not data.shape[0] or not _tail(&data[0], position, data.shape[0], status, found):
         return None
-    while position < last and data[position] == 68:
-        length = _int32(data, position + 1)
-        if length < 4:
-            return None
-        position += 1 + length
-        rows += 1
-    if position >= last or data[position] != 67:
-        return None
-    length = _int32(data, position + 1)
-    end = position + 1 + length
-    if end != last or data[size - 1] != status:
-        return None
-    if data[end] != 90 or data[end + 1] or data[end + 2] or data[end + 3] or data[end + 4] != 5:
-        return None
-    # `SELECT `, at least one and at most 18 digits, a zero byte.
-    if length < 4 + 7 + 1 + 1 or length > 4 + 7 + 18 + 1 or data[end - 1] != 0:
-        return None
-    for i in range(7):
-        if data[position + 5 + i] != <unsigned char>SELECT[i]:
-            return None
-    for i in range(position + 12, end - 1):
-        if data[i] < 48 or data[i] > 57:
-            return None
-        count = count * 10 + (data[i] - 48)
-    return rows, position - first, count
+    return found[0], found[1], found[2]
 
 
-def bind_values(const unsigned char[:] data, Py_ssize_t offset, Py_ssize_t end):
+def bind_values(const unsigned char[::1] data, Py_ssize_t offset, Py_ssize_t end):
     """`session.spans.bind_values`: (where the values begin, where they end) in a Bind, or None when it is not well-formed."""
-    cdef Py_ssize_t formats, count, results, start, i
-    cdef long long size
-    if offset < 0 or end > data.shape[0] or offset + 2 > end:
+    cdef Py_ssize_t start, stop = 0
+    if not 0 < end <= data.shape[0]:
         return None
-    formats = (data[offset] << 8) | data[offset + 1]
-    offset += 2
-    if offset + 2 * formats + 2 > end:
-        return None
-    for i in range(formats):
-        if data[offset] or data[offset + 1] > 1:
-            return None
-        offset += 2
-    start = offset
-    count = (data[offset] << 8) | data[offset + 1]
-    offset += 2
-    for i in range(count):
-        if offset + 4 > end:
-            return None
-        size = _int32(data, offset)
-        offset += 4
-        if size > 0:
-            offset += size
-        elif size < -1:
-            return None
-    if offset + 2 > end or (formats > 1 and formats != count):
-        return None
-    results = (data[offset] << 8) | data[offset + 1]
-    if offset + 2 + 2 * results != end:
-        return None
-    for i in range(results):
-        if data[offset + 2 + 2 * i] or data[offset + 3 + 2 * i] > 1:
-            return None
-    return start, offset
+    start = _values(&data[0], offset, end, &stop)
+    return None if start < 0 else (start, stop)
 
 
 def frames(list payloads, unsigned long long index, bint same):

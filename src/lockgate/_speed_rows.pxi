@@ -505,7 +505,7 @@ cdef inline void _put32(unsigned char *to, long long value) noexcept nogil:
     to[0], to[1], to[2], to[3] = (value >> 24) & 0xFF, (value >> 16) & 0xFF, (value >> 8) & 0xFF, value & 0xFF
 
 
-def whole(const unsigned char[:] front, Py_ssize_t position, int first, int second):
+def whole(const unsigned char[::1] front, Py_ssize_t position, int first, int second):
     """`wire.postgres.frames.whole_rows`: as `scan`, but only messages that are there to their end."""
     cdef Py_ssize_t size = front.shape[0], rows = 0
     cdef long long length
@@ -514,7 +514,7 @@ def whole(const unsigned char[:] front, Py_ssize_t position, int first, int seco
     while position <= size - 5:
         if front[position] != first and front[position] != second:
             break
-        length = _int32(front, position + 1)
+        length = _int32(&front[0], position + 1, front.shape[0])
         if length < 4 or position + 1 + length > size:
             break
         rows += 1

@@ -11,19 +11,9 @@ import pytest
 
 from attacks.series import Place
 from lockgate.wire.postgres import startup
+from support.sockets import drain
 
 HELLO = startup.startup_message([("user", "clara"), ("database", "shop")])
-
-
-def drain(made: socket.socket) -> bytes:
-    """Everything until the gate closes."""
-    received = b""
-    try:
-        while part := made.recv(65536):
-            received += part
-    except (ConnectionResetError, ssl.SSLError):
-        pass
-    return received
 
 
 @pytest.mark.parametrize("injected", [b"Q", HELLO, b"\x16\x03\x01", startup.ssl_request()])

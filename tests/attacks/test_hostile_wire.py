@@ -20,6 +20,7 @@ from lockgate.testing.engines import EmbeddedPostgres
 from lockgate.wire.postgres import startup
 from support.gate import GateProcess
 from support.servers import create_database, drop_database
+from support.sockets import drain
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +54,6 @@ def link(gate: GateProcess) -> socket.socket:
     made = socket.create_connection((gate.host, gate.port), timeout=10)
     made.settimeout(10)
     return made
-
-
-def drain(made: socket.socket) -> bytes:
-    """Everything until the gate closes."""
-    received = b""
-    try:
-        while part := made.recv(65536):
-            received += part
-    except (ConnectionResetError, ssl.SSLError):
-        pass
-    return received
 
 
 def logged_in(gate: GateProcess, parameters: dict[str, str] | None = None, minor: int = 0) -> socket.socket:

@@ -17,6 +17,7 @@ from lockgate.testing.engines import EmbeddedPostgres
 from lockgate.wire.postgres import startup
 from support.gate import GateProcess
 from support.servers import create_database, drop_database
+from support.sockets import drain
 
 HELLO = startup.startup_message([("user", "bot"), ("database", "shop")])
 
@@ -42,17 +43,6 @@ def secured(gate: GateProcess, *protocols: str, first: bytes = b"") -> ssl.SSLSo
     made = socket.create_connection((gate.host, gate.port), timeout=10)
     made.sendall(first)
     return context.wrap_socket(made)
-
-
-def drain(made: ssl.SSLSocket) -> bytes:
-    """Everything until the gate closes."""
-    received = b""
-    try:
-        while part := made.recv(65536):
-            received += part
-    except (ConnectionResetError, ssl.SSLError):
-        pass
-    return received
 
 
 def test_libpq_connects_directly(gate: GateProcess) -> None:

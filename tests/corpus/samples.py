@@ -18,22 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from corpus.client import Address, Client
 from corpus.music import CLEAR, MASK
+from corpus.stage import PRINCIPALS
 from lockgate.testing.engines import EmbeddedPostgres, scratch_directory
 from support.gate import GateProcess
 from support.servers import installation_of
 
 FILES = {"chinook": "chinook_postgresql.sql", "northwind": "northwind.sql"}
 SHARE = 0.99
-_PRINCIPALS = """\
-[[principal]]
-name = "ann"
-kind = "person"
-
-[[principal]]
-name = "bot"
-kind = "agent"
-owner = "ann"
-"""
 _OWN = ("signup", "customer_revenue", "{sur:")
 """What only the schema of `music` has."""
 
@@ -78,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, file in FILES.items():
             load(server, name, (options.data / file).read_text(encoding="utf-8"))
         gate = GateProcess(
-            scratch / "gate", {name: (server.dsn(name), "production") for name in FILES}, principals=_PRINCIPALS
+            scratch / "gate", {name: (server.dsn(name), "production") for name in FILES}, principals=PRINCIPALS
         )
         gate.init()
         gate.start()

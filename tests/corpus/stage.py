@@ -25,7 +25,7 @@ from support.gate import GateProcess
 from support.servers import installation_of
 
 _DEBIAN_MAJOR = 15
-_PRINCIPALS = """\
+PRINCIPALS = """\
 [[principal]]
 name = "ann"
 kind = "person"
@@ -35,6 +35,7 @@ name = "bot"
 kind = "agent"
 owner = "ann"
 """
+"""Who plays: an agent, who sees masked data, of a person."""
 _RESIDUE = """
 SELECT concat_ws(', ',
   (SELECT 'temporary objects: ' || string_agg(relname, ' ') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
@@ -164,7 +165,7 @@ class Stage:
         gate = GateProcess(
             folder / "gate",
             {world.name: (server.dsn(world.name), "production") for world in self.worlds},
-            principals=_PRINCIPALS,
+            principals=PRINCIPALS,
             policies={name: text for world in self.worlds for name, text in world.policies.items()},
         )
         gate.init()

@@ -20,6 +20,7 @@ from lockgate import speed
 from lockgate.errors import LedgerError
 from lockgate.ledger.blob import SealedText
 from lockgate.ledger.entry import Template
+from lockgate.session.ports import Recorder
 from lockgate.transport.plane import DataPlaneSelector
 
 INTEGRATED_AT_ONCE = 50_000
@@ -52,26 +53,8 @@ class CommitResult(Protocol):
         ...
 
 
-class Log(Protocol):
-    """The ledger file as the loop sees it."""
-
-    def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
-        """Buffer one entry and return its index."""
-        ...
-
-    def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
-        """An entry of which only a few fields differ from one time to the next."""
-        ...
-
-    def append_filled(
-        self, template: Template, low: tuple[object, ...], high: tuple[object, ...], *, keep: bool = False
-    ) -> int:
-        """Buffer one entry made from a template and return its index."""
-        ...
-
-    def seal_text(self, database: str, text: bytes, classes: tuple[str, ...]) -> SealedText:
-        """Buffer one encrypted text and return what entries say of it."""
-        ...
+class Log(Recorder, Protocol):
+    """The ledger file as the loop sees it: what a session writes to, and how that becomes durable."""
 
     def commit(self) -> CommitResult:
         """Write and sync what is buffered."""
