@@ -20,22 +20,23 @@ _TELLING_DIGITS = 4
 _LETTER = re.compile(rb"[^\x00-\x40]")
 _LONG = 9
 _STEP_OF_CODES = 4
+_KNOWN_MAX = 1 << 18
+"""Answers and cells whose hits are kept: most of them come again in other forms of the same case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A piece of a stored value at a position of an answer; the same piece of the twin's value is in `twin`."""
+    """A piece of a stored value at a position of an answer; the same piece of the twin's value is in `twin`.
+
+    `telling`: how many characters of the piece are not public shape, which twins share.
+    """
 
     where: str
     transform: str
     piece: bytes
     twin: bytes
     position: int
-
-    @property
-    def telling(self) -> int:
-        """How many characters of the piece are not public shape, which twins share."""
-        return sum(a != b for a, b in zip(self.piece, self.twin, strict=True))
+    telling: int
 
     @property
     def long(self) -> bool:
@@ -51,6 +52,7 @@ class Canaries:
     public: bytes = b""
     _forms: list[tuple[str, str, bytes, bytes]] = field(default_factory=list)
     _index: dict[bytes, list[tuple[int, int]]] = field(default_factory=dict)
+    _known: dict[bytes, tuple[Hit, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         public = {self.public[i : i + _PIECE] for i in range(len(self.public))}
@@ -69,20 +71,26 @@ class Canaries:
 
     def look(self, data: bytes, own: bytes = b"") -> Iterator[Hit]:
         """All hits in some bytes; pieces that stand in `own`, what the client sent, do not count."""
-        lowered = data.lower()
-        own = own.lower()
+        hits = self._known.get(data)
+        if hits is None:
+            hits = tuple(self._hits(data.lower()))
+            if len(self._known) < _KNOWN_MAX:
+                self._known[data] = hits
+        if hits:
+            own = own.lower()
+            yield from (hit for hit in hits if hit.piece[:_PIECE] not in own)
+
+    def _hits(self, lowered: bytes) -> Iterator[Hit]:
         for position in range(len(lowered) - _PIECE + 1):
-            places = self._index.get(lowered[position : position + _PIECE])
-            if not places or lowered[position : position + _PIECE] in own:
-                continue
-            for number, start in places:
+            for number, start in self._index.get(lowered[position : position + _PIECE], ()):
                 where, name, here, there = self._forms[number]
                 size = _PIECE
                 while here[start + size : start + size + 1] == lowered[position + size : position + size + 1] != b"":
                     size += 1
-                hit = Hit(where, name, here[start : start + size], there[start : start + size], position)
-                if hit.telling >= (_TELLING if _LETTER.search(hit.piece) else _TELLING_DIGITS):
-                    yield hit
+                piece, twin = here[start : start + size], there[start : start + size]
+                telling = sum(a != b for a, b in zip(piece, twin, strict=True))
+                if telling >= (_TELLING if _LETTER.search(piece) else _TELLING_DIGITS):
+                    yield Hit(where, name, piece, twin, position, telling)
 
 
 def _forms(value: str) -> Iterator[tuple[str, bytes, int]]:

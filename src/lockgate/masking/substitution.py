@@ -19,7 +19,7 @@ from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation
 from lockgate.model.plan import Sought
 
 _INTEGERS = frozenset({20, 21, 23})
-_BASE = "lockgate_b"
+_BASE, _ROW = "lockgate_b", "lockgate_r"
 _MAIL = "person.email"
 _ROOMY = frozenset({"person.name", "person.email"})
 """Labels whose stand-ins hold a number of any size."""
@@ -108,8 +108,12 @@ class Substitution:
         else:
             rows = f"{'ONLY ' if only else ''}{_name(relation)}"
         text = f"SELECT {', '.join(columns)} FROM {rows} AS {self._alias(relation)}{sample}{''.join(joins)}"  # noqa: S608 - names are quoted
-        hidden = self.ordered and any(reference.relation == oid for reference in self.hidden)
-        return f"({text} ORDER BY {', '.join(self._order(relation))})" if hidden else f"({text})"
+        if not self.ordered or not any(reference.relation == oid for reference in self.hidden):
+            return f"({text})"
+        if self._key(relation) is None and self._has_told_place(relation) and self._shows_all(relation):
+            # Rows that tie in all of their bytes, as they are shown, cannot be told apart.
+            return f"(SELECT {_ROW}.* FROM ({text}) AS {_ROW} ORDER BY {_ROW}.* USING OPERATOR(pg_catalog.*<))"  # noqa: S608 - our own pieces
+        return f"({text} ORDER BY {', '.join(self._order(relation))})"
 
     def value(self, sought: Sought) -> str:
         """A value of the client's as its column shows it, in brackets; NULL when no row has it.
@@ -275,15 +279,26 @@ class Substitution:
 
     def _refuse_place(self, relation: Relation) -> None:
         """Where rows are stored must not depend on masked values."""
-        hidden = {reference.attnum for reference in self.hidden if reference.relation == relation.oid}
-        clustered = any(
-            index.clustered and (set(index.columns) | index.expression_columns) & hidden for index in relation.indexes
-        )
-        if relation.oid in self.unsafe_order or relation.partition_columns & hidden or clustered:
+        if self._has_told_place(relation):
             raise RefusedStatementError(
                 "stand-in-order", f"the rows of `{relation.qualified_name}` are stored in an order that depends on masked values",
                 hint="A unique key over unmasked columns would give them another one.",
             )  # fmt: skip
+
+    def _has_told_place(self, relation: Relation) -> bool:
+        """Whether the places of rows may depend on masked values."""
+        hidden = {reference.attnum for reference in self.hidden if reference.relation == relation.oid}
+        clustered = any(
+            index.clustered and (set(index.columns) | index.expression_columns) & hidden for index in relation.indexes
+        )
+        return relation.oid in self.unsafe_order or bool(relation.partition_columns & hidden) or clustered
+
+    def _shows_all(self, relation: Relation) -> bool:
+        """Whether everything in a row of the subquery may be seen, numbers that come from the order of rows not among it."""
+        hidden = {reference for reference in self.hidden if reference.relation == relation.oid}
+        return hidden <= self.masked and not any(
+            shown.family for reference, shown in self._shown.items() if reference in hidden
+        )
 
 
 def _base_type(oid: int, catalog: Catalog) -> int:
