@@ -144,6 +144,13 @@ class UseKind(str, Enum):
     WRITE_TARGET = "write-target"
 
 
+class Called(NamedTuple):
+    """A function in LANGUAGE sql whose body belongs to a statement, and the search_path that it runs under; empty for the session's."""
+
+    function: int
+    search_path: str
+
+
 class Given(NamedTuple):
     """A value that the client gives: parameter `$at`, or the constant at byte `at` of the analysed text."""
 
@@ -284,6 +291,8 @@ class Analysis:
         compared: type OID of each given value that nothing but comparisons with columns uses.
         vouched: functions that are seen into on an administrator's word only.
         own: everything that it defines or changes is a temporary table of the session's.
+        called: functions whose bodies belong to it, with those whose bodies are not known yet.
+        inside: relations that are named in bodies of functions.
     """
 
     kind: Kind
@@ -303,3 +312,5 @@ class Analysis:
     copied: tuple[Output, ...] = ()
     own: bool = False
     vouched: tuple[str, ...] = ()
+    called: tuple[Called, ...] = ()
+    inside: frozenset[int] = frozenset()

@@ -341,6 +341,7 @@ class Judging(Temporary):
         found = ((o, relations.get(o)) for o in verdict.analysis.relations)
         views = any(o >= FIRST_USER_OID if r is None else r.kind == "v" and r.schema not in SYSTEM for o, r in found)
         by_estimate = verdict.parsed.kind in WRITES and any(not w.bounded for w in verdict.analysis.writes)
+        views = views or bool(verdict.analysis.called)  # what has been said of views holds for bodies of functions
         return not views and not by_estimate and verdict.parsed.kind not in (Kind.FETCH, Kind.DECLARE, *BY_NAME)
 
     def _key(self, text: Hashable, types: tuple[int, ...]) -> tuple[object, ...]:

@@ -48,6 +48,8 @@ def filters_on(
     found = touched & limited
     if not found:
         return ()
+    if found & analysis.inside:
+        raise _denied("it is read by a function, in which rows cannot be left out", catalog, found & analysis.inside)
     if found & clearance.unreadable:
         raise _denied("your credential lacks what its row filter asks for", catalog, found & clearance.unreadable)
     if parsed.kind not in READS or analysis.writes:

@@ -8,10 +8,13 @@ Source: masking.md 1.2 and 2.3; architecture section 3, step 4.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from lockgate.errors import RefusedStatementError
 from lockgate.model.catalog import Catalog
-from lockgate.model.statement import Access, Action, Analysis, Kind, Output, Parsed, UseKind
+from lockgate.model.statement import Access, Action, Analysis, Called, Kind, Output, Parsed, UseKind
+from lockgate.sql.bodies import Body
 from lockgate.sql.queries import Queries
 from lockgate.sql.scope import Yield
 from lockgate.sql.tree import Node, read_trees
@@ -21,8 +24,17 @@ from lockgate.sql.writes import KINDS, SELECT
 _COLUMN = struct.Struct(">IhIhih")
 
 
+NO_BODIES: Mapping[Called, Body] = MappingProxyType({})
+
+
 def analyse(
-    trees: str, *, parsed: Parsed, catalog: Catalog, parameter_types: tuple[int, ...], row_description: bytes
+    trees: str,
+    *,
+    parsed: Parsed,
+    catalog: Catalog,
+    parameter_types: tuple[int, ...],
+    row_description: bytes,
+    bodies: Mapping[Called, Body] = NO_BODIES,
 ) -> Analysis:
     """What a statement does, by the server's rewritten tree of it.
 
@@ -30,6 +42,7 @@ def analyse(
         trees: DETAIL of the server's notice "rewritten parse tree".
         parsed: the statement; for EXPLAIN, DECLARE, PREPARE, COPY (query) and CREATE TABLE AS the tree is the inner one's.
         row_description: body of the RowDescription that the analysis connection saw, empty when there was none.
+        bodies: bodies of functions that are known; one that is not makes its function opaque and stands in the analysis' `called`.
 
     Raises:
         RefusedStatementError: anything that is not understood.
@@ -40,6 +53,7 @@ def analyse(
         catalog=catalog,
         parameter_types=parameter_types,
         row_description=row_description,
+        bodies=bodies,
     )
 
 
@@ -50,22 +64,22 @@ def analyse_queries(
     catalog: Catalog,
     parameter_types: tuple[int, ...],
     row_description: bytes,
+    bodies: Mapping[Called, Body] = NO_BODIES,
 ) -> Analysis:
     """As `analyse`, for a tree that was read already."""
     try:
-        return _analyse(queries, parsed, catalog, parameter_types, row_description)
+        return _analyse(Queries(catalog, bodies.get), queries, parsed, parameter_types, row_description)
     except RecursionError:
         raise RefusedStatementError("tree-depth", "the statement cannot be judged: it is nested too deeply") from None
 
 
 def _analyse(
+    facts: Queries,
     queries: tuple[Node, ...],
     parsed: Parsed,
-    catalog: Catalog,
     parameter_types: tuple[int, ...],
     row_description: bytes,
 ) -> Analysis:
-    facts = Queries(catalog)
     if parsed.kind is Kind.COPY_FILE:
         facts.hide("COPY", "it reads or writes files or programs of the server")
     if len(queries) > 1:
@@ -103,6 +117,8 @@ def _analyse(
         compared=facts.givens.compared(),
         copied=copied,
         vouched=tuple(facts.vouched),
+        called=tuple(facts.called),
+        inside=frozenset(facts.inside),
     )
 
 

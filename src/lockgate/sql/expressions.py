@@ -35,7 +35,7 @@ _PURE_CASTS = TEXT_TYPES | {869}
 _EXISTS, _ALL, _ANY, _ROWCOMPARE, _EXPR, _MULTI, _ARRAY = range(7)
 _PARAM_EXTERN, _PARAM_SUBLINK, _PARAM_MULTI = 0, 2, 3
 _GENERIC: dict[str, str] = {
-    "FIELDSELECT": "field selection", "FIELDSTORE": "field assignment", "ARRAYEXPR": "ARRAY", "ROWEXPR": "ROW",
+    "FIELDSTORE": "field assignment", "ARRAYEXPR": "ARRAY", "ROWEXPR": "ROW",
     "SUBSCRIPTINGREF": "subscript", "COERCETODOMAIN": "cast to a domain", "CONVERTROWTYPEEXPR": "row conversion",
     "BOOLEANTEST": "IS TRUE", "MINMAXEXPR": "GREATEST or LEAST", "XMLEXPR": "XML expression", "JSONVALUEEXPR": "JSON value",
     "JSONCONSTRUCTOREXPR": "JSON constructor", "JSONISPREDICATE": "IS JSON", "JSONBEHAVIOR": "JSON behaviour",
@@ -114,7 +114,9 @@ class Expressions(Aggregates):
         givens = None
         if not any(v.literal for v in values if v.sources):
             others = [node for value, node in zip(values, nodes, strict=True) if not value.sources]
-            givens = self.givens.take(others, scope) if literal else frozenset()
+            givens = None
+            if scope.within() is None or not literal:
+                givens = self.givens.take(others, scope) if literal else frozenset()
         self.use(UseKind.EQUAL, sources, detail, scope.level, literal=literal, givens=givens)
         if len(sources) > 1 or sum(bool(v.sources) for v in values) > 1:
             self.levels[scope.level].matching.update(sources)
@@ -149,15 +151,20 @@ class Expressions(Aggregates):
         return found
 
     def _const(self, node: Node, scope: Scope, mode: int) -> Val:
-        del scope, mode
-        self.givens.meet(node)
+        del mode
+        if scope.within() is None:
+            self.givens.meet(node)
         return NULL if node.flag("constisnull") else CONSTANT
 
     def _param(self, node: Node, scope: Scope, mode: int) -> Val:
         kind, number = node.integer("paramkind"), node.integer("paramid")
         if kind == _PARAM_EXTERN:
-            self.givens.meet(node)
-            return CONSTANT
+            call = scope.within()
+            if call is None:
+                self.givens.meet(node)
+                return CONSTANT
+            if 1 <= number <= len(call.values):
+                return call.values[number - 1]
         if kind == _PARAM_SUBLINK and scope.sublinks and 1 <= number <= len(scope.sublinks[-1]):
             return scope.sublinks[-1][number - 1]
         if kind == _PARAM_MULTI:
@@ -179,7 +186,14 @@ class Expressions(Aggregates):
             found.append(self.expression(inner, scope, mode))
         return found
 
+    def body_call(self, node: Node, scope: Scope, mode: int) -> Val | None:
+        """A call whose body can be read, as a value; None for another function."""
+        raise NotImplementedError
+
     def _call(self, node: Node, scope: Scope, mode: int) -> Val:
+        found = self.body_call(node, scope, mode)
+        if found is not None:
+            return found
         function = self.function(node.integer("funcid"))
         name = function.name if function is not None else "unknown"
         builtin = function is not None and is_builtin(function)
@@ -345,6 +359,15 @@ class Expressions(Aggregates):
         value = self.expression(node, scope, mode)
         return value.sources
 
+    def _field(self, node: Node, scope: Scope, mode: int) -> Val:
+        """A field of a composite value; of a table's whole row it is that column."""
+        value = self.expression(node.need("arg"), scope, mode)
+        reference = ColumnRef(value.row_of, node.integer("fieldnum"))
+        if value.row_of and self.catalog.column(reference) is not None:
+            self.reads.add(reference)
+            return Val(frozenset({reference}))
+        return self.apply([value], "field selection", scope, mode)
+
     # forms that compute
 
     def _generic(self, node: Node, scope: Scope, mode: int, detail: str) -> Val:
@@ -442,7 +465,7 @@ class Expressions(Aggregates):
         "COLLATEEXPR": _collate, "RETURNINGEXPR": _returning, "COALESCEEXPR": _coalesce, "CASEEXPR": _case,
         "NULLTEST": _null_test, "ARRAYCOERCEEXPR": _array_cast, "JSONCONSTRUCTOREXPR": _json_constructor,
         "COERCETODOMAINVALUE": _domain_value, "ROWCOMPAREEXPR": _row_comparison, "NEXTVALUEEXPR": _next_value,
-        "SUBLINK": _sublink, "GROUPINGFUNC": _grouping, "AGGREF": Aggregates.aggregate, "WINDOWFUNC": Aggregates.window,
+        "SUBLINK": _sublink, "GROUPINGFUNC": _grouping, "FIELDSELECT": _field, "AGGREF": Aggregates.aggregate, "WINDOWFUNC": Aggregates.window,
     }  # fmt: skip
 
 

@@ -118,8 +118,12 @@ class Facts:
         self.opaque[Opaque(what, why)] = None
         self.has_effects = True
 
-    def function(self, oid: int) -> Function | None:
-        """Record a call and judge the function; the catalog's row when there is one."""
+    def function(self, oid: int, *, is_read: bool = False) -> Function | None:
+        """Record a call and judge the function; the catalog's row when there is one.
+
+        Args:
+            is_read: its body is judged in its place.
+        """
         found = self.catalog.functions.get(oid)
         why = why_opaque(found)
         name = f"{found.schema}.{found.name}" if found is not None else f"function {oid}"
@@ -130,7 +134,7 @@ class Facts:
                 self.vouched[name] = None
         if found is None or found.volatility not in ("i", "s"):
             self.has_effects = True
-        if why and not (found is not None and is_builtin(found) and found.name in DEFERRED):
+        if why and not is_read and not (found is not None and is_builtin(found) and found.name in DEFERRED):
             self.hide(f"function {name.removeprefix('function ')}", why)
         return found
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from lockgate.model.catalog import ColumnRef
 from lockgate.model.statement import UseKind
+from lockgate.sql.bodies import Bodies
 from lockgate.sql.facts import COMPUTED, NO_COLUMNS, NULL, Draft, Val, merge
 from lockgate.sql.failing import may_fail
 from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID
-from lockgate.sql.scope import VALUE, Common, Scope, Yield
+from lockgate.sql.scope import VALUE, Call, Common, Scope, Yield
 from lockgate.sql.tree import Node, child_nodes, refusal, refuse
-from lockgate.sql.writes import SELECT, Writes
+from lockgate.sql.writes import SELECT
 
 _RELATION, _SUBQUERY, _JOIN, _FUNCTION, _TABLEFUNC, _VALUES, _CTE, _TUPLESTORE, _RESULT, _GROUP = range(10)
 _UNION = 1
@@ -33,13 +34,22 @@ _TABLEFUNC_PARTS = (
 )  # fmt: skip
 
 
-class Queries(Writes):
+class Queries(Bodies):
     """Reads whole queries."""
 
-    def query(self, node: Node, parent: Scope | None, *, lazy: bool = False, common: Common | None = None) -> Yield:
+    def query(
+        self,
+        node: Node,
+        parent: Scope | None,
+        *,
+        call: Call | None = None,
+        lazy: bool = False,
+        common: Common | None = None,
+    ) -> Yield:
         """One QUERY node.
 
         Args:
+            call: the call of the function that this is the body of.
             lazy: leave out select-list entries that nobody asks for, as the server's planner does.
             common: the WITH query that this is the body of.
         """
@@ -48,7 +58,7 @@ class Queries(Writes):
         command = node.integer("commandType")
         level = len(self.levels)
         self.levels.append(Draft(parent=parent.level if parent is not None else None))
-        scope = Scope(node, parent, level, node.nodes("rtable"), node.nodes("targetList"))
+        scope = Scope(node, parent, level, node.nodes("rtable"), node.nodes("targetList"), call=call)
         if node.flag("hasRowSecurity"):
             self.hide("row security", "its filter depends on who asks")
         self.levels[level].fails = may_fail(node, self.catalog.functions)
@@ -116,6 +126,8 @@ class Queries(Writes):
         for entry in scope.rtable:
             if entry.has("relid") and entry.integer("relid"):
                 self.relations[entry.integer("relid")] = None
+                if self.is_inside:
+                    self.inside.add(entry.integer("relid"))
                 if entry.text("relkind") == "v":
                     self.scanned[entry.integer("relid")] = None
             for qual in entry.nodes("securityQuals"):
@@ -241,7 +253,8 @@ class Queries(Writes):
             if [part.integer("funcid") if part.has("funcid") else 0 for part in parts] == [PG_CURSOR]:
                 scope.entries[number] = Yield(scope, len(entry.need("eref").items("colnames")), self._cursor_column)
                 return
-            scope.entries[number] = self._computed(parts, entry, scope, "function in FROM")
+            table = self.body_table(parts[0], entry, scope) if len(parts) == 1 else None
+            scope.entries[number] = table or self._computed(parts, entry, scope, "function in FROM")
         elif kind == _TABLEFUNC:
             scope.entries[number] = self._table_function(entry, scope)
         elif kind == _VALUES:

@@ -29,6 +29,13 @@ class Common:
     met_itself: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One call of a function whose body is read: the values of its arguments."""
+
+    values: tuple[Val, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Scope:
     """One query's names while it is read."""
@@ -48,12 +55,22 @@ class Scope:
     sublink_queries: list[Node] = field(default_factory=list)
     multi: dict[int, list[Val]] = field(default_factory=dict)
     writing: bool = False
+    call: Call | None = None
+
+    def within(self) -> Call | None:
+        """The call whose body this query belongs to; None for the client's own statement."""
+        found: Scope | None = self
+        while found is not None:
+            if found.call is not None:
+                return found.call
+            found = found.parent
+        return None
 
     def up(self, levels: int) -> Scope:
         """The enclosing scope that a reference means."""
         found: Scope | None = self
         for _ in range(levels):
-            found = found.parent if found is not None else None
+            found = found.parent if found is not None and found.call is None else None
         if found is None or levels < 0:
             refuse("tree-level", "a column of its tree refers to a query that is not there")
         return found

@@ -34,6 +34,7 @@ from lockgate.sql.analysis import analyse
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import analyse_utility, analysis_text
+from lockgate.transport.bodies import with_bodies
 from lockgate.transport.catalog_queries import Labels, build_catalog, fingerprint, read_catalog
 from lockgate.transport.own_link import OwnClient, analyse_here, apart
 from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
@@ -297,14 +298,16 @@ class Database:
         async with self._connection() as client:
             await client.see_names_as(wish.search_path)
             reply = await client.parse_only(text, wish.parameter_types)
-        if reply.error:
-            return _rejected(reply.error)
-        trees = "\n".join(reply.trees)
-        seen = hashlib.sha256(trees.encode()).digest()
-        if known is not None and known[0] == seen:
-            return known[1]
-        analysis = analyse(trees, parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types,
-                           row_description=reply.row_description)  # fmt: skip
+            if reply.error:
+                return _rejected(reply.error)
+            trees = "\n".join(reply.trees)
+            seen = hashlib.sha256(trees.encode()).digest()
+            if known is not None and known[0] == seen and not known[1].called:
+                return known[1]
+            analysis = await with_bodies(client, wish.search_path, lambda bodies: analyse(
+                trees, parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types, row_description=reply.row_description,
+                bodies=bodies,
+            ))  # fmt: skip
         self._cache.put(key, (seen, analysis), 8 * len(parsed.text) + 2048)
         return analysis
 
@@ -356,12 +359,12 @@ class Database:
             return UNAVAILABLE
 
     def _has_view(self, analysis: Analysis, catalog: Catalog) -> bool:
-        """Whether a user's view is involved: its definition may have changed since the last poll, so the server is asked each time.
+        """Whether a user's view or the body of a function is involved: its definition may have changed since the last poll, so the server is asked each time.
 
         A relation newer than the snapshot may be one.
         """
         found = ((oid, catalog.relations.get(oid)) for oid in analysis.relations)
-        return any(
+        return bool(analysis.called) or any(
             oid >= FIRST_USER_OID
             if r is None
             else r.kind == "v" and r.schema not in ("pg_catalog", "information_schema")

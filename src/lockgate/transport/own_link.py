@@ -23,6 +23,7 @@ from lockgate.session.wishes import AnalysedHere, AnalyseHere, Failed, Substitut
 from lockgate.sql.analysis import analyse
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.sql.utility import analyse_utility, analysis_text, named, quoted
+from lockgate.transport.bodies import with_bodies
 from lockgate.transport.catalog_queries import Labels, read_relations, with_own
 from lockgate.transport.pgclient import (
     OWN_BODY_BYTES_MAX,
@@ -108,17 +109,29 @@ async def analyse_here(
         # A table that everybody sees and that is newer than the snapshot is not the session's own: the snapshot is read again for it.
         asked = {oid for oid in oids if oid >= FIRST_USER_OID and (wish.changed or oid in tables)}
         seen = with_own(catalog, await read_relations(client, asked), labels, tables) if asked else catalog
-    path = (*([schema] if schema else ()), *(part.strip().strip('"') for part in wish.search_path.split(",")))
-    found = tuple(_analysed(parsed, replies.get(place), seen, path) for place, parsed in enumerate(wish.statements))
+        path = (*([schema] if schema else ()), *(part.strip().strip('"') for part in wish.search_path.split(",")))
+        found = [
+            await _analysed(client, wish.search_path, one, replies.get(at), seen, path)
+            for at, one in enumerate(wish.statements)
+        ]
     own = {oid: one for oid, one in seen.relations.items() if catalog.relations.get(oid) is not one}
-    return AnalysedHere(found, own, tuple(tables.values()))
+    return AnalysedHere(tuple(found), own, tuple(tables.values()))
 
 
-def _analysed(parsed: Parsed, reply: ParseReply | None, catalog: Catalog, path: tuple[str, ...]) -> Analysis:
+async def _analysed(
+    client: OwnClient,
+    search_path: str,
+    parsed: Parsed,
+    reply: ParseReply | None,
+    catalog: Catalog,
+    path: tuple[str, ...],
+) -> Analysis:
     if reply is None:
         return analyse_utility(parsed, catalog, path)
-    return analyse("\n".join(reply.trees), parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types,
-                   row_description=reply.row_description)  # fmt: skip
+    return await with_bodies(client, search_path, lambda bodies: analyse(
+        "\n".join(reply.trees), parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types, row_description=reply.row_description,
+        bodies=bodies,
+    ), in_transaction=True)  # fmt: skip
 
 
 async def _own_schema(client: OwnClient) -> str:

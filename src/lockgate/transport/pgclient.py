@@ -308,15 +308,25 @@ class PgClient:
         Raises:
             ServerRejectedError: the server rejected it.
         """
+        return (await self.query_with_trees(text))[0]
+
+    async def query_with_trees(self, text: str) -> tuple[list[list[bytes | None]], list[str]]:
+        """As `query`, with the trees that the server printed while it ran.
+
+        Raises:
+            ServerRejectedError: the server rejected it.
+        """
         self._opened.writer.write(fe.Query(text).encode())
         frames = await self._until_ready()
-        rows = []
+        rows, trees = [], []
         for frame in frames:
             if frame.tag == ord("E"):
                 raise ServerRejectedError(from_backend(frame, be.Report).fields)
             if frame.tag == ord("D"):
                 rows.append(be.cells(frame.body))
-        return rows
+            elif frame.tag == ord("N"):
+                trees += _printed(frame)
+        return rows, trees
 
     async def see_names_as(self, search_path: str) -> None:
         """Resolve names under a session's search_path."""
@@ -338,10 +348,7 @@ class PgClient:
         error: Mapping[str, str] = {}
         for frame in frames:
             if frame.tag == ord("N"):
-                fields = from_backend(frame, be.Report).fields
-                # The analysed tree arrives as a LOG notice; its message text is translated, its DETAIL is not.
-                if fields.get("V", fields.get("S")) == "LOG" and fields.get("D", "").startswith("("):
-                    trees.append(fields["D"])
+                trees += _printed(frame)
             elif frame.tag == ord("t"):
                 types = from_backend(frame, be.ParameterDescription).type_oids
             elif frame.tag == ord("T"):
@@ -358,3 +365,10 @@ class PgClient:
         """End the connection without waiting."""
         self.broken = True
         self._opened.writer.close()
+
+
+def _printed(notice: Frame) -> list[str]:
+    """The analysed tree in a notice: it is a LOG notice, whose message text is translated and whose DETAIL is not."""
+    fields = from_backend(notice, be.Report).fields
+    is_tree = fields.get("V", fields.get("S")) == "LOG" and fields.get("D", "").startswith("(")
+    return [fields["D"]] if is_tree else []

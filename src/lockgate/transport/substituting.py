@@ -25,6 +25,7 @@ from lockgate.sql.reanalysis import Known, check, columns_query, only_query
 from lockgate.sql.splice import Spliced, splice
 from lockgate.sql.tree import Node
 from lockgate.sql.utility import analysis_text, resolve
+from lockgate.transport.bodies import with_bodies
 from lockgate.transport.pgclient import PgClient
 
 TEXT_BYTES_MAX = 4 << 20
@@ -227,14 +228,15 @@ async def _analysed(
     queries = check(
         "\n".join(reply.trees), known=known, replaced=spliced.replaced, relations=work.substitution.relations
     )
-    found = analyse_queries(
-        queries,
-        parsed=wish.statement,
-        catalog=work.substitution.catalog,
-        parameter_types=reply.parameter_types,
-        row_description=reply.row_description,
-    )
+    found = await with_bodies(client, wish.search_path, lambda bodies: analyse_queries(
+        queries, parsed=wish.statement, catalog=work.substitution.catalog, parameter_types=reply.parameter_types,
+        row_description=reply.row_description, bodies=bodies,
+    ), in_transaction=wish.here is not None)  # fmt: skip
     _agree(wish.analysis, found)
+    if found.inside & work.substitution.relations:
+        raise RefusedStatementError(
+            "stand-in-body", "a function in it reads tables whose rows or values are hidden from you"
+        )
     return Substituted(spliced.text, reply.row_description, found.effect_free)
 
 
