@@ -87,7 +87,9 @@ def refusal(bot: psycopg.Connection[tuple[object, ...]], text: str) -> str:
     return str(refused.value)
 
 
-def test_what_a_body_shows_is_masked_as_if_it_stood_in_the_statement(bot: psycopg.Connection[tuple[object, ...]]) -> None:
+def test_what_a_body_shows_is_masked_as_if_it_stood_in_the_statement(
+    bot: psycopg.Connection[tuple[object, ...]],
+) -> None:
     plain = shown(bot, "SELECT email FROM people WHERE id = 1")
     for text in ("SELECT mail_of(1)", "SELECT atomic(1)", "SELECT deep(1)", "SELECT owned_there(1)", "SELECT same(email) FROM people WHERE id = 1",
                  "SELECT contact(p) FROM people p WHERE id = 1", "SELECT p.contact FROM people p WHERE id = 1", "SELECT email FROM everyone() WHERE id = 1",
@@ -103,7 +105,9 @@ def test_what_a_body_shows_is_masked_as_if_it_stood_in_the_statement(bot: psycop
 def test_a_body_that_computes_runs_over_stand_ins_and_one_that_reads_masked_values_to_compute_is_refused(
     bot: psycopg.Connection[tuple[object, ...]],
 ) -> None:
-    assert shown(bot, "SELECT shout(email) FROM people ORDER BY id LIMIT 2") == shown(bot, "SELECT upper(email) FROM people ORDER BY id LIMIT 2")
+    assert shown(bot, "SELECT shout(email) FROM people ORDER BY id LIMIT 2") == shown(
+        bot, "SELECT upper(email) FROM people ORDER BY id LIMIT 2"
+    )
     for text in ("SELECT shown(1)", "SELECT guessed('canary1@real.example')", "SELECT id FROM people WHERE mail_of(id) LIKE 'canary%'",
                  "SELECT upper(mail_of(1))", "SELECT id FROM everyone() ORDER BY email", "SELECT first_of_all()", "EXPLAIN ANALYZE SELECT mail_of(1)",
                  "SELECT id FROM everyone() WITH ORDINALITY AS e(id, email, full_name, city, n)"):  # fmt: skip
