@@ -25,6 +25,7 @@ if [ "${1:-tests}" = bench ]; then
 fi
 if [ "${1:-tests}" != demo ]; then
     [ -x /usr/lib/postgresql/15/bin/initdb ] || missing="$missing postgresql-15"
+    [ -e /usr/lib/postgresql/15/lib/pgaudit.so ] || missing="$missing postgresql-15-pgaudit"
     command -v psql >/dev/null 2>&1 || missing="$missing postgresql-client"
     command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
     command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"

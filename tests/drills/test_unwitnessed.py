@@ -27,8 +27,17 @@ from support.witness import WitnessProcess
 
 
 @pytest.fixture
-def gate(pg18: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path) -> Iterator[GateProcess]:
+def workers() -> int:
+    """How many processes the gate has."""
+    return 1
+
+
+@pytest.fixture
+def gate(
+    pg18: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path, workers: int
+) -> Iterator[GateProcess]:
     settings = {
+        "gateway": f"workers = {workers}",
         "ledger": 'witness_policy = "trust.policy"\nwitness_seconds = 0.2\nwitness_alarm_seconds = 1\nwitness_refuse_seconds = 8'
     }
     drilled = GateProcess(
@@ -116,9 +125,11 @@ def test_a_statement_comes_under_a_witnessed_root_and_the_gate_refuses_when_nobo
     assert dropped, "the log itself says which numbers are missing, and why"
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_old_image_of_the_disk_is_not_signed_over(
-    gate: GateProcess, witness: WitnessProcess, tmp_path: Path
+    gate: GateProcess, witness: WitnessProcess, tmp_path: Path, workers: int
 ) -> None:
+    numbers = range(1, workers + 1)
     log, image = gate.folder / "log", tmp_path / "image"
     policy = TrustPolicy.parse((gate.folder / "trust.policy").read_bytes())
 
@@ -137,13 +148,14 @@ def test_an_old_image_of_the_disk_is_not_signed_over(
     life("gate/org", 2)
     shutil.rmtree(log)
     shutil.copytree(image, log)
-    old = (log / "gate-1" / "checkpoint").read_bytes()
+    old = [(log / f"gate-{number}" / "checkpoint").read_bytes() for number in numbers]
     life("gate/org~2", 3)
-    assert (log / "gate-1" / "checkpoint").read_bytes() == old
+    assert [(log / f"gate-{number}" / "checkpoint").read_bytes() for number in numbers] == old
     assert "gate/org~2" in [said.get("origin") for said in witness.said]
-    boot = decode(next(entry for _, entry in entries(str(log / "gate-1~2"), RealFiles())))
-    assert boot["because"] == {**dict(boot["because"]), "reason": "rolled-back", "log": "gate/org"}  # type: ignore[call-overload]
-    for name in ("1", "1~2", "org", "org~2"):
+    for number in numbers:
+        boot = decode(next(entry for _, entry in entries(str(log / f"gate-{number}~2"), RealFiles())))
+        assert boot["because"] == {**dict(boot["because"]), "reason": "rolled-back", "log": "gate/org"}  # type: ignore[call-overload]
+    for name in ("org", "org~2", *(f"{number}{epoch}" for number in numbers for epoch in ("", "~2"))):
         key = VerificationKey.from_text((gate.folder / "keys" / "org.pub").read_text()).renamed(f"gate/{name}")
         assert verify(log / f"gate-{name}", key.vkey).findings == []
 

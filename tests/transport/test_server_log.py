@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from lockgate.control.completeness import Logged
-from lockgate.testing.engines import EmbeddedPostgres, embedded_installation, scratch_directory
+from lockgate.testing.engines import EmbeddedPostgres, debian_installation, embedded_installation, scratch_directory
 from lockgate.transport import server_log
 from lockgate.transport.pgclient import PgClient, Target
 from lockgate.transport.server_log import read_log
+from support.servers import DEBIAN_MAJOR
 
 SETTINGS = {
     "logging_collector": "on", "log_destination": "jsonlog,csvlog", "log_connections": "on", "log_min_messages": "log",
     "log_filename": "server-%Y%m%d-%H%M%S.log",
 }  # fmt: skip
-GRANTS = "GRANT pg_monitor TO watcher; GRANT EXECUTE ON FUNCTION pg_stat_file(text, boolean), pg_read_binary_file(text, bigint, bigint, boolean) TO watcher"
+GRANTS = (
+    "GRANT pg_monitor TO watcher; GRANT EXECUTE ON FUNCTION pg_current_logfile(text), pg_stat_file(text, boolean), "
+    "pg_read_binary_file(text, bigint, bigint, boolean) TO watcher"
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,32 @@ def test_every_login_and_audited_statement_is_found_once_also_over_a_rotation(
     again = read(server, at.name, at.position)
     assert again is not None
     assert (again.logins["eve"], again.audited["eve"]) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["jsonlog", "csvlog"])
+def test_lines_of_the_real_pgaudit_are_counted_by_role(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation = debian_installation(DEBIAN_MAJOR)
+    if installation is None or not (installation.bin_directory.parent / "lib/pgaudit.so").exists():
+        pytest.skip(f"Debian package postgresql-{DEBIAN_MAJOR}-pgaudit is not installed")
+    monkeypatch.setattr(server_log, "_FORMATS", (kind,))
+    settings = SETTINGS | {"shared_preload_libraries": "pgaudit", "pgaudit.log": "read,write", "pgaudit.log_parameter": "on"}
+    with (
+        scratch_directory("lockgate-audit-") as scratch,
+        EmbeddedPostgres(scratch / "pg", installation=installation, settings=settings) as audited,
+    ):
+        with psycopg.connect(audited.dsn(), autocommit=True) as admin:
+            admin.execute("CREATE EXTENSION pgaudit; CREATE TABLE marks(id int, said text); CREATE ROLE eve LOGIN PASSWORD 'eve'")
+            admin.execute("CREATE ROLE watcher LOGIN PASSWORD 'watcher'; GRANT ALL ON marks TO eve")
+            admin.execute(GRANTS.encode())
+        at = read(audited)
+        assert at is not None
+        with psycopg.connect(audited.dsn(user="eve", password="eve"), autocommit=True) as eve:
+            eve.execute("SELECT count(*)\nFROM marks -- \"quoted\", and a comma")
+            eve.execute("INSERT INTO marks VALUES (%s, %s)", (1, 'AUDIT: "\n",'))
+            eve.execute("SET application_name = 'not audited'")
+            eve.execute("DELETE FROM marks")
+        at = gathered(audited, at, 1, 3)
+        assert set(at.audited) <= {"eve", "watcher"}
 
 
 def test_a_role_that_may_not_read_the_log_says_nothing_about_it(server: EmbeddedPostgres) -> None:
