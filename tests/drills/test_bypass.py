@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,14 +49,6 @@ def gate(server: EmbeddedPostgres, tmp_path: Path) -> Iterator[GateProcess]:
     watched.stop()
 
 
-def published(gate: GateProcess, name: str) -> float:
-    with urllib.request.urlopen(f"http://{gate.metrics}/metrics") as answer:
-        text = answer.read().decode()
-    return float(
-        next(line.split()[-1] for line in text.splitlines() if line.split(" ")[0].split("{")[0] == f"lockgate_{name}")
-    )
-
-
 def said(gate: GateProcess) -> tuple[int, dict[str, object]]:
     done = gate.run("log", "completeness", "--config", str(gate.config), "--json", check=False)
     return done.returncode, json.loads(done.stdout)
@@ -75,19 +66,19 @@ def test_what_goes_past_the_gate_is_a_number_and_what_goes_through_it_is_none(
         with gate.connect("ann", "shop") as client:
             client.execute("INSERT INTO marks VALUES (%s)", (number,))
     time.sleep(2)
-    assert (published(gate, "bypassing_logins"), published(gate, "bypassing_statements"), alarms(gate)) == (0, 0, [])
+    assert (gate.published("bypassing_logins"), gate.published("bypassing_statements"), alarms(gate)) == (0, 0, [])
     with psycopg.connect(server.dsn("shop", user="eve", password="eve"), autocommit=True) as direct:
         for _ in range(3):
             direct.execute("SELECT count(*) FROM marks")
         until(lambda: "eve" in str(alarms(gate)))
     for _ in range(2):
         psycopg.connect(server.dsn("shop", user="eve", password="eve")).close()
-    until(lambda: published(gate, "bypassing_logins") == 3 and published(gate, "bypassing_statements") >= 3)
+    until(lambda: gate.published("bypassing_logins") == 3 and gate.published("bypassing_statements") >= 3)
     with gate.connect("ann", "shop") as client:
         client.execute("SELECT 1")
     time.sleep(1)
-    assert published(gate, "bypassing_logins") == 3
-    assert published(gate, "bypass_blind_databases") == 0
+    assert gate.published("bypassing_logins") == 3
+    assert gate.published("bypass_blind_databases") == 0
     status, entry = said(gate)
     assert (status, entry["logins_bypassing"], entry["roles"]) == (1, 3, ["eve"])
     text = gate.run("log", "completeness", "--config", str(gate.config), check=False).stdout
@@ -97,7 +88,7 @@ def test_what_goes_past_the_gate_is_a_number_and_what_goes_through_it_is_none(
     for _ in range(4):
         psycopg.connect(server.dsn("shop", user="eve", password="eve")).close()
     gate.start()
-    until(lambda: published(gate, "bypassing_logins") == 7)
+    until(lambda: gate.published("bypassing_logins") == 7)
     gate.stop()
     assert said(gate)[1]["logins_bypassing"] == 7, "also what went past while the gate was down"
     assert verify(gate.log_folder, (gate.folder / "keys/log.pub").read_text()).findings == []
@@ -111,9 +102,9 @@ def test_a_gate_that_was_killed_blames_nobody_for_what_it_forgot(server: Embedde
     gate.kill()
     gate.start()
     time.sleep(2)
-    assert published(gate, "bypassing_logins") == 0
+    assert gate.published("bypassing_logins") == 0
     psycopg.connect(server.dsn("shop", user="eve", password="eve")).close()
-    until(lambda: published(gate, "bypassing_logins") >= 1)
+    until(lambda: gate.published("bypassing_logins") >= 1)
 
 
 def test_a_canary_is_found_in_the_record_and_its_absence_is_told(gate: GateProcess) -> None:

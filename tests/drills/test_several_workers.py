@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -78,12 +77,6 @@ def ask(gate: GateProcess, operation: str, **more: object) -> Any:
 
 def processes(gate: GateProcess) -> dict[str, int]:
     return {one["worker"]: one["process"] for one in ask(gate, "worker-list")}
-
-
-def published(gate: GateProcess, name: str) -> float:
-    with urllib.request.urlopen(f"http://{gate.metrics}/metrics") as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.split(" ")[0].split("{")[0] == f"lockgate_{name}")
 
 
 def worker_of(client: psycopg.Connection[Any]) -> int:
@@ -184,7 +177,7 @@ def test_a_forged_cancel_key_does_nothing_to_any_worker(gate: GateProcess) -> No
     running = [threading.Thread(target=run, args=(worker,)) for worker in held]
     for thread in running:
         thread.start()
-    before = published(gate, "cancels_unknown_total")
+    before = gate.published("cancels_unknown_total")
     time.sleep(0.3)
     forged = [
         (held[worker].info.backend_pid, secrets.token_bytes(length)) for worker in held for length in (4, 4, 32, 256)
@@ -203,7 +196,7 @@ def test_a_forged_cancel_key_does_nothing_to_any_worker(gate: GateProcess) -> No
     for thread in running:
         thread.join()
     assert answers == {1: (1,), 2: (1,)}
-    until(lambda: published(gate, "cancels_unknown_total") == before + 3 * len(forged))
+    until(lambda: gate.published("cancels_unknown_total") == before + 3 * len(forged))
     for client in held.values():
         client.close()
 
@@ -355,7 +348,7 @@ def test_a_killed_worker_comes_back_and_every_log_verifies(gate: GateProcess) ->
     assert processes(gate)["1"] == before["1"]
     assert broken[1] == 0
     assert broken[2] >= 1
-    assert published(gate, "workers_started_again_total") >= 1
+    assert gate.published("workers_started_again_total") >= 1
     done = gate.verify()
     assert done.returncode == 0, done.stdout + done.stderr
     recorded = set()
@@ -371,9 +364,9 @@ def test_a_killed_worker_comes_back_and_every_log_verifies(gate: GateProcess) ->
 
 
 def test_nothing_went_past_the_gate_by_the_counts_of_all_workers(gate: GateProcess) -> None:
-    assert published(gate, "workers") == 2
+    assert gate.published("workers") == 2
     time.sleep(3)
-    assert (published(gate, "bypassing_logins"), published(gate, "bypass_blind_databases")) == (0, 0)
+    assert (gate.published("bypassing_logins"), gate.published("bypass_blind_databases")) == (0, 0)
 
 
 def test_sigterm_drains_every_worker_and_the_record_is_whole(gate: GateProcess) -> None:

@@ -33,12 +33,10 @@ def workers() -> int:
 
 
 @pytest.fixture
-def gate(
-    pg18: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path, workers: int
-) -> Iterator[GateProcess]:
+def gate(pg18: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path, workers: int) -> Iterator[GateProcess]:
     settings = {
         "gateway": f"workers = {workers}",
-        "ledger": 'witness_policy = "trust.policy"\nwitness_seconds = 0.2\nwitness_alarm_seconds = 1\nwitness_refuse_seconds = 8'
+        "ledger": 'witness_policy = "trust.policy"\nwitness_seconds = 0.2\nwitness_alarm_seconds = 1\nwitness_refuse_seconds = 8',
     }
     drilled = GateProcess(
         tmp_path / "gate",
@@ -175,6 +173,8 @@ def test_the_org_logs_process_is_started_again_when_it_dies(gate: GateProcess, w
     os.kill(worker, signal.SIGKILL)
     with gate.connect("ann", "shop") as client:
         client.execute("SELECT 1")
+    until(lambda: gate.published("org_log_running") == 0)
+    until(lambda: gate.published("org_log_running") == 1)
     before = witnessed.read_bytes()
     until(lambda: below(guards[0]) not in ([], [worker]) and witnessed.read_bytes() != before)
     gate.stop()

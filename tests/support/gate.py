@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -208,6 +209,12 @@ class GateProcess:
         """`lockgate log search --json` as objects."""
         done = self.run("log", "search", "--config", str(self.config), "--json", *arguments)
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def published(self, name: str) -> float:
+        """The value of a metric, over all its labels and workers; 0 of one that nothing has counted yet."""
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.split(" ")[0].split("{")[0] == f"lockgate_{name}")
 
     def wait_for_request(self, seconds: float = 40.0) -> dict[str, object]:
         """The first held request."""

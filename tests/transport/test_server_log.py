@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -113,19 +112,25 @@ def test_lines_of_the_real_pgaudit_are_counted_by_role(kind: str, monkeypatch: p
     if installation is None or not (installation.bin_directory.parent / "lib/pgaudit.so").exists():
         pytest.skip(f"Debian package postgresql-{DEBIAN_MAJOR}-pgaudit is not installed")
     monkeypatch.setattr(server_log, "_FORMATS", (kind,))
-    settings = SETTINGS | {"shared_preload_libraries": "pgaudit", "pgaudit.log": "read,write", "pgaudit.log_parameter": "on"}
+    settings = SETTINGS | {
+        "shared_preload_libraries": "pgaudit",
+        "pgaudit.log": "read,write",
+        "pgaudit.log_parameter": "on",
+    }
     with (
         scratch_directory("lockgate-audit-") as scratch,
         EmbeddedPostgres(scratch / "pg", installation=installation, settings=settings) as audited,
     ):
         with psycopg.connect(audited.dsn(), autocommit=True) as admin:
-            admin.execute("CREATE EXTENSION pgaudit; CREATE TABLE marks(id int, said text); CREATE ROLE eve LOGIN PASSWORD 'eve'")
+            admin.execute(
+                "CREATE EXTENSION pgaudit; CREATE TABLE marks(id int, said text); CREATE ROLE eve LOGIN PASSWORD 'eve'"
+            )
             admin.execute("CREATE ROLE watcher LOGIN PASSWORD 'watcher'; GRANT ALL ON marks TO eve")
             admin.execute(GRANTS.encode())
         at = read(audited)
         assert at is not None
         with psycopg.connect(audited.dsn(user="eve", password="eve"), autocommit=True) as eve:
-            eve.execute("SELECT count(*)\nFROM marks -- \"quoted\", and a comma")
+            eve.execute('SELECT count(*)\nFROM marks -- "quoted", and a comma')
             eve.execute("INSERT INTO marks VALUES (%s, %s)", (1, 'AUDIT: "\n",'))
             eve.execute("SET application_name = 'not audited'")
             eve.execute("DELETE FROM marks")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import select
 import signal
@@ -231,8 +232,28 @@ def anchor(settings: Settings, *, once: bool) -> int:
             work = Anchor.open(settings)
 
 
-def start(settings: Settings) -> int:
-    """Fork the org log's process and return its id; call it before there are threads or an event loop.
+class Process:
+    """The org log's process, as the gate sees it."""
+
+    def __init__(self) -> None:
+        """Make what the gate and its child share; call it before forking."""
+        self._shared = mmap.mmap(-1, 1)
+        self.guard = 0
+
+    def tell(self, *, running: bool) -> None:
+        """Say, below the fork, whether the process that writes the log runs."""
+        self._shared[0] = running
+
+    def is_running(self) -> bool:
+        """Whether it is there: the one that writes the log, not only the one that starts it again."""
+        try:
+            return os.waitpid(self.guard, os.WNOHANG)[0] == 0 and self._shared[0] == 1
+        except ChildProcessError:
+            return False
+
+
+def start(settings: Settings) -> Process:
+    """Fork the org log's process; call it before there are threads or an event loop.
 
     It is started again when it dies, and ends by itself when this process and all that it forks have ended, after taking up the end
     of every log.
@@ -244,8 +265,9 @@ def start(settings: Settings) -> int:
     check_timestamping(settings)
     ended, alive = os.pipe()
     ready, known = os.pipe()
-    process = os.fork()
-    if process:
+    process = Process()
+    process.guard = os.fork()
+    if process.guard:
         os.close(ended)
         os.close(known)
         if asks:  # no worker signs before the witnesses had a chance to say that the disk was set back
@@ -257,12 +279,12 @@ def start(settings: Settings) -> int:
         os.close(alive)
         os.close(ready)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        status = _guard(settings, ended, known)
+        status = _guard(settings, process, ended, known)
     finally:
         os._exit(status)
 
 
-def _guard(settings: Settings, ended: int, known: int | None) -> int:
+def _guard(settings: Settings, shared: Process, ended: int, known: int | None) -> int:
     """Run the org log in a process below this one, and again when it dies, later each time; the gate's own cannot fork any more."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # it ends when its parent has, and not before
@@ -272,10 +294,12 @@ def _guard(settings: Settings, ended: int, known: int | None) -> int:
         process = os.fork()
         if not process:
             _work(settings, ended, known)
+        shared.tell(running=True)
         if known is not None:
             os.close(known)
             known = None
         status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        shared.tell(running=False)
         if status == 0:
             return 0
         pause = FIRST_SECONDS if time.monotonic() - begun > LAST_SECONDS else min(LAST_SECONDS, 2 * pause)
@@ -308,14 +332,6 @@ def _look_before_signing(settings: Settings) -> None:
             logs.check_org(lambda note: Witnessing(policy, _ask, logs.org_consistency).round(note).known)
     except LockgateError as error:
         _say("org-log-problem", problem=str(error))
-
-
-def is_running(process: int) -> bool:
-    """Whether the org log's process is there."""
-    try:
-        return os.waitpid(process, os.WNOHANG)[0] == 0
-    except ChildProcessError:
-        return False
 
 
 def _child(settings: Settings, ended: int) -> int:

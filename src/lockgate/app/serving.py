@@ -31,7 +31,7 @@ def serve(config: Path, listen: Address | None = None) -> None:
         raise ConfigError(f"{config}:1: `core` is `compiled`, and the compiled core is not built; use `auto`")
     stored = settings.path.read_bytes()
     process = org.start(settings)
-    gauges = {"org_log_running": lambda: float(org.is_running(process))}
+    gauges = {"org_log_running": lambda: float(process.is_running())}
     if settings.gateway.workers > 1:
         supervise(settings, stored, listen, gauges)
         return
