@@ -38,7 +38,7 @@ help:
 install: $(STAMP)
 
 # Everything pinned and checked by hash; the project itself is installed without looking anything up.
-$(STAMP): requirements-dev.lock pyproject.toml src/lockgate/_speed.pyx src/lockgate/_lane.pyx $(wildcard src/lockgate/*.pxi)
+$(STAMP): requirements-dev.lock pyproject.toml src/lockgate/_speed.pyx src/lockgate/_lane.pyx $(wildcard src/lockgate/*.pxi src/lockgate/*.h)
 	@$(PYTHON) tools/check_python.py
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock

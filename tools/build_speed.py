@@ -36,7 +36,7 @@ def build(*options: str) -> str:
 
 
 def _build(source: Path, made: Path, libraries: tuple[str, ...], options: tuple[str, ...]) -> str:
-    newest = max(one.stat().st_mtime for one in (source, *source.parent.glob("*.pxi")))
+    newest = max(one.stat().st_mtime for one in (source, *source.parent.glob("*.pxi"), *source.parent.glob("*.h")))
     if made.exists() and made.stat().st_mtime > newest:
         return ""
     made.unlink(missing_ok=True)
@@ -54,6 +54,7 @@ def _build(source: Path, made: Path, libraries: tuple[str, ...], options: tuple[
                 "-fPIC",
                 *options,
                 f"-I{include}",
+                f"-I{FOLDER}",
                 str(middle),
                 "-o",
                 str(ready),

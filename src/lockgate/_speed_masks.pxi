@@ -19,10 +19,13 @@ cdef enum:
     LETTERS_MAX = 64      # longest number that is looked at, in letters
     DIGITS_MAX = 32       # most digits of one FF1 numeral string here: halves stay below 10 ** 16
     SLOTS = 256
+    LAYOUTS = 16          # arrangements of digits that are remembered within a chunk
     CELLS_KEPT = 256      # longest cell that is remembered
 
 cdef unsigned char[256] LETTER
 cdef unsigned char[100] TWO_DIGITS
+cdef unsigned char[200] PAIRS
+cdef unsigned char[10] DOUBLED
 
 
 cdef void _tables() except *:
@@ -34,6 +37,10 @@ cdef void _tables() except *:
     ):
         for i in letters:
             LETTER[i] |= <unsigned char>flag
+    for i in range(100):
+        PAIRS[2 * i], PAIRS[2 * i + 1] = i // 10, i % 10
+    for i in range(10):
+        DOUBLED[i] = 2 * i - (9 if i > 4 else 0)
     memset(TWO_DIGITS, 0, 100)
     for code in TWO_DIGIT_CALLING_CODES:
         TWO_DIGITS[<int>int(code) % 100] = 1
@@ -236,6 +243,15 @@ cdef struct Slot:
     uint64_t low
 
 
+cdef struct Layout:
+    # Where the digits of a cell of `size` bytes are, and what is between them; eight bytes at a time, the last eight may overlap.
+    Py_ssize_t size
+    int found
+    uint64_t[8] digits
+    uint64_t[8] others
+    unsigned char[LETTERS_MAX] places
+
+
 cdef class FormColumn(Column):
     """Numbers written with digits, and letters where a national id has them: only these change, each for one of its kind.
 
@@ -256,6 +272,10 @@ cdef class FormColumn(Column):
     cdef object _prepare
     cdef object _prepare_mixed
     cdef Slot[SLOTS] _slots
+    cdef Layout[LAYOUTS] _layouts
+    cdef int _layout_count
+    cdef int _last
+    cdef Py_ssize_t _end
     cdef dict _patterns
 
     def __cinit__(self, many, dict kept, Py_ssize_t kept_max, str form, Rounds digits, prepare, Rounds mixed, prepare_mixed, Py_ssize_t limit):
@@ -266,10 +286,16 @@ cdef class FormColumn(Column):
         self._patterns = {}
 
     cdef int show(self) except -1:
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, total = 0
         self._digits.count = 0
         if self._mixed is not None:
             self._mixed.count = 0
+        if self._layout_count == LAYOUTS:
+            self._layout_count = self._last = 0
+        for i in range(self.count):
+            total += self.cells[i].size
+        self._end = self.room.size
+        self.room.take(total)
         for i in range(self.count):
             if not self._add(i):
                 self._others.append(i)
@@ -283,22 +309,30 @@ cdef class FormColumn(Column):
         """Add a cell to the rounds; false when it is not a usual one."""
         cdef Cell *cell = &self.cells[number]
         cdef unsigned char[LETTERS_MAX] digits
-        cdef int found = 0, letters = 0, kept = 0, flags, kind, last
-        cdef Py_ssize_t i
+        cdef int found = 0, letters = 0, kept = 0, flags, kind, last, layout, i
+        cdef Layout *known
         cdef Item *item
         if not 0 < cell.size <= self._limit:
             return False
-        for i in range(cell.size):
-            flags = LETTER[cell.at[i]]
-            if not flags & self._form or (cell.at[i] == 43 and i):
-                return False
-            if flags & IS_DIGIT:
-                digits[found] = cell.at[i] - 48
-                found += 1
-            elif self._form == IS_ID and flags & (IS_UPPER | IS_LOWER):
-                letters += 1
-        if letters:
-            return self._add_mixed(number, found + letters)
+        layout = self._laid_out(cell)
+        if layout >= 0:
+            known = &self._layouts[layout]
+            found = known.found
+            for i in range(found):
+                digits[i] = cell.at[known.places[i]] - 48
+        else:
+            for i in range(<int>cell.size):
+                flags = LETTER[cell.at[i]]
+                if not flags & self._form or (cell.at[i] == 43 and i):
+                    return False
+                if flags & IS_DIGIT:
+                    digits[found] = cell.at[i] - 48
+                    found += 1
+                elif self._form == IS_ID and flags & (IS_UPPER | IS_LOWER):
+                    letters += 1
+            if letters:
+                return self._add_mixed(number, found + letters)
+            layout = self._lay_out(cell)
         kind = 0
         if self._form == IS_CARD:
             if not 6 < found <= DIGITS_MAX:
@@ -312,14 +346,52 @@ cdef class FormColumn(Column):
         item = self._slot(digits, kept, kind, last - kept)
         item.a = _number(digits + kept, (last - kept) // 2)
         item.b = _number(digits + kept + (last - kept) // 2, (last - kept + 1) // 2)
-        item.kind = kind | (kept << 8) | (last << 16)
+        item.kind = kind | (kept << 8) | (last << 16) | ((layout + 1) << 24)
         item.cell = number
         self._copy(cell)
         return True
 
-    cdef void _copy(self, Cell *cell) except *:
-        memcpy(self.room.take(cell.size), cell.at, cell.size)
-        cell.shown, cell.shown_size = self.room.size - cell.size, cell.size
+    cdef int _laid_out(self, Cell *cell) noexcept:
+        """Number of the remembered arrangement that a cell has, -1 for none."""
+        cdef int i
+        if cell.size < 8:
+            return -1
+        if self._last < self._layout_count and _has_layout(&self._layouts[self._last], cell.at, cell.size):
+            return self._last
+        for i in range(self._layout_count):
+            if _has_layout(&self._layouts[i], cell.at, cell.size):
+                self._last = i
+                return i
+        return -1
+
+    cdef int _lay_out(self, Cell *cell) noexcept:
+        """Remember the arrangement of a cell that has digits and what may stand between them, if there is room."""
+        cdef Layout *made
+        cdef unsigned char[LETTERS_MAX] digits
+        cdef unsigned char[LETTERS_MAX] others
+        cdef Py_ssize_t i, at
+        if cell.size < 8 or self._layout_count == LAYOUTS:
+            return -1
+        made = &self._layouts[self._layout_count]
+        made.size, made.found = cell.size, 0
+        for i in range(cell.size):
+            digits[i], others[i] = 0, cell.at[i]
+            if LETTER[cell.at[i]] & IS_DIGIT:
+                digits[i], others[i] = 255, 0
+                made.places[made.found] = <unsigned char>i
+                made.found += 1
+        for i in range((cell.size + 7) // 8):
+            at = min(8 * i, cell.size - 8)
+            memcpy(&made.digits[i], digits + at, 8)
+            memcpy(&made.others[i], others + at, 8)
+        self._layout_count += 1
+        return self._layout_count - 1
+
+    cdef void _copy(self, Cell *cell) noexcept:
+        """Copy a cell to where it is changed; `show` has taken the room for all of them."""
+        memcpy(self.room.data + self._end, cell.at, cell.size)
+        cell.shown, cell.shown_size = self._end, cell.size
+        self._end += cell.size
 
     cdef Item *_slot(self, unsigned char *digits, int kept, int kind, int length) except NULL:
         """A new item for a number of this length behind these kept digits."""
@@ -349,7 +421,7 @@ cdef class FormColumn(Column):
             left = 0
             for i in range(self._digits.count):
                 item = &self._digits.items[i]
-                kept, last = (item.kind >> 8) & 0xFF, item.kind >> 16
+                kept, last = (item.kind >> 8) & 0xFF, (item.kind >> 16) & 0xFF
                 length = last - kept
                 _spell(digits, item.a, length // 2)
                 _spell(digits + length // 2, item.b, (length + 1) // 2)
@@ -359,7 +431,10 @@ cdef class FormColumn(Column):
                     self._digits.items[left] = item[0]  # cycle walking: once more
                     left += 1
                     continue
-                self._place(item.cell, digits, kept)
+                if item.kind >> 24:
+                    self._place_known(item.cell, digits, kept, &self._layouts[(item.kind >> 24) - 1])
+                else:
+                    self._place(item.cell, digits, kept)
             self._digits.count = left
         return 0
 
@@ -375,6 +450,13 @@ cdef class FormColumn(Column):
                 else:
                     to[i] = digits[0] + 48
                     digits += 1
+
+    cdef void _place_known(self, Py_ssize_t number, const unsigned char *digits, int kept, const Layout *layout) noexcept:
+        """As `_place`, for a cell of this arrangement."""
+        cdef unsigned char *to = self.room.data + self.cells[number].shown
+        cdef int i
+        for i in range(kept, layout.found):
+            to[layout.places[i]] = digits[i - kept] + 48
 
     cdef bint _add_mixed(self, Py_ssize_t number, int places) except -1:
         cdef Cell *cell = &self.cells[number]
@@ -447,14 +529,32 @@ cdef class FormColumn(Column):
         return 0
 
 
+cdef inline bint _has_layout(const Layout *layout, const unsigned char *at, Py_ssize_t size) noexcept nogil:
+    """Whether a cell has its digits where a remembered one has them, and the same between them."""
+    cdef Py_ssize_t i
+    cdef uint64_t word, digits
+    if layout.size != size:
+        return False
+    for i in range((size + 7) // 8):
+        memcpy(&word, at + (8 * i if 8 * i < size - 8 else size - 8), 8)
+        digits = layout.digits[i]
+        if (word & ~digits) != layout.others[i]:
+            return False
+        # Of a byte below 128, adding 0x46 sets the highest bit when it is above a digit, subtracting 0x30 when it is below one.
+        word = word & digits
+        if (word | (word + (0x4646464646464646ULL & digits)) | (word - (0x3030303030303030ULL & digits))) & 0x8080808080808080ULL:
+            return False
+    return True
+
+
 cdef inline int _luhn(const unsigned char *digits, int count) noexcept nogil:
     """The check digit behind so many digits."""
-    cdef int total = 0, i, digit
-    for i in range(count):
-        digit = digits[count - 1 - i]
-        if not i & 1:
-            digit = 2 * digit - (9 if digit > 4 else 0)
-        total += digit
+    cdef int total = 0, i = count - 1
+    while i > 0:
+        total += DOUBLED[digits[i]] + digits[i - 1]
+        i -= 2
+    if i == 0:
+        total += DOUBLED[digits[0]]
     return (10 - total % 10) % 10
 
 
@@ -467,10 +567,14 @@ cdef inline uint64_t _number(const unsigned char *digits, int count) noexcept no
 
 
 cdef inline void _spell(unsigned char *digits, uint64_t value, int count) noexcept nogil:
-    while count:
-        count -= 1
-        digits[count] = <unsigned char>(value % 10)
-        value = value // 10
+    cdef uint64_t pair
+    while count > 1:
+        pair = value % 100
+        value = value // 100
+        count -= 2
+        memcpy(digits + count, PAIRS + 2 * pair, 2)
+    if count:
+        digits[0] = <unsigned char>(value % 10)
 
 
 cdef int _calling_code(const unsigned char *digits, int found) except -1:

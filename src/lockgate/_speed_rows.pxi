@@ -3,6 +3,11 @@
 # For: `masking.batches.Batches` in C. A row that is malformed, or has another number of columns, is an error.
 # Not for: the masks of texts (`_speed_masks.pxi`, `_speed_tokens.pxi`).
 
+cdef extern from "_marks.h" nogil:
+    uint64_t lg_marks(const unsigned char *, int, unsigned char, unsigned char)
+    int lg_first(uint64_t)
+
+
 cdef struct Range:
     # The numbers that are permuted among themselves: from `first`, as many as `size`.
     bint known
@@ -314,27 +319,43 @@ cdef class Masks:
 
     cdef bint _text_row(self, const unsigned char *at, const unsigned char *end, int delimiter) except -1:
         """Gather the cells of one line, without its end; false when it is no row of these columns."""
-        cdef const unsigned char *start
-        cdef bint escaped
-        cdef Py_ssize_t number
+        cdef const unsigned char *start = at
+        cdef const unsigned char *here
+        cdef const unsigned char *taken = at  # what is before this is decided
+        cdef bint escaped = False
+        cdef Py_ssize_t number = 0, length
+        cdef uint64_t marks
         if memchr(at, 10, end - at) != NULL:
             return False
-        for number in range(self._count):
-            start, escaped = at, False
-            while at < end and at[0] != delimiter:
-                if at[0] == 92:
-                    escaped = True
-                    at += 1
-                    if at == end:
+        while at < end:
+            length = min(64, end - at)
+            marks = lg_marks(at, <int>length, <unsigned char>delimiter, 92)
+            while marks:
+                here = at + lg_first(marks)
+                marks &= marks - 1
+                if here < taken:
+                    continue
+                if here[0] != delimiter:
+                    if here + 1 == end:
                         return False
-                at += 1
-            if (at < end) != (number < self._count - 1):
-                return False
-            one = self._columns[number]
-            if one is not None and not (at - start == 2 and start[0] == 92 and start[1] == 78):
-                self._gather(<Column>one, start, at, _unescape(start, at) if escaped else None)
-            at += 1
+                    escaped, taken = True, here + 2
+                    continue
+                if number >= self._count - 1:
+                    return False
+                self._text_cell(number, start, here, escaped)
+                number += 1
+                start, escaped = here + 1, False
+            at += length
+        if number != self._count - 1:
+            return False
+        self._text_cell(number, start, end, escaped)
         return True
+
+    cdef int _text_cell(self, Py_ssize_t number, const unsigned char *start, const unsigned char *end, bint escaped) except -1:
+        one = self._columns[number]
+        if one is not None and not (end - start == 2 and start[0] == 92 and start[1] == 78):
+            self._gather(<Column>one, start, end, _unescape(start, end) if escaped else None)
+        return 0
 
     cdef bint _csv_row(self, const unsigned char *at, const unsigned char *end, int delimiter, int quote, bytes null) except -1:
         """As `_text_row`, for CSV."""

@@ -172,21 +172,26 @@ cdef class WideRounds:
         return 0
 
 
+cdef struct Prepared:
+    # What is prepared for one tweak: the domain, how it is shown, and of each padded length whose halves are numbers its shape and block.
+    const unsigned char *name
+    Py_ssize_t size
+    const unsigned char *shown
+    Py_ssize_t shown_size
+    int[5] shape
+    uint64_t[5] high
+    uint64_t[5] low
+
+
 cdef class Domain:
-    """What is prepared for one tweak: how its domain is shown, and (shape, high, low) or (chain, prefix) of each padded length."""
+    """What keeps the bytes of a prepared tweak, and (chain, prefix) of each longer padded length."""
 
     cdef bytes name
     cdef bytes shown
     cdef dict lengths
-    cdef int[5] shape
-    cdef uint64_t[5] high
-    cdef uint64_t[5] low
 
-    def __cinit__(self, bytes name, bytes shown):
-        cdef int i
+    def __cinit__(self, bytes name not None, bytes shown not None):
         self.name, self.shown, self.lengths = name, shown, {}
-        for i in range(5):
-            self.shape[i] = -1
 
 
 cdef class TokenColumn(Column):
@@ -210,16 +215,19 @@ cdef class TokenColumn(Column):
     cdef object _prepare_wide
     cdef object _show_domain
     cdef list _domains
+    cdef Room _prepared
     cdef int[DOMAIN_SLOTS] _slots
 
     def __cinit__(self, many, dict kept, Py_ssize_t kept_max, bint mail, Rounds rounds, WideRounds wide, prepare, prepare_wide, show_domain,
                   Py_ssize_t limit):
         self._mail, self._rounds, self._wide, self._limit = mail, rounds, wide, limit
         self._prepare, self._prepare_wide, self._show_domain = prepare, prepare_wide, show_domain
+        self._prepared = Room()
         self._forget()
 
     cdef void _forget(self) except *:
         self._domains = []
+        self._prepared.size = 0
         memset(self._slots, 0, sizeof(self._slots))
 
     cdef int show(self) except -1:
@@ -253,21 +261,18 @@ cdef class TokenColumn(Column):
 
     cdef bint _add(self, Py_ssize_t number) except -1:
         cdef Cell *cell = &self.cells[number]
-        cdef Py_ssize_t size = cell.size, i
+        cdef Py_ssize_t size = cell.size
         cdef unsigned char[TEXT_MAX + 1] padded
         cdef unsigned char *text
         cdef int length, which, found
-        cdef Domain domain
+        cdef Prepared *domain
         cdef Item *item
         if self._mail:
-            if size > 512:
+            if size > 512 or not _is_ascii(cell.at, size):
                 return False
-            size = -1
-            for i in range(cell.size):
-                if cell.at[i] >= 128:
-                    return False
-                if cell.at[i] == 64:
-                    size = i
+            size -= 1
+            while size >= 0 and cell.at[size] != 64:
+                size -= 1
             if size < 1 or size == cell.size - 1:
                 return False
         if size > TEXT_MAX or size < 0:
@@ -276,13 +281,14 @@ cdef class TokenColumn(Column):
             return False
         length = 10 if size < 10 else <int>((size + 5) // 5 * 5)
         found = self._find(cell.at + size + 1, cell.size - size - 1) if self._mail else self._find(cell.at, 0)
-        domain = <Domain>self._domains[found]
-        if length // 5 * 8 + (len(domain.shown) + 3 if self._mail else WORDS_MAX) > self._limit:
+        domain = self._at(found)
+        if length // 5 * 8 + (domain.shown_size + 3 if self._mail else WORDS_MAX) > self._limit:
             return False
         if length > NARROW_MAX:
-            known = domain.lengths.get(length)
+            lengths = (<Domain>self._domains[found]).lengths
+            known = lengths.get(length)
             if known is None:
-                known = domain.lengths[length] = self._prepare_wide(length, self._tweak(cell, size))
+                known = lengths[length] = self._prepare_wide(length, self._tweak(cell, size))
             text = self._wide.add(number | (<Py_ssize_t>found << 32), length, known[0], known[1])
         else:
             which = length // 5
@@ -304,41 +310,48 @@ cdef class TokenColumn(Column):
 
     cdef int _find(self, const unsigned char *name, Py_ssize_t size) except -1:
         """Number of a domain, which holds until the next chunk; names have the empty one."""
-        cdef uint64_t hash = 14695981039346656037ULL
-        cdef Py_ssize_t i
-        cdef int *slot
+        cdef uint64_t hash = _hash(name, size)
+        cdef int *slot = &self._slots[hash & (DOMAIN_SLOTS - 1)]
+        cdef Prepared *known
         cdef Domain domain
-        for i in range(size):
-            hash = (hash ^ name[i]) * 1099511628211ULL
-        hash ^= hash >> 32
-        slot = &self._slots[hash & (DOMAIN_SLOTS - 1)]
+        cdef int i
         while slot[0]:
-            domain = <Domain>self._domains[slot[0] - 1]
-            if len(domain.name) == size and memcmp(PyBytes_AS_STRING(domain.name), name, size) == 0:
+            known = self._at(slot[0] - 1)
+            if known.size == size and memcmp(known.name, name, size) == 0:
                 return slot[0] - 1
             hash += 1
             slot = &self._slots[hash & (DOMAIN_SLOTS - 1)]
         text = PyBytes_FromStringAndSize(<const char *>name, size)
-        self._domains.append(Domain(text, self._show_domain(text) if self._mail else b""))
+        domain = Domain(text, self._show_domain(text) if self._mail else b"")
+        self._domains.append(domain)
+        known = <Prepared *>self._prepared.take(sizeof(Prepared))
+        known.name, known.size = <const unsigned char *>PyBytes_AS_STRING(domain.name), len(domain.name)
+        known.shown, known.shown_size = <const unsigned char *>PyBytes_AS_STRING(domain.shown), len(domain.shown)
+        for i in range(5):
+            known.shape[i] = -1
         if len(self._domains) <= DOMAINS_KEPT:  # so many leave slots free, at which a search ends; the rest of this chunk is not found again
             slot[0] = <int>len(self._domains)
         return <int>len(self._domains) - 1
+
+    cdef inline Prepared *_at(self, Py_ssize_t number) noexcept:
+        """A prepared domain; valid until another one is found."""
+        return (<Prepared *>self._prepared.data) + number
 
     cdef int _write(self, Py_ssize_t number, Py_ssize_t which, const unsigned char *sealed, int length) except -1:
         cdef Cell *cell = &self.cells[number]
         cdef int letters = length // 5 * 8
         cdef unsigned char *to
-        cdef Domain domain
+        cdef Prepared *domain
         cdef bytes words
         cdef Py_ssize_t shown
         if self._mail:
-            domain = <Domain>self._domains[which]
-            shown = letters + 3 + len(domain.shown)
+            domain = self._at(which)
+            shown = letters + 3 + domain.shown_size
             to = self.room.take(shown)
             to[0], to[1] = 117, 95
             _base32(to + 2, sealed, length)
             to[2 + letters] = 64
-            memcpy(to + 3 + letters, PyBytes_AS_STRING(domain.shown), len(domain.shown))
+            memcpy(to + 3 + letters, domain.shown, domain.shown_size)
         else:
             words = WORDS[(sealed[0] >> 3) * 32 + (((sealed[0] & 7) << 2) | (sealed[1] >> 6))]
             shown = letters + len(words)
@@ -347,6 +360,34 @@ cdef class TokenColumn(Column):
             _base32(to + len(words), sealed, length)
         cell.shown, cell.shown_size = self.room.size - shown, shown
         return 0
+
+
+cdef inline uint64_t _hash(const unsigned char *at, Py_ssize_t size) noexcept nogil:
+    """A hash of some bytes."""
+    cdef uint64_t hash = 14695981039346656037ULL ^ <uint64_t>size, word = 0
+    cdef Py_ssize_t i = 0
+    while i + 8 <= size:
+        memcpy(&word, at + i, 8)
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15ULL
+        hash ^= hash >> 32
+        i += 8
+    word = 0
+    memcpy(&word, at + i, size - i)
+    hash = (hash ^ word) * 0x9E3779B97F4A7C15ULL
+    return hash ^ (hash >> 32)
+
+
+cdef inline bint _is_ascii(const unsigned char *at, Py_ssize_t size) noexcept nogil:
+    cdef uint64_t word, all = 0
+    cdef Py_ssize_t i = 0
+    while i + 8 <= size:
+        memcpy(&word, at + i, 8)
+        all |= word
+        i += 8
+    while i < size:
+        all |= at[i]
+        i += 1
+    return not all & 0x8080808080808080ULL
 
 
 cdef inline void _load(const unsigned char *at, int count, uint64_t *high, uint64_t *low) noexcept nogil:

@@ -165,7 +165,7 @@ class Ff1:
     @cached_property
     def rounds(self) -> Any:
         """The compiled core's rounds under this key."""
-        return speed.core.Rounds(self._context.update_into)
+        return speed.core.Rounds(self._context.update_into, self._key)
 
     @cached_property
     def wide_rounds(self) -> Any:
