@@ -17,7 +17,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from time import gmtime
 
-from lockgate.errors import InvariantError, LedgerError
+from lockgate.errors import BackendProtocolError, InvariantError, LedgerError
 from lockgate.ledger.blob import SealedText
 
 cdef extern from "sys/socket.h" nogil:
@@ -78,6 +78,8 @@ cdef enum:
     PAYLOAD_MAX = 16777216
     CONSTANTS = 64
     HOLES = 8
+    RECEIPTS = 64          # remembered outcomes of a masked statement
+    ROWS = 16              # most rows of one, as `session.fast` has it
     KNOWN = 256            # statements of one session
     PARAMETERS_MAX = 65536
     NAME = 64              # characters of a sealed text's name
@@ -752,11 +754,13 @@ cdef class Permit:
     cdef bint nameless
     cdef bint writes
     cdef bint checked
+    cdef bint masks
+    cdef dict receipts
     cdef Pattern intent, outcome
 
     def __init__(self, known):
         self.known, self.repeated, self.ready = known, known.repeated, known.ready()
-        self.writes = known.writes
+        self.writes, self.masks, self.receipts = known.writes, known.verdict.plan.masks, {}
         self.text, self.description, self.checked = known.text, known.description, known.checked
         self.database, self.classes, self.nameless = known.repeated.database, known.repeated.classes, known.repeated.nameless
         self.intent, self.outcome = Pattern(known.repeated.intent), Pattern(known.repeated.outcome)
@@ -847,6 +851,7 @@ cdef class Lane:
     cdef long long until_us
     cdef unsigned long long seen
     cdef Permit asked
+    cdef Py_ssize_t end
     cdef long long intent, started_us
     cdef bint simple, parsed, described, inserted
     cdef bytes withheld
@@ -1124,7 +1129,7 @@ cdef class Lane:
             try:
                 start = self._answer(size)
                 if start >= 0:
-                    self.client.send(start, size)
+                    self.client.send(start, self.end)
             except Exception as error:
                 self.broken(error)
                 return 0
@@ -1138,6 +1143,7 @@ cdef class Lane:
     cdef Py_ssize_t _answer(self, Py_ssize_t size) except -2:
         """Where what is to be shown begins, its outcome recorded; -1 when it is not one whole, expected answer."""
         cdef Permit permit = self.asked
+        cdef Pattern outcome = permit.outcome
         cdef Py_ssize_t position = 0, head, description
         cdef long long numbers[HOLES]
         cdef long long found[3]
@@ -1176,12 +1182,17 @@ cdef class Lane:
             else _tail(ROOM_IN, position, size, self.status, found)
         ):
             return -1
+        self.end = size
+        if permit.masks:
+            outcome = self._masked(permit, position, size, found)
+            if outcome is None:
+                return -1
         self.asked = None
         sequence = self.evidence._sequence + 1
         self.evidence._sequence = sequence
         numbers[0], numbers[1], numbers[2], numbers[3] = found[2], found[1], self.now() - self.started_us, self.intent
         numbers[5], numbers[6], numbers[7] = found[0], sequence, 0
-        self.ledger.append(permit.outcome, numbers, 4, None, True)
+        self.ledger.append(outcome, numbers, 4, None, True)
         self.counters.completed_again()
         if self.parsed:
             self.talk.prepared[""] = permit.ready
@@ -1191,6 +1202,31 @@ cdef class Lane:
             memmove(ROOM_IN + description, ROOM_IN, head)
             return description
         return 0
+
+    cdef Pattern _masked(self, Permit permit, Py_ssize_t position, Py_ssize_t size, long long *found):
+        """Mask the rows where they lie; the outcome's pattern. None: nothing was changed, Python has more to do with this answer."""
+        cdef bytes shown
+        cdef Py_ssize_t rest = position + found[1], length
+        masks = self.fast.masks_of(permit.known)
+        if masks is None or found[0] > ROWS or not 0 <= position <= rest <= size:
+            return None
+        try:
+            shown, _, counts = masks.mask(_bytes(ROOM_IN, position, rest, size), False)
+        except BackendProtocolError:
+            return None
+        length = PyBytes_GET_SIZE(shown)
+        if position + length + size - rest > ROOM + SLACK:
+            return None
+        cells = tuple(counts)
+        outcome = permit.receipts.get(cells)
+        if outcome is None:
+            if len(permit.receipts) >= RECEIPTS:
+                permit.receipts.clear()
+            outcome = permit.receipts[cells] = Pattern(self.fast.receipted(permit.known, cells, found[0]))
+        memmove(ROOM_IN + position + length, ROOM_IN + rest, size - rest)
+        memcpy(ROOM_IN + position, PyBytes_AS_STRING(shown), length)
+        self.end, found[1] = position + length + size - rest, length
+        return <Pattern>outcome
 
 
 # -- the loop -------------------------------------------------------------------------------------------------------------------

@@ -273,6 +273,26 @@ MOVES: dict[str, list[tuple[str, bytes]]] = {
              ("backend", b"".join(m.encode() for m in (TOTAL, *ONE)))],
     "mail": query("SELECT email FROM people WHERE city = 'Springfield'", MAIL, be.DataRow((b"x",)), done("SELECT 1"), ready()),
 }  # fmt: skip
+MAILS = "SELECT email FROM people"
+
+
+def _mails(*values: bytes | None) -> tuple[be.BackendMessage, ...]:
+    return (MAIL, *(be.DataRow((value,)) for value in values), done(f"SELECT {len(values)}"), ready())
+
+
+MASKED: dict[str, list[tuple[str, bytes]]] = {
+    "masked": query(MAILS, *_mails(b"zoe@person.example")),
+    "masked, lifted": query(MAILS + " WHERE id = 7", *_mails(b"zoe@person.example")),
+    "masked, NULL": query(MAILS, *_mails(None)),
+    "masked, none": query(MAILS, *_mails()),
+    "masked, some": query(MAILS, *_mails(b"zoe@person.example", None, b"no address", b"")),
+    "masked, many": query(MAILS, *_mails(*[b"a%d@gmail.com" % number for number in range(200)])),
+    "masked, two answers": query(MAILS, *_mails(b"zoe@person.example"), cut=60),
+    "masked, fails": query(MAILS, MAIL, be.DataRow((b"zoe@person.example",)), failure(), ready()),
+    "masked, damaged": query(MAILS, MAIL, be.DataRow((b"a", b"b")), done("SELECT 1"), ready()),
+    "masked, parsed": rounds(MAILS, b"1", parse=True, describe=True, rows=MAIL),
+    "another style": [("backend", be.ParameterStatus("DateStyle", "German, DMY").encode())],
+}
 
 
 @dataclass
@@ -369,6 +389,25 @@ def test_what_was_taken_once_is_taken_in_c_and_recorded_alike(
 @settings(max_examples=25, deadline=None)
 def test_any_dialogue_is_the_same_in_both_cores(tmp_path_factory: pytest.TempPathFactory, moves: list[str]) -> None:
     both(tmp_path_factory, steps_of(*(move for move in moves for _ in range(2))))
+
+
+@given(st.lists(st.sampled_from([*sorted(MASKED), "one"]), min_size=1, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_masked_answers_are_the_same_in_both_cores(tmp_path_factory: pytest.TempPathFactory, moves: list[str]) -> None:
+    steps = [step for move in moves for _ in range(3) for step in (MASKED | MOVES)[move]]
+    assert not any(
+        b"person.example" in data
+        for part in both(tmp_path_factory, steps).seen
+        for side, data in part
+        if side == "client"
+    )
+
+
+@pytest.mark.parametrize("move", ["masked", "masked, NULL", "masked, none", "masked, some"])
+def test_masked_answers_are_taken_in_c(tmp_path_factory: pytest.TempPathFactory, move: str) -> None:
+    played = both(tmp_path_factory, MASKED[move] * 4)
+    assert played.passed >= 2
+    assert played.seen[-1][0][1] == played.seen[5][0][1]
 
 
 @pytest.mark.parametrize(("move", "refused"), [("writes", "refused write"), ("writes in text", "refused text")])

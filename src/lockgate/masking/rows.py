@@ -114,6 +114,11 @@ class RowMasker:
         # One column gathers one output's cells: a second output of the same kind has one of its own.
         return make() if any(found is other for other in columns) else found
 
+    @property
+    def masks(self) -> Any:
+        """What masks whole rows, without counting here."""
+        return self._masks
+
     def mask(self, body: bytes) -> bytes:
         """The row as the client may see it.
 

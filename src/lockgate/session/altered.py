@@ -29,6 +29,11 @@ class Prepared:
     made_under: tuple[object, ...] = ()
 
 
+def made_under(talk: SessionState) -> tuple[object, ...]:
+    """All that masks depend on beside the statement."""
+    return talk.reported.get("DateStyle"), talk.around.epoch, talk.around.catalog.generation
+
+
 def altered(talk: SessionState, run: Run, kept: Prepared, description: bytes, rows: bytes) -> bytes | None:
     """The rows as the client may see them; `run` then says what was done. None: the replies must do it.
 
@@ -42,10 +47,10 @@ def altered(talk: SessionState, run: Run, kept: Prepared, description: bytes, ro
     if run.scan is not None and not _is_harmless(run, rows):
         return None
     if run.plan.masks or run.plan.order is not Order.KEEP:
-        made_under = (talk.reported.get("DateStyle"), talk.around.epoch, talk.around.catalog.generation)
-        if kept.made_under != made_under or run.plan.order is not Order.KEEP:
+        now = made_under(talk)
+        if kept.made_under != now or run.plan.order is not Order.KEEP:
             talk.make_masker(run, from_backend(Frame(tags.ROW_DESCRIPTION, description[5:]), be.RowDescription))
-            kept.masker, kept.made_under = run.masker, made_under
+            kept.masker, kept.made_under = run.masker, now
         elif kept.masker is not None:
             kept.masker.restart()
             run.masker = kept.masker

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lockgate.ledger.blob import NO_CLASS, SECRET_CLASS, UNKNOWN_CLASS, SealedText
 from lockgate.ledger.entry import Template
@@ -18,7 +18,7 @@ from lockgate.ledger.persons import TOKENS_MAX
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance
 from lockgate.model.identity import Identity
-from lockgate.model.plan import Disposition
+from lockgate.model.plan import Disposition, Plan
 from lockgate.model.statement import Analysis, Kind
 from lockgate.session.judge import Verdict
 from lockgate.session.ports import Clock, Recorder
@@ -29,6 +29,8 @@ COLUMNS_MAX = 200
 """Columns named in one entry; an entry must stay below 65,535 bytes."""
 NAME_CHARS_MAX = 160
 TABLES_MAX = 100
+RECEIPTS_MAX = 64
+"""Different receipts of one statement whose entries are remembered but for what differs each time."""
 TEXT_BYTES_MAX = 4 << 20
 TEXT_HEAD_BYTES = 32 << 10
 _WITHOUT_DATA = frozenset(
@@ -48,6 +50,9 @@ class Repeated:
     fields: dict[str, object]
     classes: tuple[str, ...]
     database: str
+    plan: Plan
+    receipts: dict[tuple[int, ...], Template] = field(default_factory=dict)
+    """Outcomes by the masked cells of each column, and the rows."""
 
     @property
     def nameless(self) -> bool:
@@ -123,51 +128,45 @@ class Evidence:
 
     def outcome(self, run: Run, status: str, sqlstate: str, tag: str) -> int:
         """What came of it: rows, bytes, columns with disposition, receipt, duration."""
-        masked = run.masker.cells_masked if run.masker is not None else ()
-        receipt = [
-            {
-                "column": plan.name[:NAME_CHARS_MAX],
-                "label": plan.label,
-                "rule": plan.rule,
-                "mode": "position",
-                "cells": cells,
-            }
-            for plan, cells in zip(run.plan.columns, masked, strict=False)
-            if plan.disposition is Disposition.MASKED
-        ]
-        if run.plan.stand_ins:
-            receipt = [
-                {
-                    "column": p.name[:NAME_CHARS_MAX],
-                    "label": p.label,
-                    "rule": p.rule,
-                    "mode": "source",
-                    "cells": run.rows,
-                }
-                for p in run.plan.columns
-                if p.disposition is Disposition.MASKED
-            ]
+        receipt = _receipt(run.plan, run.masker.cells_masked if run.masker is not None else (), run.rows)
         count = tag.rsplit(" ", 1)[-1]
         return self._append("outcome", {
             "intent": run.intent, "status": status, "sqlstate": sqlstate, "rows": run.rows, "bytes": run.row_bytes,
             "affected": int(count) if count.isdigit() and len(count) < 19 else None,
-            "duration_us": self._clock.ticks_us() - run.started_us, "receipt": receipt[:COLUMNS_MAX],
+            "duration_us": self._clock.ticks_us() - run.started_us, "receipt": receipt,
         }, keep=True)  # fmt: skip
 
     def repeated(self, verdict: Verdict, catalog: Catalog, clearance: Clearance) -> Repeated:
         """Intent and outcome of a statement that will run many times under one verdict, but for what differs each time."""
         fields, classes = self._about(verdict, catalog, clearance)
         common = {k: v for k, v in self._common.items() if v is not None}
-        done: dict[str, object] = {"status": "complete", "sqlstate": "00000", "receipt": []}
         return Repeated(
             self._recorder.template({"kind": "intent", **common, **fields}, ("s", "text")),
-            self._recorder.template(
-                {"kind": "outcome", **common, **done}, ("affected", "bytes", "duration_us", "intent", "rows", "s")
-            ),
+            self._completed([]),
             fields,
             classes,
             self._database,
+            verdict.plan,
         )
+
+    def _completed(self, receipt: list[dict[str, object]]) -> Template:
+        common = {k: v for k, v in self._common.items() if v is not None}
+        return self._recorder.template(
+            {"kind": "outcome", **common, "status": "complete", "sqlstate": "00000", "receipt": receipt},
+            ("affected", "bytes", "duration_us", "intent", "rows", "s"),
+        )
+
+    def receipted(self, repeated: Repeated, cells: Sequence[int], rows: int) -> Template:
+        """The outcome of a run that masked so many cells of each column and returned so many rows."""
+        if not repeated.plan.masks and not repeated.plan.stand_ins:
+            return repeated.outcome
+        name = (*cells, rows if repeated.plan.stand_ins else 0)
+        found = repeated.receipts.get(name)
+        if found is None:
+            if len(repeated.receipts) >= RECEIPTS_MAX:
+                repeated.receipts.clear()
+            found = repeated.receipts[name] = self._completed(_receipt(repeated.plan, cells, rows))
+        return found
 
     def intent_again(self, repeated: Repeated, text: bytes) -> int:
         """The intent of one more run; the same entry that `intent` writes.
@@ -183,12 +182,16 @@ class Evidence:
         return self._recorder.append_filled(repeated.intent, (), (self._sequence, sealed.name.encode()))
 
     def outcome_again(
-        self, repeated: Repeated, *, intent: int, rows: int, row_bytes: int, affected: int, duration_us: int
-    ) -> int:
-        """The outcome of one more complete run; the same entry that `outcome` writes."""
+        self, repeated: Repeated, *, intent: int, rows: int, row_bytes: int, affected: int, duration_us: int,
+        cells: Sequence[int] = (),
+    ) -> int:  # fmt: skip
+        """The outcome of one more complete run, which masked so many cells of each column; the same entry that `outcome` writes."""
         self._sequence += 1
         return self._recorder.append_filled(
-            repeated.outcome, (affected, row_bytes, duration_us, intent), (rows, self._sequence), keep=True
+            self.receipted(repeated, cells, rows),
+            (affected, row_bytes, duration_us, intent),
+            (rows, self._sequence),
+            keep=True,
         )
 
     def _statement(
@@ -224,6 +227,27 @@ class Evidence:
         self._sequence += 1
         given = {k: v for k, v in (self._common | dict(fields)).items() if v is not None}
         return self._recorder.append({"kind": kind, "s": self._sequence, **given}, keep=keep)
+
+
+def _receipt(plan: Plan, cells: Sequence[int], rows: int) -> list[dict[str, object]]:
+    """What was masked: of each column how many cells, or every one where the database computed with stand-ins."""
+    hidden = [
+        (number, column) for number, column in enumerate(plan.columns) if column.disposition is Disposition.MASKED
+    ]
+    if plan.stand_ins:
+        found = [(column, rows) for _, column in hidden]
+    else:
+        found = [(column, cells[number]) for number, column in hidden if number < len(cells)]
+    return [
+        {
+            "column": column.name[:NAME_CHARS_MAX],
+            "label": column.label,
+            "rule": column.rule,
+            "mode": "source" if plan.stand_ins else "position",
+            "cells": count,
+        }
+        for column, count in found
+    ][:COLUMNS_MAX]
 
 
 def _said(sealed: SealedText) -> dict[str, object]:

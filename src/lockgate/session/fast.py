@@ -16,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from lockgate.errors import ClientProtocolError
+from lockgate.ledger.entry import Template
 from lockgate.model.plan import Order
 from lockgate.model.statement import Kind
-from lockgate.session.altered import altered
+from lockgate.session.altered import altered, made_under
 from lockgate.session.conversation import Conversation
 from lockgate.session.judge import Verdict
 from lockgate.session.remembered import BOUND, PARSED, Asked, Known, is_plain, measure, writes_plainly
@@ -30,6 +31,8 @@ from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import Frame, message
 from lockgate.wire.postgres.typed import from_client
 
+RECEIPTED_ROWS_MAX: Final = 16
+"""Most rows of a masked answer whose outcome is remembered: the receipts of longer ones hardly ever come again."""
 KNOWN_MAX: Final = 256
 """Statements that one session remembers for its fast lane."""
 
@@ -320,13 +323,14 @@ class FastLane:
             run.rows, run.row_bytes = rows, len(changed)
             row_bytes = len(changed)
         self.asked = None
-        if known.altered and run is not None:
+        if run is not None and run.masker is not None and rows > RECEIPTED_ROWS_MAX:
             talk.evidence.outcome(run, "complete", "00000", f"SELECT {affected}")
         else:
             talk.evidence.outcome_again(
-                known.repeated, intent=asked.intent, rows=rows, row_bytes=row_bytes, affected=affected,
-                duration_us=talk.clock.ticks_us() - asked.started_us,
-            )  # fmt: skip
+            known.repeated, intent=asked.intent, rows=rows, row_bytes=row_bytes, affected=affected,
+            duration_us=talk.clock.ticks_us() - asked.started_us,
+            cells=() if run is None or run.masker is None else run.masker.cells_masked,
+        )  # fmt: skip
         talk.counters.completed_again()
         if asked.parsed:
             talk.prepared[""].pending = False
@@ -369,10 +373,20 @@ class FastLane:
         return asked.run
 
     def is_repeated(self, asked: Asked) -> bool:
-        """Whether the compiled lane may answer this from now on: nothing of it is changed or looked at, nor remembered in a transaction."""
-        plan = asked.known.verdict.plan
-        free = not plan.touches_labelled or self._replies.status == "I"
-        return free and not asked.known.altered and self._talk.scan_of(asked.known.verdict) is None
+        """Whether the compiled lane may answer this from now on: nothing of it is looked at, ordered, nor remembered in a transaction."""
+        verdict = asked.known.verdict
+        free = not verdict.plan.touches_labelled or self._replies.status == "I"
+        as_it_is = verdict.plan.order is Order.KEEP and not verdict.instead
+        return free and as_it_is and self._talk.scan_of(verdict) is None
+
+    def masks_of(self, known: Known) -> Any:
+        """What masks an answer's rows, made under what holds now; None before an answer was masked here under it."""
+        kept = known.kept
+        return kept.masker.masks if kept.masker is not None and kept.made_under == made_under(self._talk) else None
+
+    def receipted(self, known: Known, cells: tuple[int, ...], rows: int) -> Template:
+        """The outcome of a run that masked so many cells of each column."""
+        return self._talk.evidence.receipted(known.repeated, cells, rows)
 
     # -- the compiled lane's side -----------------------------------------------------------------------------------------------
 
