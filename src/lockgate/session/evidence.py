@@ -238,7 +238,7 @@ def _receipt(plan: Plan, cells: Sequence[int], rows: int) -> list[dict[str, obje
         found = [(column, rows) for _, column in hidden]
     else:
         found = [(column, cells[number]) for number, column in hidden if number < len(cells)]
-    return [
+    receipt: list[dict[str, object]] = [
         {
             "column": column.name[:NAME_CHARS_MAX],
             "label": column.label,
@@ -247,7 +247,8 @@ def _receipt(plan: Plan, cells: Sequence[int], rows: int) -> list[dict[str, obje
             "cells": count,
         }
         for column, count in found
-    ][:COLUMNS_MAX]
+    ]
+    return receipt[:COLUMNS_MAX]
 
 
 def _said(sealed: SealedText) -> dict[str, object]:
