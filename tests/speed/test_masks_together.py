@@ -302,5 +302,5 @@ def test_a_row_with_too_few_values_is_an_error_whatever_stands_behind_it(core: s
     del core
     masker = _masker([_column("text.free", 25), _column("person.name", 25)], [-1, -1], [0, 0])
     span = b"D" + (13).to_bytes(4, "big") + b"\0\2" + be.DataRow((b"abc",)).encode()[7:]
-    with pytest.raises(BackendProtocolError, match="inside the length|longer than its row"):
+    with pytest.raises(BackendProtocolError, match=r"inside the length|longer than its row"):
         masker.span(span + rest)
