@@ -678,7 +678,7 @@ cdef bint _lift(const unsigned char *text, Py_ssize_t size, Constants *found) no
                     found.starts[found.count], found.ends[found.count] = at, end
                     found.marks[found.count] = 105 if value <= 0x7FFFFFFF else 108
                     found.count += 1
-            at = end
+            at = last_word = end
         elif _wordly(c):
             while at < size and _wordly(text[at]):
                 at += 1

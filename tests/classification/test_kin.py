@@ -33,6 +33,13 @@ def test_a_childs_label_reaches_its_parent_because_the_parent_shows_the_childs_r
     assert labels(found[1]) == ["person.email"]
 
 
+def test_a_partition_knows_by_which_columns_of_all_its_ancestors_its_rows_were_chosen() -> None:
+    top = replace(relation(1, id="none", mail="person.email"), partition_columns=frozenset({2}))
+    middle = replace(relation(2, mail="person.email", id="none"), partition_columns=frozenset({2}))
+    found = follow({1: top, 2: middle, 3: relation(3, x="none", id="none", mail="person.email")}, [(2, 1), (3, 2)], [])
+    assert [found[oid].chosen_by for oid in (1, 2, 3)] == [frozenset(), frozenset({1}), frozenset({2, 3})]
+
+
 def test_two_different_labels_stay_as_they_are() -> None:
     found = follow({1: relation(1, x="person.name"), 2: relation(2, x="person.email")}, [(2, 1)], [])
     assert (labels(found[1]), labels(found[2])) == (["person.name"], ["person.email"])

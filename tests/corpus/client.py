@@ -51,10 +51,11 @@ class ConnectionEndedError(Exception):
 
 @dataclass
 class Answer:
-    """All messages of one answer, in order; `ended` when the connection was closed by the server."""
+    """All messages of one answer, in order; `ended` when the connection was closed by the server, `sent` the text it answers."""
 
     frames: list[Frame] = field(default_factory=list)
     ended: bool = False
+    sent: str = ""
 
     @property
     def errors(self) -> list[be.ErrorResponse]:

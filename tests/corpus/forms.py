@@ -119,6 +119,7 @@ def _one(client: Client, statement: str, protocol: Protocol, bind: list[str] | N
     done.texts.append(statement + " " + " ".join(bind or ()))
     if not protocol.extended:
         done.answers.append(client.simple(statement, cancel=protocol.cancel))
+        done.answers[-1].sent = statement
         return
     answer = client.extended(
         statement,
@@ -134,6 +135,7 @@ def _one(client: Client, statement: str, protocol: Protocol, bind: list[str] | N
         again = client.read()
         more = client.extended(statement, bind=bind, binary=protocol.binary, name=protocol.name, fetch=protocol.fetch)
         answer = Answer(answer.frames + again.frames + more.frames, more.ended)
+    answer.sent = statement
     done.answers.append(answer)
 
 
@@ -150,7 +152,7 @@ def _pipeline(client: Client, statements: list[str], protocol: Protocol, bind: l
     for frame in whole.frames:
         frames.append(frame)
         if frame.tag == tags.READY_FOR_QUERY:
-            answers.append(Answer(frames))
+            answers.append(Answer(frames, sent=statements[len(answers)]))
             frames = []
     if frames or whole.ended:
         answers.append(Answer(frames, whole.ended))

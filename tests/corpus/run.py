@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from corpus.cases import Case, read_cases, read_setup
+from corpus.fifth import fifth_cases, fifth_work, fifth_world
 from corpus.forms import FORMS
 from corpus.judge import FAILURES, REFUSED, WORKING, Judge, Verdict
 from corpus.music import music_cases, music_world
@@ -37,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     benign_cases = read_cases(benign)
     if options.pg >= 18:
         world = with_vector(world, benign_cases)
-    second, third, music = second_world(), third_world(), music_world()
-    with Stage([world, second, third, music], major=options.pg, seed=options.seed) as stage:
+    second, third, music, fifth = second_world(), third_world(), music_world(), fifth_world()
+    with Stage([world, second, third, music, fifth], major=options.pg, seed=options.seed) as stage:
         for line in stage.x.unreadable:
             print(f"not readable through the gate, so without learned masks: {line}")
         contradictions = sorted({line for pairs in stage.pairs.values() for line in pairs.contradictions})
@@ -59,6 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
                 attack=True,
                 matrix=options.matrix,
             ),
+            "attacks on a fifth schema": play(
+                Judge(stage, fifth, direct=options.direct),
+                chosen(fifth_cases(options.pg), options.only),
+                attack=True,
+                matrix=options.matrix,
+            ),
             "benign": []
             if options.direct
             else play(judge, chosen(benign_cases, options.only), attack=False, matrix=options.matrix),
@@ -68,6 +75,11 @@ def main(arguments: list[str] | None = None) -> int:
             "ordinary work on a fourth schema": []
             if options.direct
             else play(Judge(stage, music), chosen(music_cases(), options.only), attack=False, matrix=options.matrix),
+            "ordinary work on a fifth schema": []
+            if options.direct
+            else play(
+                Judge(stage, fifth), chosen(fifth_work(options.pg), options.only), attack=False, matrix=options.matrix
+            ),
         }
         if any(twin.gate.process is not None and twin.gate.process.poll() is not None for twin in (stage.x, stage.y)):
             print("a gate has ended by itself")

@@ -46,6 +46,19 @@ def failed(verdicts: list[Verdict]) -> list[str]:
     return [f"{v.case}: {v.verdict}: {v.remarks}" for v in verdicts if v.verdict in FAILURES]
 
 
+def test_a_position_behind_masks_of_other_lengths_is_the_same_position() -> None:
+    pairs = Pairs()
+    pairs.learn("t.c", b"u_abcd", b"u_abcdefg")
+
+    def failed_at(position: int, text: str) -> Answer:
+        return Answer([Frame(tags.ERROR_RESPONSE, b"SERROR\0C42703\0P%d\0\0" % position)], sent=text)
+
+    here, there = "SELECT 'u_abcd', x", "SELECT 'u_abcdefg', x"
+    assert difference([failed_at(18, here)], [failed_at(21, there)], pairs) is None
+    assert difference([failed_at(8, here)], [failed_at(8, there)], pairs) is None
+    assert difference([failed_at(18, here)], [failed_at(18, there)], pairs) is not None
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_no_attack_of_the_corpus_shows_a_masked_value_or_tells_twins_apart(stage: Stage) -> None:

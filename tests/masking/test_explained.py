@@ -15,8 +15,10 @@ from masking.test_plan import CATALOG, CLIENT, KEY, MAIL, MASKED, OPEN, TABLE, s
 SHOWN = statement(use(UseKind.OUTPUT, MAIL), use(UseKind.CONTROL, OPEN))
 
 
-def index(*columns: int, clustered: bool = False, expression: frozenset[int] = frozenset()) -> Index:
-    return Index(1, "i", columns, expression, unique=False, partial=False, immediate=True, clustered=clustered)
+def index(
+    *columns: int, clustered: bool = False, partial: bool = False, expression: frozenset[int] = frozenset()
+) -> Index:
+    return Index(1, "i", columns, expression, unique=False, partial=partial, immediate=True, clustered=clustered)
 
 
 def explained(analysis: Analysis = SHOWN, relation: Relation = CLIENT, unsafe: frozenset[int] = frozenset()) -> bool:
@@ -31,6 +33,7 @@ def explained(analysis: Analysis = SHOWN, relation: Relation = CLIENT, unsafe: f
 def test_a_statement_that_only_shows_masked_columns_is_explained() -> None:
     assert explained()
     assert explained(relation=replace(CLIENT, indexes=(index(2), index(8, 2), index(1, clustered=True))))
+    assert explained(relation=replace(CLIENT, indexes=(index(0, expression=frozenset({2})),)))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,8 @@ def test_a_masked_value_that_decides_anything_is_not_explained(kind: UseKind) ->
         replace(CLIENT, partition_columns=frozenset({2})),
         replace(CLIENT, indexes=(index(2, 8),)),
         replace(CLIENT, indexes=(index(2, clustered=True),)),
-        replace(CLIENT, indexes=(index(0, expression=frozenset({2})),)),
+        replace(CLIENT, indexes=(index(0, expression=frozenset({2}), partial=True),)),
+        replace(CLIENT, indexes=(index(0, 8, expression=frozenset({2})),)),
         replace(CLIENT, children=(TABLE + 1,)),
     ],
 )

@@ -50,6 +50,7 @@ def read_catalog(connection: psycopg.Connection, labels: Mapping[tuple[str, str]
     raw = queries.RawCatalog(
         rows(queries.RELATIONS), rows(queries.COLUMNS), rows(queries.INDEXES), rows(queries.PARTITIONED), rows(queries.FUNCTIONS),
         rows(queries.TYPES), "", rows(queries.PARENTS), rows(queries.GENERATED), rows(queries.CASCADES),
+        operators=rows(queries.OPERATORS), secured=rows(queries.SECURED),
     )  # fmt: skip
     return queries.build_catalog(
         raw, database="d", environment="test", server_version=connection.info.server_version, generation=1,

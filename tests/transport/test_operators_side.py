@@ -190,7 +190,7 @@ def test_a_snapshot_names_labels_keys_and_partitions_by_oid() -> None:
             ["100", "103", "broken", "1", "1", "t", "f", "t", "f", "f", "1"],
         ],
         partitioned=[["100", "2 0"]], functions=[["7", "public", "f", "sql", "i", "f", "f", "t", "vector"]],
-        types=[["20", "pg_catalog", "int8", "b", "0", "N", "0"]], fingerprint="x",
+        types=[["20", "pg_catalog", "int8", "b", "0", "N", "0", ""]], fingerprint="x",
     )  # fmt: skip
     found = build_catalog(
         raw, database="shop", environment="staging", server_version=150000, generation=3,

@@ -142,8 +142,7 @@ class Completeness:
 
 
 def _roles(database: DatabaseSettings) -> frozenset[str]:
-    own = (database.session_role, database.clear_role, database.analysis_role, database.replication_role)
-    return frozenset(filter(None, own))
+    return frozenset(filter(None, (database.session_role, database.clear_role, database.analysis_role)))
 
 
 def _stored(path: Path) -> dict[str, Totals]:

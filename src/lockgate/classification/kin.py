@@ -45,7 +45,22 @@ def follow(
             break
     for child, parent in edges:
         found[parent] = replace(found[parent], children=(*found[parent].children, child))
+    above = dict(edges)
+    for child, parent in edges:
+        found[child] = replace(found[child], chosen_by=_chosen_by(found, child, parent, above))
     return found
+
+
+def _chosen_by(found: Mapping[int, Relation], child: int, parent: int, above: Mapping[int, int]) -> frozenset[int]:
+    """The columns that decide which rows of all its ancestors a partition has."""
+    names: set[str] = set()
+    at: int | None = parent
+    while at is not None:
+        names |= {
+            found[at].columns[number].name for number in found[at].partition_columns if number in found[at].columns
+        }
+        at = above.get(at)
+    return frozenset(number for number, column in found[child].columns.items() if column.name in names)
 
 
 def remember(before: Mapping[int, Relation], now: Mapping[int, Relation]) -> dict[int, Relation]:

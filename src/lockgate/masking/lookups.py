@@ -26,6 +26,7 @@ from lockgate.model.plan import Lookup
 NO_NUMBER = -(10**60)
 """Compared as `numeric` where nothing may match: far outside of all numbers that have pseudonyms."""
 
+_TEXT = 25
 _INTEGER = re.compile(r"\s*([+-]?[0-9]{1,40})\s*", re.ASCII)
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+", re.ASCII)
 
@@ -69,10 +70,11 @@ class Opener:
         if raw is None:
             return None
         shape = pgtypes.shape_of(lookup.given_type, self._types)
+        given = _TEXT if shape.kind == "text" and shape.oid not in pgtypes.TEXT_TYPES else shape.oid
         pseudonym = self._pool.get(lookup.label, purpose=self._purpose, scope=self._scope, epoch=self._epoch)
 
         def cell(one: bytes) -> bytes:
-            return self._opened(lookup, pseudonym, shape.oid, one, binary=binary)
+            return self._opened(lookup, pseudonym, given, one, binary=binary)
 
         try:
             if not shape.array:

@@ -118,6 +118,23 @@ def placed_by(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]
     return frozenset(r for r in masked if r.relation in found)
 
 
+def placed_in(oid: int, catalog: Catalog, *, partitions: bool) -> frozenset[int]:
+    """The columns of a relation whose values decide where its rows are stored: in which partition, and unless only that is asked, in what order."""
+    relation = catalog.relations.get(oid)
+    if relation is None:
+        return frozenset()
+    names: set[str] = set()
+    waiting = [relation]
+    while waiting:
+        one = waiting.pop()
+        numbers = set(one.partition_columns)
+        for index in () if partitions else one.indexes:
+            numbers |= set(index.columns) | index.expression_columns if index.clustered else frozenset()
+        names |= {one.columns[number].name for number in numbers if number in one.columns}
+        waiting += [catalog.relations[child] for child in one.children if child in catalog.relations]
+    return frozenset(number for number, column in relation.columns.items() if column.name in names)
+
+
 def lays_out(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
     """Whether masked values decide in which part of a relation, or in which order of an index, rows are found."""
     relation = catalog.relations.get(oid)
@@ -126,7 +143,7 @@ def lays_out(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
     hidden = {reference.attnum for reference in masked if reference.relation == oid}
     return bool(relation.partition_columns & hidden) or any(
         (index.clustered and set(index.columns) & hidden)
-        or index.expression_columns & hidden
+        or (index.expression_columns & hidden and (index.partial or len(index.columns) > 1))
         or (len(index.columns) > 1 and index.columns[0] in hidden)
         for index in relation.indexes
     )

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.constraints import told_by
-from lockgate.masking.order_rules import order_of, placed_by
+from lockgate.masking.order_rules import order_of, placed_by, placed_in
 from lockgate.masking.rules import (
     INJECTIVE_LABELS,
     INTEGER_TYPES,
@@ -30,6 +30,7 @@ from lockgate.model.statement import Analysis, Given, Kind, Output, Use, UseKind
 
 _TELLING = {UseKind.TRANSFORM, UseKind.CONTROL}
 _NUMERIC = 1700
+_CTID, _TABLEOID = -1, -6
 _VOUCH = " An administrator can vouch for a function with the line that `lockgate catalog functions` prints."
 
 
@@ -59,6 +60,7 @@ def make_plan(
     if clearance.complete:
         return Plan(columns=judge.columns())
     judge.refuse_opaque()
+    judge.refuse_places(unsafe_order)
     if explain:
         judge.refuse_explain()
     judge.refuse_writes()
@@ -122,6 +124,41 @@ class _Judge:
                 "opaque", f"`{part.what}` cannot be seen into: {part.why}",
                 hint="It is refused for principals who see masked data; leave it out, or ask for `unmask` on this database." + _VOUCH * part.what.startswith("function "),
             )  # fmt: skip
+
+    def refuse_places(self, unsafe_order: frozenset[int]) -> None:
+        """Which partition has a row, and where in a table that was put in order it stands, comes from the values that decided it."""
+        for oid in self._analysis.relations:
+            relation = self._catalog.relations.get(oid)
+            chosen = self._hidden(oid, relation.chosen_by) if relation is not None else None
+            secured = relation.secured_by if relation is not None else frozenset()
+            filtering = frozenset(r for r in self._masked if r in secured or ColumnRef(r.relation, 0) in secured)
+            if filtering:
+                self._refuse(
+                    "row-security",
+                    filtering,
+                    "its value decides which rows of a table you may see",
+                    "Leave that table out",
+                )
+            if chosen:
+                self._refuse(
+                    "place", chosen, "its value decides which rows are in this partition", "Use the whole table"
+                )
+        for reference in self._analysis.reads:
+            if reference.attnum not in (_CTID, _TABLEOID):
+                continue
+            decided = self._hidden(
+                reference.relation,
+                placed_in(reference.relation, self._catalog, partitions=reference.attnum == _TABLEOID),
+            )
+            if decided or (reference.attnum == _CTID and reference.relation in unsafe_order):
+                where = decided or frozenset(r for r in self._masked if r.relation == reference.relation)
+                if where:
+                    self._refuse(
+                        "place", where, "its value decides where rows are stored", "Leave `ctid` and `tableoid` out"
+                    )
+
+    def _hidden(self, oid: int, columns: frozenset[int]) -> frozenset[ColumnRef]:
+        return frozenset(ColumnRef(oid, number) for number in columns) & self._masked
 
     def refuse_explain(self) -> None:
         """Plans show estimates and, when run, counts that come from real values."""

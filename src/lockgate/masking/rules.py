@@ -66,8 +66,8 @@ _ALONE = frozenset({2950, 869, 829, 774})
 def can_look_up(type_oid: int, given_type: int, catalog: Catalog) -> bool:
     """Whether a value of `given_type`, or each element of it, can be opened as the mask of a column of `type_oid`."""
     column, given = scalar_type(type_oid, catalog), base_type(given_type, catalog)
-    if column in _TEXT:
-        return given in _TEXT_GIVEN
+    if column in _TEXT or _is_citext(column, catalog):
+        return given in _TEXT_GIVEN or _is_citext(given, catalog)
     if column in INTEGER_TYPES:
         return given in _WHOLE_NUMBERS
     return column in _ALONE and given == column
@@ -95,8 +95,12 @@ def rule_for(label: str, type_oid: int, catalog: Catalog) -> str:
     holds = _HOLDS.get(rule)
     if holds is None or base in holds:
         return rule
-    known = catalog.types.get(base)
-    return rule if known is not None and known.name == "citext" and 25 in holds else WITHHOLD
+    return rule if _is_citext(base, catalog) and 25 in holds else WITHHOLD
+
+
+def _is_citext(type_oid: int, catalog: Catalog) -> bool:
+    known = catalog.types.get(type_oid)
+    return known is not None and known.name == "citext"
 
 
 def is_injective(rule: str) -> bool:

@@ -96,9 +96,13 @@ class Constraint:
 class Relation:
     """A table, view, materialised view, partitioned or foreign table; `kind` is pg_class.relkind.
 
+    `row_security`: which rows there are depends on who asks in a way that cannot be seen. `secured_by` are the columns that row security
+    reads where it can be seen, number 0 for a whole row.
+
     `has_triggers`: a write may run code that users defined: triggers, or functions in checks, defaults and indexes, here or where the write
     reaches by foreign keys. `children` are its partitions or the tables that inherit from it, by OID: scanning it scans them.
-    `made_of` are the relations that a materialised view was made of, 0 where its definition cannot be read.
+    `made_of` are the relations that a materialised view was made of, 0 where its definition cannot be read. `partition_columns` decide into
+    which partition a row goes, expressions looked through; `chosen_by` are the columns that decided it for the rows of a partition.
     """
 
     oid: int
@@ -111,9 +115,11 @@ class Relation:
     has_triggers: bool = False
     has_rules: bool = False
     partition_columns: frozenset[int] = frozenset()
+    chosen_by: frozenset[int] = frozenset()
     estimated_rows: float = 0.0
     children: tuple[int, ...] = ()
     made_of: frozenset[int] = frozenset()
+    secured_by: frozenset[ColumnRef] = frozenset()
     constraints: tuple[Constraint, ...] = ()
 
     @property
@@ -162,7 +168,10 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One pg_type row: `kind` is typtype, `base` the domain's base or the array's element type OID (else 0)."""
+    """One pg_type row: `kind` is typtype, `base` the domain's base or the array's element type OID (else 0).
+
+    `extension` names the extension that the type belongs to, empty for none.
+    """
 
     oid: int
     schema: str
@@ -171,11 +180,15 @@ class Type:
     base: int
     category: str
     relation: int = 0
+    extension: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """A snapshot of one database as the gate sees it."""
+    """A snapshot of one database as the gate sees it.
+
+    `operators` are the functions of operators that the server does not bring itself, by their OIDs.
+    """
 
     database: str
     environment: str
@@ -186,6 +199,7 @@ class Catalog:
     types: Mapping[int, Type]
     default_label: str = "unknown"
     server_settings: Mapping[str, str] = field(default_factory=dict)
+    operators: Mapping[int, int] = field(default_factory=dict)
 
     def column(self, ref: ColumnRef) -> Column | None:
         """The column `ref` names, or None when the snapshot does not have it."""

@@ -49,10 +49,6 @@ class Kind(str, Enum):
     LISTEN = "listen"
     MAINTENANCE = "maintenance"
     COMMENT = "comment"
-    REPLICATION = "replication"
-    REPLICATION_SLOT = "replication-slot"
-    REPLICATION_STREAM = "replication-stream"
-    BASE_BACKUP = "base-backup"
     EMPTY = "empty"
     OTHER = "other"
 
@@ -68,7 +64,6 @@ class Action(str, Enum):
     ADMINISTER = "administer"
     EXECUTE = "execute"
     EXPORT = "export"
-    REPLICATE = "replicate"
     APPROVE = "approve"
 
 

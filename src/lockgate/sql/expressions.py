@@ -22,7 +22,9 @@ from lockgate.sql.functions import (
     SIZE_FUNCTIONS,
     UNEQUAL_OPERATORS,
     VECTOR_DISTANCES,
+    ignores_case,
     is_builtin,
+    is_extension_function,
     is_vector_function,
 )
 from lockgate.sql.givens import Givens, is_one_value
@@ -255,15 +257,25 @@ class Expressions(Aggregates):
         function = self.catalog.functions.get(node.integer("opfuncid"))
         if function is not None and self._is_distance(function, values):
             return self.distance(values, detail, scope, mode)
+        if ignores_case(function):
+            return self._equal_but_for_case(values, node.nodes("args"), detail, scope, mode)
         return self.apply(values, detail, scope, mode)
+
+    def _equal_but_for_case(
+        self, values: list[Val], nodes: Sequence[Node], detail: str, scope: Scope, mode: int
+    ) -> Val:
+        """Values are looked up as elsewhere, but which are equal in this way is more than a renaming keeps."""
+        self.equal(values, nodes, 0, detail, scope, mode)
+        self.use(UseKind.CONTROL, NO_COLUMNS.union(*(v.sources for v in values)), detail, scope.level)
+        return COMPUTED
 
     def operator(self, node: Node) -> str:
         """Judge an operator and its function; words for it."""
         number = node.integer("opno")
         oid = node.integer("opfuncid")
         function = self.function(oid) if oid else None
-        of_vectors = function is not None and is_vector_function(function)
-        if (number >= FIRST_USER_OID and not of_vectors) or (oid == 0 and number == 0):
+        of_extension = function is not None and is_extension_function(function)
+        if (number >= FIRST_USER_OID and not of_extension) or (oid == 0 and number == 0):
             self.hide(
                 f"operator {function.schema}.{function.name}" if function else "operator",
                 "it is defined by a user or an extension",
@@ -272,7 +284,8 @@ class Expressions(Aggregates):
 
     def operators(self, numbers: Iterable[int]) -> None:
         """Judge operators that a clause names only by number."""
-        if any(number >= FIRST_USER_OID for number in numbers):
+        named = (self.catalog.functions.get(self.catalog.operators.get(n, 0)) for n in numbers if n >= FIRST_USER_OID)
+        if any(function is None or not is_extension_function(function) for function in named):
             self.hide("operator", "sorting or comparing uses an operator that is defined by a user or an extension")
 
     def _distinct(self, node: Node, scope: Scope, mode: int) -> Val:
@@ -295,11 +308,16 @@ class Expressions(Aggregates):
         left, right = node.nodes("args")
         value = self.expression(left, scope, mode)
         known = node.integer("opno") in EQUAL_OPERATORS or node.integer("opno") in UNEQUAL_OPERATORS
-        if known and right.tag == "ARRAYEXPR" and not right.flag("multidims"):
+        folds = ignores_case(self.catalog.functions.get(node.integer("opfuncid")))
+        if (known or folds) and right.tag == "ARRAYEXPR" and not right.flag("multidims"):
             parts = right.nodes("elements")
             members = [self.expression(part, scope, mode) for part in parts]
+            if folds:
+                return self._equal_but_for_case([value, *members], [left, *parts], "IN", scope, mode)
             return self.equal([value, *members], [left, *parts], node.integer("inputcollid"), "IN", scope, mode)
         array = self.expression(right, scope, mode)
+        if folds and not array.sources:
+            return self._equal_but_for_case([value, CONSTANT], [left, right], "IN", scope, mode)
         if known and not array.sources:
             return self.equal([value, CONSTANT], [left, right], node.integer("inputcollid"), "IN", scope, mode)
         return self.apply([value, array], detail, scope, mode)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from lockgate.model.catalog import Catalog, ColumnRef, Function
 from lockgate.model.statement import Given, Level, Opaque, SortKey, Use, UseKind, WriteFact
-from lockgate.sql.functions import FIRST_USER_OID, is_builtin, is_vector_function, why_opaque
+from lockgate.sql.functions import EXTENSIONS, FIRST_USER_OID, is_builtin, is_extension_function, why_opaque
 
 Columns = frozenset[ColumnRef]
 NO_COLUMNS: Columns = frozenset()
@@ -128,7 +128,7 @@ class Facts:
         why = why_opaque(found)
         name = f"{found.schema}.{found.name}" if found is not None else f"function {oid}"
         self.functions[name] = None
-        if found is not None and not is_builtin(found) and not is_vector_function(found):
+        if found is not None and not is_builtin(found) and not is_extension_function(found):
             self.executed[name] = None
             if found.vouched:
                 self.vouched[name] = None
@@ -139,7 +139,7 @@ class Facts:
         return found
 
     def type_is_known(self, oid: int) -> bool:
-        """True for a type whose conversions PostgreSQL itself brings."""
+        """True for a type whose conversions PostgreSQL itself or a known extension brings."""
         if oid < FIRST_USER_OID:
             return True
         known = self.catalog.types.get(oid)
@@ -153,7 +153,7 @@ class Facts:
             if known.base < FIRST_USER_OID:
                 return True
             known = self.catalog.types.get(known.base)
-        return known is not None and known.kind != "b"
+        return known is not None and (known.kind != "b" or known.extension in EXTENSIONS)
 
 
 DEFERRED = frozenset({"nextval", "currval", "lastval", "set_config"}) | frozenset(

@@ -1,7 +1,7 @@
 """What is known of PostgreSQL's built-in functions and operators.
 
 For: deciding whether a function may be seen through, which operators are equality, which aggregates do not care about order.
-Not for: functions of users and extensions: those are opaque, whatever their name.
+Not for: functions of users and of other extensions than those named here: they are opaque, whatever their name.
 Source: PostgreSQL 14 to 18, pg_proc.dat and pg_operator.dat; object identifiers below 16384 are fixed by the server's source.
 """
 
@@ -139,6 +139,29 @@ def is_vector_function(function: Function) -> bool:
     return function.extension == "vector" and function.language == "c" and function.name in _VECTOR_FUNCTIONS
 
 
+EXTENSIONS: frozenset[str] = frozenset(
+    {
+        "btree_gin", "btree_gist", "citext", "cube", "fuzzystrmatch", "hstore", "intarray", "isn", "ltree", "pg_trgm", "pgcrypto", "seg",
+        "unaccent", "uuid-ossp",
+    }
+)  # fmt: skip
+"""Extensions that come with PostgreSQL, and whose functions in C compute from their arguments and settings alone, unless they are volatile."""
+
+
+def is_extension_function(function: Function) -> bool:
+    """True for a function of a known extension that computes from its arguments and shows nothing else.
+
+    Only superusers define functions in C and base types, so that nobody else can add one to an extension.
+    """
+    known = function.extension in EXTENSIONS and function.language == "c" and function.volatility in ("i", "s")
+    return known or is_vector_function(function)
+
+
+def ignores_case(function: Function | None) -> bool:
+    """True for `=` and `<>` of citext, which find more values equal than are the same."""
+    return function is not None and is_extension_function(function) and function.name in ("citext_eq", "citext_ne")
+
+
 def is_builtin(function: Function) -> bool:
     """True for a function that PostgreSQL itself brings."""
     return function.oid < FIRST_USER_OID and function.schema in ("pg_catalog", "information_schema")
@@ -151,7 +174,9 @@ def why_opaque(function: Function | None) -> str:
     """
     if function is None:
         return "it is not in the catalog snapshot"
-    if (is_vector_function(function) and function.volatility == "i") or (function.vouched and function.kind == "f"):
+    if (is_extension_function(function) and function.volatility in ("i", "s")) or (
+        function.vouched and function.kind == "f"
+    ):
         return ""
     if not is_builtin(function):
         return "it is defined by a user or an extension"

@@ -96,7 +96,7 @@ def lift(data: bytes) -> Lifted | None:
             if data[start - 1 : start] == b"&":
                 return None
         elif kind == "number":
-            digits = match[0]
+            digits, last_word = match[0], end  # what stands right behind may belong to it, as in `1..E'x'`
             if len(digits) > _DIGITS_MAX or not digits.isdigit() or data[start - 1 : start] == b".":
                 continue
             value = int(digits)

@@ -59,8 +59,6 @@ class Queries(Bodies):
         level = len(self.levels)
         self.levels.append(Draft(parent=parent.level if parent is not None else None))
         scope = Scope(node, parent, level, node.nodes("rtable"), node.nodes("targetList"), call=call)
-        if node.flag("hasRowSecurity"):
-            self.hide("row security", "its filter depends on who asks")
         self.levels[level].fails = may_fail(node, self.catalog.functions)
         self.levels[level].condition_fails = may_fail(node.need("jointree"), self.catalog.functions)
         for item in node.nodes("cteList"):

@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from lockgate.classification.kin import follow, remember
-from lockgate.model.catalog import Catalog, Column, Constraint, Function, Index, OwnTable, Relation, Type
+from lockgate.model.catalog import Catalog, Column, ColumnRef, Constraint, Function, Index, OwnTable, Relation, Type
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.transport.pgclient import PgClient
 
 RELATIONS = """
-SELECT c.oid, n.nspname, c.relname, c.relkind, c.relrowsecurity, c.oid IN (
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relrowsecurity AND (NOT pg_catalog.row_security_active(c.oid) OR EXISTS (
+         SELECT 1 FROM pg_catalog.pg_policy p LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid
+           AND d.deptype = 'n' LEFT JOIN pg_catalog.pg_class r ON d.refclassid = 'pg_catalog.pg_class'::regclass AND r.oid = d.refobjid
+         WHERE p.polrelid = c.oid AND (NOT 0 = ANY (p.polroles) OR d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)
+           OR r.relkind NOT IN ('r', 'p') OR concat(p.polqual::text, p.polwithcheck::text) ~ ':varattno (0|-)'))), c.oid IN (
          SELECT tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
          UNION ALL SELECT k.conrelid FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d
            ON d.classid = 'pg_catalog.pg_constraint'::regclass AND d.objid = k.oid
@@ -46,7 +50,18 @@ SELECT i.indrelid, i.indexrelid, c.relname, i.indkey::text, i.indnkeyatts, i.ind
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_(toast|temp|catalog)'"""
 
-PARTITIONED = "SELECT partrelid, partattrs::text FROM pg_catalog.pg_partitioned_table"
+PARTITIONED = """
+SELECT p.partrelid, concat_ws(' ', p.partattrs::text, (
+         SELECT string_agg(d.objsubid::text, ' ') FROM pg_catalog.pg_depend d
+         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = p.partrelid AND d.objsubid > 0 AND d.deptype = 'i'
+           AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = p.partrelid AND d.refobjsubid = 0))
+FROM pg_catalog.pg_partitioned_table p"""
+"""Partitioned tables with the columns of their keys; those inside expressions cannot be dropped alone, which their dependencies say."""
+
+SECURED = """
+SELECT p.polrelid, d.refobjid, d.refobjsubid FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_depend d
+  ON d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid AND d.deptype = 'n' AND d.refclassid = 'pg_catalog.pg_class'::regclass"""
+"""(table, relation, column) that the table's row security reads; column 0 for the whole row."""
 
 CASCADES = """
 SELECT confrelid, conrelid FROM pg_catalog.pg_constraint WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"""
@@ -85,8 +100,13 @@ LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog
 LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid"""
 
 TYPES = """
-SELECT t.oid, n.nspname, t.typname, t.typtype, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END, t.typcategory, t.typrelid
-FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"""
+SELECT t.oid, n.nspname, t.typname, t.typtype, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END, t.typcategory, t.typrelid,
+       coalesce(e.extname, '')
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid AND d.deptype = 'e'
+LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid"""
+
+OPERATORS = f"SELECT oid, oprcode::pg_catalog.oid FROM pg_catalog.pg_operator WHERE oid >= {FIRST_USER_OID}"  # noqa: S608 - a number
 
 _PARTS = (
     ("oid", "pg_class", "concat_ws(':', oid, xmin, relname, relnamespace)", "relpersistence <> 't'"),
@@ -139,6 +159,8 @@ class RawCatalog:
     generated: list[list[str]] = field(default_factory=list)
     cascades: list[list[str]] = field(default_factory=list)
     constraints: list[list[str]] = field(default_factory=list)
+    operators: list[list[str]] = field(default_factory=list)
+    secured: list[list[str]] = field(default_factory=list)
     users_only: bool = False
 
 
@@ -172,7 +194,7 @@ async def read_catalog(client: PgClient, *, known: str = "") -> RawCatalog:
             await _rows(client, INDEXES), await _rows(client, PARTITIONED),
             await _rows(client, only(FUNCTIONS, "p.oid", "WHERE")), await _rows(client, only(TYPES, "t.oid", "WHERE")), f"{own}:{users}",
             await _rows(client, PARENTS), await _rows(client, GENERATED), await _rows(client, CASCADES),
-            await _rows(client, CONSTRAINTS), less,
+            await _rows(client, CONSTRAINTS), await _rows(client, OPERATORS), await _rows(client, SECURED), less,
         )  # fmt: skip
     finally:
         await client.query("COMMIT")
@@ -190,9 +212,9 @@ async def read_relations(client: PgClient, relations: Iterable[int]) -> RawCatal
     users, indexed = "n.nspname !~ '^pg_(toast|temp)'", "n.nspname !~ '^pg_(toast|temp|catalog)'"
     return RawCatalog(
         await _rows(client, RELATIONS.replace(users, f"c.oid {only}")), await _rows(client, COLUMNS.replace(users, f"a.attrelid {only}")),
-        await _rows(client, INDEXES.replace(indexed, f"i.indrelid {only}")), await _rows(client, f"{PARTITIONED} WHERE partrelid {only}"),
+        await _rows(client, INDEXES.replace(indexed, f"i.indrelid {only}")), await _rows(client, f"{PARTITIONED} WHERE p.partrelid {only}"),
         [], [], "", await _rows(client, f"{PARENTS} WHERE inhrelid {only}"), await _rows(client, f"{GENERATED} AND a.attrelid {only}"),
-        await _rows(client, f"{CASCADES} AND (conrelid {only} OR confrelid {only})"), users_only=True,
+        await _rows(client, f"{CASCADES} AND (conrelid {only} OR confrelid {only})"), secured=await _rows(client, f"{SECURED} WHERE p.polrelid {only}"), users_only=True,
     )  # fmt: skip
 
 
@@ -241,7 +263,7 @@ def _as_known(relation: Relation, before: Relation) -> Relation:
         )  # fmt: skip
     return replace(
         relation, columns=columns, made_of=before.made_of, has_triggers=relation.has_triggers or before.has_triggers,
-        children=tuple(dict.fromkeys((*before.children, *relation.children))),
+        children=tuple(dict.fromkeys((*before.children, *relation.children))), chosen_by=before.chosen_by | relation.chosen_by,
     )  # fmt: skip
 
 
@@ -268,7 +290,7 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
             int(attnum), name, int(type_oid), int(type_mod), not_null == "t", label, by, score, paths
         )
     indexes = _indexes(raw)
-    constraints = _constraints(raw)
+    constraints, secured = _constraints(raw), _secured(raw)
     partition_columns: dict[int, frozenset[int]] = {
         int(r[0]): frozenset(int(a) for a in r[1].split() if a != "0") for r in raw.partitioned
     }
@@ -284,8 +306,9 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
             r[5] == "t",
             r[6] == "t",
             partition_columns.get(int(r[0]), frozenset()),
-            float(r[7]),
+            estimated_rows=float(r[7]),
             constraints=constraints.get(int(r[0]), ()),
+            secured_by=secured.get(int(r[0]), frozenset()),
         )
         for r in raw.relations
     }
@@ -297,7 +320,7 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
     edges = [(int(r[0]), int(r[1])) for r in raw.cascades] + [(int(r[1]), int(r[0])) for r in raw.parents]
     relations = _with_code(relations, edges)
     functions = _functions(raw, vouched)
-    types = {int(r[0]): Type(int(r[0]), r[1], r[2], r[3], int(r[4]), r[5], int(r[6])) for r in raw.types}
+    types = {int(r[0]): Type(int(r[0]), r[1], r[2], r[3], int(r[4]), r[5], int(r[6]), r[7]) for r in raw.types}
     if raw.users_only and before is not None:
         relations |= {oid: one for oid, one in before.relations.items() if oid < FIRST_USER_OID}
         functions |= {oid: one for oid, one in before.functions.items() if oid < FIRST_USER_OID}
@@ -312,6 +335,7 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         types,
         default_label,
         dict(server_settings),
+        {int(r[0]): int(r[1]) for r in raw.operators},
     )
 
 
@@ -347,6 +371,13 @@ def _constraints(raw: RawCatalog) -> dict[int, tuple[Constraint, ...]]:
     for relation, validated, columns in raw.constraints:
         one = Constraint(frozenset(int(c) for c in columns.split()), validated == "t")
         found[int(relation)] = (*found.get(int(relation), ()), one)
+    return found
+
+
+def _secured(raw: RawCatalog) -> dict[int, frozenset[ColumnRef]]:
+    found: dict[int, frozenset[ColumnRef]] = {}
+    for table, relation, number in raw.secured:
+        found[int(table)] = found.get(int(table), frozenset()) | {ColumnRef(int(relation), int(number))}
     return found
 
 

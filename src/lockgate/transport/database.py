@@ -61,13 +61,12 @@ LOCKED = Failed(
 
 @dataclass(frozen=True)
 class Roles:
-    """How the gate logs in: for masked sessions, for sessions that see everything, for analysis, and for replication."""
+    """How the gate logs in: for masked sessions, for sessions that see everything, and for analysis."""
 
     masked: Target
     clear: Target
     analysis: Target
     unsafe_superuser: bool = False
-    replication: Target | None = None
 
 
 class Database:

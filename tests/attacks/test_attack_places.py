@@ -1,0 +1,64 @@
+"""Which partition has a row, and where it stands in a table that was put in order, tells the value that decided it.
+
+Source: promise 5; partitions by hash, list, range and expression, CLUSTER, materialised views in an order; documented gap KG-07 is about the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from lockgate.testing.engines import EmbeddedPostgres
+from support.gate import GateProcess
+from support.servers import create_database, drop_database
+
+SETUP = """
+CREATE TABLE by_mail(email text, n int) PARTITION BY HASH (email);
+CREATE TABLE by_mail_0 PARTITION OF by_mail FOR VALUES WITH (MODULUS 2, REMAINDER 0) PARTITION BY RANGE (n);
+CREATE TABLE by_mail_0_low PARTITION OF by_mail_0 FOR VALUES FROM (0) TO (50); CREATE TABLE by_mail_0_high PARTITION OF by_mail_0 DEFAULT;
+CREATE TABLE by_mail_1 PARTITION OF by_mail FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE by_letter(email text, n int) PARTITION BY LIST (left(email, 1));
+CREATE TABLE by_letter_a PARTITION OF by_letter FOR VALUES IN ('a', 'b', 'c'); CREATE TABLE by_letter_rest PARTITION OF by_letter DEFAULT;
+CREATE TABLE by_number(email text, n int) PARTITION BY RANGE (n); CREATE TABLE by_number_0 PARTITION OF by_number DEFAULT;
+CREATE TABLE sorted(id int PRIMARY KEY, email text); CREATE INDEX sorted_email ON sorted(email);
+INSERT INTO by_mail SELECT md5(g::text) || '@gmail.com', g FROM generate_series(1, 90) g; INSERT INTO by_letter SELECT * FROM by_mail;
+INSERT INTO by_number SELECT * FROM by_mail; INSERT INTO sorted SELECT n, email FROM by_mail ORDER BY n; CLUSTER sorted USING sorted_email;
+CREATE MATERIALIZED VIEW listed AS SELECT email, id FROM sorted ORDER BY email; CREATE VIEW half AS SELECT n FROM by_mail_1;
+"""
+TELLING = (
+    "SELECT count(*) FROM by_mail_1", "SELECT n FROM by_mail_0 ORDER BY n", "SELECT n FROM by_mail_0_low", "SELECT n FROM ONLY by_mail_0_high", "SELECT n FROM half",
+    "SELECT max(email) FROM by_mail_1", "SELECT n FROM by_letter_a ORDER BY n", "SELECT count(*) FROM by_letter_rest", "COPY by_letter_a (n) TO STDOUT",
+    "SELECT n FROM by_number WHERE n IN (SELECT n FROM by_mail_1)", "SELECT tableoid::regclass, n FROM by_mail ORDER BY n", "SELECT n, tableoid = 'by_letter_a'::regclass FROM by_letter",
+    "SELECT count(*) FROM by_letter GROUP BY tableoid", "SELECT ctid, n FROM by_mail WHERE n < 9", "SELECT n FROM by_letter WHERE ctid = '(0,1)'", "SELECT id FROM sorted ORDER BY ctid",
+    "SELECT ctid, id FROM sorted ORDER BY id", "SELECT ctid, id FROM listed ORDER BY id", "SELECT id FROM listed WHERE ctid < '(0,5)'",
+)  # fmt: skip
+PLAIN = (
+    "SELECT n, sum(n) OVER (ORDER BY n) FROM by_mail WHERE n < 50 ORDER BY n", "SELECT n FROM by_letter ORDER BY n LIMIT 5", "SELECT tableoid::regclass, ctid, n FROM by_number ORDER BY n",
+    "SELECT n, email FROM by_number_0 ORDER BY n LIMIT 3", "SELECT tableoid::regclass, id FROM sorted ORDER BY id LIMIT 3", "SELECT array_agg(n) FROM by_letter", "SELECT id FROM listed LIMIT 3",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def gate(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    databases = {"places": (create_database(postgres, "places", SETUP), "production")}
+    running = GateProcess(tmp_path_factory.mktemp("places") / "gate", databases).init()
+    running.start()
+    yield running
+    running.stop()
+    drop_database(postgres, "places")
+
+
+@pytest.mark.parametrize("text", TELLING)
+def test_what_tells_where_a_masked_value_put_a_row_is_refused(gate: GateProcess, text: str) -> None:
+    with psycopg.connect(gate.dsn("bot", "places"), autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="masked for you") as refused:
+            connection.execute(text.encode())
+        assert "rule=place" in (refused.value.diag.message_detail or "")
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_the_whole_table_and_places_that_no_masked_value_decides_are_shown(gate: GateProcess, text: str) -> None:
+    with psycopg.connect(gate.dsn("bot", "places"), autocommit=True) as connection:
+        assert connection.execute(text.encode()).fetchall()
