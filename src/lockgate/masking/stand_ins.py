@@ -123,9 +123,9 @@ def mail_domain(value: str) -> str:
 
 def shown_domain(domain: str, number: str) -> str:
     """A domain as stand-ins show it: its own name for a public provider's, else its number."""
-    public = "|".join(name.replace(".", "[.]") for name in sorted(PUBLIC_MAIL_PROVIDERS))
+    public = quoted("{" + ",".join(sorted(PUBLIC_MAIL_PROVIDERS)) + "}")
     return (
-        f"CASE WHEN {domain} OPERATOR(pg_catalog.~) '^({public})$' THEN {domain}"
+        f"CASE WHEN {domain} OPERATOR(pg_catalog.=) ANY ({public}::pg_catalog.text[]) THEN {domain}"
         f" ELSE pg_catalog.concat('d-s', {number}, '.example') END"
     )
 

@@ -127,7 +127,7 @@ class Substitution:
         given = sought.lookup.given
         text = f"${given.at}" if given.parameter else sought.text
         key = comparable(column, self.catalog, f"{_BASE}.value")
-        expression = shown.write(f"{_BASE}.value", "lockgate_m0.n", "lockgate_m0d.n")
+        expression = shown.write(f"{_BASE}.value", "lockgate_m0.n", shown_domain("lockgate_m0d.w", "lockgate_m0d.n"))
         join = self._numbers(column.label, shown.family, "lockgate_m0", key, inner=True)
         own = type_name(sought.lookup.given_type, -1, self.catalog)
         if own is None:
@@ -202,7 +202,7 @@ class Substitution:
             alias = f"lockgate_m{len(joins)}"
             key = comparable(column, self.catalog, value)
             joins.append(self._numbers(column.label, shown.family, alias, key))
-            number, domain = f"{alias}.n", f"{alias}d.n"
+            number, domain = f"{alias}.n", shown_domain(f"{alias}d.w", f"{alias}d.n")
         return f"{shown.write(value, number, domain)} AS {_quoted(column.name)}"
 
     def _numbers(self, label: str, family: str, alias: str, key: str, *, inner: bool = False) -> str:
@@ -229,7 +229,7 @@ class Substitution:
             # addresses with all, estimated at hundreds of times its rows, and compiled at the cost of seconds.
             domain = mail_domain("u.v")
             text += (
-                f" LEFT JOIN (SELECT DISTINCT ON (f.w) f.w, {shown_domain('f.w', 'f.n')} AS n FROM (SELECT g.w, pg_catalog.row_number() OVER (ORDER BY g.o) AS n"  # noqa: S608
+                f" LEFT JOIN (SELECT DISTINCT ON (f.w) f.w, f.n FROM (SELECT g.w, pg_catalog.row_number() OVER (ORDER BY g.o) AS n"  # noqa: S608
                 f" FROM (SELECT {domain} AS w,"
                 f" pg_catalog.min(u.o) AS o FROM {rows} GROUP BY 1) AS g) AS f) AS {alias}d ON {alias}d.w OPERATOR(pg_catalog.=) {mail_domain(key)}"
             )
