@@ -143,10 +143,8 @@ def test_parameters_and_prepared_statements_carry_the_filter(someone: tuple[str,
 DENIED = (
     "EXPLAIN SELECT * FROM orders", "EXPLAIN ANALYZE SELECT count(*) FROM orders", "SELECT peek()", "SELECT leak(tenant) FROM orders",
     "SELECT * FROM orders FOR UPDATE", "SELECT * FROM stored",
-    "UPDATE orders SET total = 1 WHERE id = 2", "DELETE FROM orders WHERE id = 2 RETURNING *", "INSERT INTO orders VALUES (9, 'boss', 1, 'x', 1)",
-    "INSERT INTO orders VALUES (2, 'ann', 1, 'x', 1) ON CONFLICT (id) DO UPDATE SET total = 2 RETURNING *", "TRUNCATE orders",
-    "INSERT INTO tenants SELECT id + 100, tenant FROM orders", "CREATE TABLE copied AS SELECT * FROM orders", "COPY orders FROM STDIN",
-    "WITH d AS (DELETE FROM orders RETURNING *) SELECT * FROM d", "PREPARE p AS DELETE FROM orders", "TRUNCATE logs_1",
+    "TRUNCATE orders", "CREATE TABLE copied AS SELECT * FROM orders", "COPY orders FROM STDIN",
+    "WITH d AS (DELETE FROM orders RETURNING *) SELECT * FROM d", "TRUNCATE logs_1", "EXPLAIN UPDATE orders SET total = 1",
     "MERGE INTO orders o USING tenants t ON o.id = t.id WHEN MATCHED THEN DELETE",
 )  # fmt: skip
 
@@ -158,6 +156,20 @@ def test_what_cannot_be_limited_is_denied(someone: tuple[str, psycopg.Connection
         connection.execute(text.encode())
     assert denied.value.sqlstate in ("42501", "0A000"), denied.value
     assert "theirs" not in str(denied.value)
+
+
+def test_writes_reach_the_rows_that_are_shown(gate: GateProcess) -> None:
+    with psycopg.connect(gate.dsn("ann", "dev")) as ann:
+        assert ann.execute("UPDATE orders SET total = total + 1 WHERE 100 / total > 0").rowcount == 2
+        assert ann.execute(
+            "INSERT INTO orders (id, tenant) SELECT id + 20, tenant FROM orders RETURNING id"
+        ).fetchall() == [(21,), (23,)]
+        assert ann.execute("DELETE FROM orders WHERE id < 20 OR tenant IS NULL RETURNING id").fetchall() == [(1,), (3,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+            ann.execute("UPDATE orders SET tenant = 'boss'")
+        assert "row filter" in str(refused.value)
+        ann.rollback()
+        assert ann.execute("SELECT id FROM orders ORDER BY id").fetchall() == [(1,), (3,)]
 
 
 def test_an_agent_is_limited_by_its_owner_and_others_are_not_limited(gate: GateProcess) -> None:

@@ -79,7 +79,7 @@ def test_with_queries_hide_relations_where_the_grammar_says_so(text: str, expect
         ("SELECT 1 FROM people TABLESAMPLE SYSTEM (10) REPEATABLE (1 + 1)", "stand-in-place"),
         ("SELECT 1 FROM people FOR UPDATE", "stand-in-lock"),
         ("UPDATE people SET a = 1", "stand-in-place"),
-        ("DELETE FROM orders USING people", "stand-in-place"),
+        ("DELETE FROM people USING orders", "stand-in-place"),
         ("WITH d AS (DELETE FROM people RETURNING 1) SELECT 1 FROM d", "stand-in-place"),
         ("SELECT 1; SELECT 2", "stand-in-text"),
         ("SELECT FROM", "syntax"),

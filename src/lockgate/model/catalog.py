@@ -103,6 +103,8 @@ class Relation:
     reaches by foreign keys. `children` are its partitions or the tables that inherit from it, by OID: scanning it scans them.
     `made_of` are the relations that a materialised view was made of, 0 where its definition cannot be read. `partition_columns` decide into
     which partition a row goes, expressions looked through; `chosen_by` are the columns that decided it for the rows of a partition.
+    `generated` are its columns that are computed from others. `deletes_reach` and `updates_reach` are tables whose rows change when rows
+    here do, by foreign keys.
     """
 
     oid: int
@@ -121,6 +123,9 @@ class Relation:
     made_of: frozenset[int] = frozenset()
     secured_by: frozenset[ColumnRef] = frozenset()
     constraints: tuple[Constraint, ...] = ()
+    generated: frozenset[int] = frozenset()
+    deletes_reach: frozenset[int] = frozenset()
+    updates_reach: frozenset[int] = frozenset()
 
     @property
     def qualified_name(self) -> str:

@@ -19,6 +19,7 @@ from lockgate.model.catalog import FoundLabel
 from lockgate.model.plan import Order
 from lockgate.session import texts
 from lockgate.session.drift import ANALYSED_ROWS, drift_of
+from lockgate.session.row_filters import words_of
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import BackendReader, Frame, message
@@ -211,9 +212,9 @@ class Replies:
         if run is not None:
             self._scanned(run)
         if not head.silent and not self._swallow_to_sync:
-            alike = run is not None and run.plan.errors_alike
-            fields = redact_report(report.fields, alike=alike) if self._guarded(run) else report.fields
-            self._out.append(be.ErrorResponse(fields).encode())
+            alike, told = run is not None and run.plan.errors_alike, words_of(run, report.fields)
+            own = told is not report.fields or not self._guarded(run)
+            self._out.append(be.ErrorResponse(told if own else redact_report(told, alike=alike)).encode())
         if run is not None and not run.closed:
             self._finish(run, "error", sqlstate, "")
         self.copy_in = False

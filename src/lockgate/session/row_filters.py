@@ -8,15 +8,18 @@ Source: architecture section 5; threats R-01 to R-18.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from lockgate.errors import RefusedStatementError
 from lockgate.model.catalog import Catalog
 from lockgate.model.decision import Clearance
 from lockgate.model.statement import Analysis, Kind, Parsed
+from lockgate.session.runs import Run
+from lockgate.sql.written import UNFIT, UNFIT_BY
 
 READS = frozenset({Kind.SELECT, Kind.DECLARE, Kind.COPY_OUT})
+WRITES = frozenset({Kind.INSERT, Kind.UPDATE, Kind.DELETE})
 FILTERED_KINDS = frozenset({"r", "p", "m"})
 _UNTOUCHED = frozenset({
     Kind.FETCH, Kind.CLOSE, Kind.DEALLOCATE, Kind.TRANSACTION, Kind.SET, Kind.SHOW, Kind.DISCARD, Kind.EMPTY, Kind.LISTEN,
@@ -45,6 +48,9 @@ def filters_on(
     copied = {oid for oid in touched if _copies(oid, limited, catalog)}
     if copied:
         raise _denied("it was made of rows that a row filter may hide from you", catalog, copied)
+    reached = _reached(parsed, analysis, catalog) & limited
+    if reached or (parsed.kind is Kind.TRUNCATE and "cascade" in parsed.shape.lower()):
+        raise _denied("foreign keys would change rows of it that a row filter may hide from you", catalog, reached)
     found = touched & limited
     if not found:
         return ()
@@ -52,10 +58,13 @@ def filters_on(
         raise _denied("it is read by a function, in which rows cannot be left out", catalog, found & analysis.inside)
     if found & clearance.unreadable:
         raise _denied("your credential lacks what its row filter asks for", catalog, found & clearance.unreadable)
-    if parsed.kind not in READS or analysis.writes:
+    if not (parsed.kind in READS and not analysis.writes) and not _writes_alone(parsed, analysis):
         raise _denied(
             f"`{parsed.kind.value}` cannot be limited to the rows that its row filter shows you", catalog, found
         )
+    written = {write.relation for write in analysis.writes} & found
+    if any(catalog.relations[oid].has_triggers for oid in written if oid in catalog.relations):
+        raise _denied("writing it runs code that could reach rows that a row filter hides from you", catalog, written)
     for oid in found:
         relation = catalog.relations.get(oid)
         if relation is None or relation.kind not in FILTERED_KINDS:
@@ -63,9 +72,33 @@ def filters_on(
     return tuple(sorted((oid, clearance.filters[oid]) for oid in found))
 
 
+def _writes_alone(parsed: Parsed, analysis: Analysis) -> bool:
+    """Whether a statement is one write of one table, and nothing else writes in it."""
+    return parsed.kind in WRITES and [write.kind for write in analysis.writes] == [parsed.kind]
+
+
+def _reached(parsed: Parsed, analysis: Analysis, catalog: Catalog) -> set[int]:
+    """Tables whose rows a write changes by foreign keys; what happens to a row there may be a deletion or an update."""
+    found: set[int] = set()
+    for write in analysis.writes:
+        updates = write.kind in (Kind.UPDATE, Kind.MERGE) or "on conflict" in parsed.shape.lower()
+        deletes = write.kind in (Kind.DELETE, Kind.MERGE)
+        for oid in (write.relation, *_descendants(write.relation, catalog)):
+            relation = catalog.relations.get(oid)
+            if relation is not None:
+                found |= (relation.updates_reach if updates else set()) | (relation.deletes_reach if deletes else set())
+    waiting = list(found)
+    while waiting:
+        relation = catalog.relations.get(waiting.pop())
+        further = (relation.updates_reach | relation.deletes_reach) - found if relation is not None else set()
+        found |= further
+        waiting += further
+    return found
+
+
 def _named(parsed: Parsed, catalog: Catalog) -> Iterator[int]:
     """Every relation that a name in the text may mean: for kinds without a tree."""
-    if parsed.kind in READS:
+    if parsed.kind in READS | WRITES:
         return
     names = {name for _, name in parsed.tables}
     yield from (relation.oid for relation in catalog.relations.values() if relation.name in names)
@@ -91,6 +124,17 @@ def _copies(oid: int, limited: AbstractSet[int], catalog: Catalog) -> bool:
                 seen.add(source)
                 waiting.append(source)
     return False
+
+
+def words_of(run: Run | None, fields: Mapping[str, str]) -> Mapping[str, str]:
+    """The database's report of a row that its filter would hide, in words; any other report as it is."""
+    if run is None or not run.analysis.writes or fields.get("C") != UNFIT or UNFIT_BY in run.analysis.functions:
+        return fields
+    return {
+        "S": "ERROR", "V": "ERROR", "C": "42501",
+        "M": "lockgate: the statement would write a row that a row filter hides from you, or change one that is hidden; nothing was written",
+        "D": "rule=row-filter",
+    }  # fmt: skip
 
 
 def _descendants(oid: int, catalog: Catalog) -> Iterator[int]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lockgate.errors import RefusedStatementError
-from lockgate.sql.tree import Node, read_unwrapped, unwrap
+from lockgate.sql.tree import Node, child_nodes, read_unwrapped, unwrap
 
 _PLACES = re.compile(r"( :(?:location|[a-z]+_location|stmt_location|stmt_len|list_start|list_end|queryId)) -?[0-9]+")
 _STOOD = "LOCKGATE"
@@ -62,7 +62,7 @@ def columns_query(tree: str) -> Node:
 
 
 def check(
-    trees: str, *, known: Sequence[Known], replaced: Mapping[int, int], relations: frozenset[int]
+    trees: str, *, known: Sequence[Known], replaced: Mapping[int, int], relations: frozenset[int], target: int = 0
 ) -> tuple[Node, ...]:
     """The rewritten statement's tree, with the gate's own subqueries as queries of NULLs.
 
@@ -72,6 +72,7 @@ def check(
         trees: the server's printed tree of the rewritten statement.
         replaced: relation -> how often its subquery was put into the text.
         relations: relations that may stand nowhere else.
+        target: the one among them that is written, and may stand as what is written, once.
 
     Raises:
         RefusedStatementError: anything else.
@@ -84,7 +85,7 @@ def check(
         found[query.relation] += len(pieces) - 1
         stood[word := f"{_STOOD}{len(stood)}"] = query.columns
         text = f"{{{word}}}".join(pieces)
-    left = {int(number) for number in _RELATION.findall(text)} & relations
+    left = ({int(number) for number in _RELATION.findall(text)} & relations) - {target}
     if (
         left
         or any(found[oid] != count for oid, count in replaced.items())
@@ -93,4 +94,27 @@ def check(
         raise RefusedStatementError(
             "stand-in-check", "the rewritten statement reads masked columns outside the gate's own subqueries"
         )
-    return read_unwrapped(text, stood)
+    queries = read_unwrapped(text, stood)
+    if target and not _is_only_written(queries, target):
+        raise RefusedStatementError(
+            "stand-in-check", "the rewritten statement reads a filtered table beside writing it"
+        )
+    return queries
+
+
+def _is_only_written(queries: tuple[Node, ...], target: int) -> bool:
+    """Whether a table stands in a tree as what its one statement writes, and nowhere else; `excluded` is a row that is not there yet."""
+    if len(queries) != 1 or not queries[0].integer("resultRelation"):
+        return False
+    (query,) = queries
+    table = query.nodes("rtable")
+    conflict = query.node("onConflict")
+    places = {query.integer("resultRelation"), conflict.integer("exclRelIndex") if conflict is not None else 0}
+    named = [at for at, entry in enumerate(table, 1) if entry.has("relid") and entry.integer("relid") == target]
+    return set(named) <= places and query.integer("resultRelation") in named and _entries(query, target) == len(named)
+
+
+def _entries(node: Node, relation: int) -> int:
+    """How often a relation stands in a range table, at whatever depth."""
+    own = node.tag == "RANGETBLENTRY" and node.has("relid") and node.integer("relid") == relation
+    return own + sum(_entries(child, relation) for child in child_nodes(node))

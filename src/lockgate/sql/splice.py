@@ -22,6 +22,7 @@ from lockgate.errors import RefusedStatementError
 from lockgate.model.statement import Given
 from lockgate.sql.free_columns import Keyed, first_place, free_columns
 from lockgate.sql.grammar import COMMENTS, Token, encode, scan, tree_of
+from lockgate.sql.written import Target, Write, wrapped
 
 Resolve = Callable[[str, str], int | None]
 """(schema or empty, name) -> OID of the relation that the name means, None when it is none that the snapshot has."""
@@ -51,10 +52,12 @@ def splice(
     replace: Replace,
     values: Mapping[Given, str] = MappingProxyType({}),
     columns: Columns = lambda _: None,
+    target: Target | None = None,
 ) -> Spliced:
     """Replace relations in one statement.
 
     Args:
+        target: the filtered table that the statement writes.
         values: constants by their place in this text, and parameters, to what stands for them.
 
     Raises:
@@ -67,6 +70,8 @@ def splice(
         raise RefusedStatementError("stand-in-text", "only one statement can be rewritten at a time")
     writer = _Splicer(data, tokens, resolve, replace, values, columns)
     try:
+        if target is not None:
+            writer.write_filtered(tree.stmts[0].stmt, target)
         writer.visit(tree.stmts[0].stmt, frozenset())
     except RecursionError:
         raise RefusedStatementError(
@@ -99,11 +104,12 @@ class _Splicer:
         self.values: Counter[Given] = Counter()
         self._edits: list[tuple[int, int, str]] = []
         self.replaced: Counter[int] = Counter()
+        self._written: int | None = None
 
     def text(self) -> str:
         """The text with all edits."""
         pieces, last = [], 0
-        for start, end, new in sorted(self._edits):
+        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2]):
             if start < last:
                 raise RefusedStatementError("stand-in-text", "two places to be rewritten overlap")
             pieces += [self._data[last:start].decode("utf-8"), new]
@@ -120,6 +126,8 @@ class _Splicer:
             raise RefusedStatementError("stand-in-lock", "rows that are locked cannot be read through stand-ins")
         elif isinstance(node, pb.RangeTableSample):
             self._sampled(node, names)
+        elif isinstance(node, pb.InsertStmt | pb.UpdateStmt | pb.DeleteStmt):
+            self._write(node, names)
         elif isinstance(node, pb.RangeVar):
             self._refuse_relation(node, names, "this place")
         elif isinstance(node, pb.CopyStmt):
@@ -156,6 +164,33 @@ class _Splicer:
             self.visit(item, names)
             names |= {item.common_table_expr.ctename}
         return names
+
+    def write_filtered(self, node: pb.Node, target: Target) -> None:
+        """Put the filter of a table that is written into its statement."""
+        statement = getattr(node, node.WhichOneof("node") or "", None)
+        if not isinstance(statement, pb.InsertStmt | pb.UpdateStmt | pb.DeleteStmt):
+            raise RefusedStatementError("stand-in-place", "a filtered table is written inside of another statement")
+        if self._resolve(statement.relation.schemaname, statement.relation.relname) != target.relation:
+            raise RefusedStatementError("stand-in-text", "the table that is written was not found in the text")
+        self._edits += wrapped(self._data, self._tokens, statement, target)
+        self._written = target.relation
+
+    def _write(self, node: Write, names: frozenset[str]) -> None:
+        """The relations that a write reads; the one it writes is not replaced."""
+        if node.HasField("with_clause"):
+            names = self._with(node.with_clause, names)
+        if self._resolve(node.relation.schemaname, node.relation.relname) != self._written:
+            self._refuse_relation(node.relation, frozenset(), "the place of a table that is written")
+        sources = (
+            ()
+            if isinstance(node, pb.InsertStmt)
+            else node.from_clause
+            if isinstance(node, pb.UpdateStmt)
+            else node.using_clause
+        )
+        for item in sources:
+            self._from(item, names)
+        self._children(node, names, leave=("with_clause", "relation", "from_clause", "using_clause"))
 
     def _from(self, item: pb.Node, names: frozenset[str]) -> None:
         kind = item.WhichOneof("node")

@@ -64,8 +64,8 @@ SELECT p.polrelid, d.refobjid, d.refobjsubid FROM pg_catalog.pg_policy p JOIN pg
 """(table, relation, column) that the table's row security reads; column 0 for the whole row."""
 
 CASCADES = """
-SELECT confrelid, conrelid FROM pg_catalog.pg_constraint WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"""
-"""(table, table whose rows change when its rows do)."""
+SELECT confrelid, conrelid, confdeltype IN ('c', 'n', 'd'), confupdtype IN ('c', 'n', 'd') FROM pg_catalog.pg_constraint WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"""
+"""(table, table whose rows change when its rows do, by deleting, by updating)."""
 
 CONSTRAINTS = """
 SELECT k.conrelid, k.convalidated, coalesce((
@@ -294,6 +294,9 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
     partition_columns: dict[int, frozenset[int]] = {
         int(r[0]): frozenset(int(a) for a in r[1].split() if a != "0") for r in raw.partitioned
     }
+    generated = [(int(r[0]), int(r[1]), int(r[2])) for r in raw.generated]
+    deleting, updating = (_pairs((r[0], r[1]) for r in raw.cascades if r[at] == "t") for at in (2, 3))
+    computed = _pairs((oid, number) for oid, number, _ in generated)
     relations = {
         int(r[0]): Relation(
             int(r[0]),
@@ -309,13 +312,16 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
             estimated_rows=float(r[7]),
             constraints=constraints.get(int(r[0]), ()),
             secured_by=secured.get(int(r[0]), frozenset()),
+            generated=frozenset(computed.get(int(r[0]), ())),
+            deletes_reach=frozenset(deleting.get(int(r[0]), ())),
+            updates_reach=frozenset(updating.get(int(r[0]), ())),
         )
         for r in raw.relations
     }
     relations = follow(
         remember(before.relations, relations) if before is not None else relations,
         [(int(r[0]), int(r[1])) for r in raw.parents],
-        [(int(r[0]), int(r[1]), int(r[2])) for r in raw.generated],
+        generated,
     )
     edges = [(int(r[0]), int(r[1])) for r in raw.cascades] + [(int(r[1]), int(r[0])) for r in raw.parents]
     relations = _with_code(relations, edges)
@@ -344,6 +350,13 @@ def _functions(raw: RawCatalog, vouched: Set[str]) -> dict[int, Function]:
         int(r[0]): Function(int(r[0]), r[1], r[2], r[3], r[4], r[5], r[6] == "t", r[7] == "t", r[8], bool(vouched) and vouch_line(r) in vouched)
         for r in raw.functions
     }  # fmt: skip
+
+
+def _pairs(rows: Iterable[tuple[str | int, str | int]]) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for one, other in rows:
+        found.setdefault(int(one), set()).add(int(other))
+    return found
 
 
 def vouch_line(row: Sequence[str]) -> str:

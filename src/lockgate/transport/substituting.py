@@ -25,10 +25,14 @@ from lockgate.sql.reanalysis import Known, check, columns_query, only_query
 from lockgate.sql.splice import Spliced, splice
 from lockgate.sql.tree import Node
 from lockgate.sql.utility import analysis_text, resolve
+from lockgate.sql.written import Target
 from lockgate.transport.bodies import with_bodies
+from lockgate.transport.filtering import written_target
 from lockgate.transport.pgclient import PgClient
 
 TEXT_BYTES_MAX = 4 << 20
+_VIEW: Mapping[Given, str] = MappingProxyType({})
+"""No values, in the definition of a view: what the statement writes is not written there."""
 SYSTEM = ("pg_catalog", "information_schema")
 NOT_SAME = "the statement over stand-ins does not have the columns and parameters of the original"
 
@@ -79,8 +83,12 @@ class Substituting:
         }
         moved = {g if g.parameter else Given(parameter=False, at=g.at + start): text for g, text in placed.items()}
         inner = analysis_text(wish.statement, catalog) or ""
+        work.target = await written_target(client, wish, catalog)
+        await client.see_names_as(wish.search_path)
         asked = work.rewrite(inner, path, placed)
         whole = inner == wish.statement.text
+        if work.target is not None and not whole:
+            raise RefusedStatementError("stand-in-text", "a filtered table is written inside of another statement")
         text = asked.text if whole else work.rewrite(wish.statement.text, path, moved).text
         if len(text) > TEXT_BYTES_MAX or asked.text not in text:
             raise RefusedStatementError(
@@ -145,6 +153,7 @@ class _Rewriting:
     def __init__(self, substitution: Substitution, catalog: Catalog) -> None:
         self.substitution = substitution
         self.subqueries: dict[str, int] = {}
+        self.target: Target | None = None
         self._catalog = catalog
         self._definitions: dict[int, str] = {}
         self._barriers: set[int] = set()
@@ -175,6 +184,7 @@ class _Rewriting:
             replace=self._replace,
             values=values,
             columns=self._keyed,
+            target=None if values is _VIEW else self.target,
         )
 
     def _keyed(self, oid: int) -> Keyed | None:
@@ -210,7 +220,7 @@ class _Rewriting:
     def _view(self, oid: int) -> str | None:
         """A view's definition, when there is something to replace in it."""
         if oid not in self._views:
-            self._views[oid] = self.rewrite(self._definitions[oid], ("pg_catalog",))
+            self._views[oid] = self.rewrite(self._definitions[oid], ("pg_catalog",), _VIEW)
         found = self._views[oid]
         if not found.replaced:
             return None
@@ -226,8 +236,9 @@ async def _analysed(
     if reply.error:
         raise RefusedStatementError("stand-in-rejected", "the database does not accept the statement over stand-ins")
     queries = check(
-        "\n".join(reply.trees), known=known, replaced=spliced.replaced, relations=work.substitution.relations
-    )
+        "\n".join(reply.trees), known=known, replaced=spliced.replaced, relations=work.substitution.relations,
+        target=0 if work.target is None else work.target.relation,
+    )  # fmt: skip
     found = await with_bodies(client, wish.search_path, lambda bodies: analyse_queries(
         queries, parsed=wish.statement, catalog=work.substitution.catalog, parameter_types=reply.parameter_types,
         row_description=reply.row_description, bodies=bodies,
@@ -245,5 +256,5 @@ def _agree(original: Analysis, found: Analysis) -> None:
     columns = [read_row_description(one.row_description) for one in (original, found)]
     if columns[0] != columns[1] or original.parameter_types != found.parameter_types:
         raise RefusedStatementError("stand-in-shape", NOT_SAME)
-    if found.opaque or found.writes:
+    if found.opaque or {(w.kind, w.relation) for w in found.writes} != {(w.kind, w.relation) for w in original.writes}:
         raise RefusedStatementError("opaque", "the statement over stand-ins has a part that cannot be seen into")
