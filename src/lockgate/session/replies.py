@@ -17,9 +17,8 @@ from lockgate.masking.batches import split
 from lockgate.masking.errors_text import redact_report
 from lockgate.model.catalog import FoundLabel
 from lockgate.model.plan import Order
-from lockgate.session import texts
+from lockgate.session import row_filters, texts
 from lockgate.session.drift import ANALYSED_ROWS, drift_of
-from lockgate.session.row_filters import words_of
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import BackendReader, Frame, message
@@ -212,7 +211,7 @@ class Replies:
         if run is not None:
             self._scanned(run)
         if not head.silent and not self._swallow_to_sync:
-            alike, told = run is not None and run.plan.errors_alike, words_of(run, report.fields)
+            alike, told = run is not None and run.plan.errors_alike, row_filters.words_of(run, report.fields)
             own = told is not report.fields or not self._guarded(run)
             self._out.append(be.ErrorResponse(told if own else redact_report(told, alike=alike)).encode())
         if run is not None and not run.closed:
