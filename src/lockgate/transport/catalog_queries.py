@@ -277,18 +277,7 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         before: the snapshot that this one follows: what the server brings where `raw` has only what users made, and labels of what
             was renamed since.
     """
-    columns: dict[int, dict[int, Column]] = {}
-    named = {int(r[0]): (r[1], r[2]) for r in raw.relations}
-    for relation, attnum, name, type_oid, type_mod, not_null in raw.columns:
-        schema, table = named.get(int(relation), ("pg_catalog", ""))
-        label, by, score, paths = (
-            labels(schema, table, name)
-            if schema not in ("pg_catalog", "information_schema")
-            else ("none", "system", 1.0, ())
-        )
-        columns.setdefault(int(relation), {})[int(attnum)] = Column(
-            int(attnum), name, int(type_oid), int(type_mod), not_null == "t", label, by, score, paths
-        )
+    columns = _columns(raw, labels)
     indexes = _indexes(raw)
     constraints, secured = _constraints(raw), _secured(raw)
     partition_columns: dict[int, frozenset[int]] = {
@@ -343,6 +332,22 @@ def build_catalog(raw: RawCatalog, *, database: str, environment: str, server_ve
         dict(server_settings),
         {int(r[0]): int(r[1]) for r in raw.operators},
     )
+
+
+def _columns(raw: RawCatalog, labels: Labels) -> dict[int, dict[int, Column]]:
+    columns: dict[int, dict[int, Column]] = {}
+    named = {int(r[0]): (r[1], r[2]) for r in raw.relations}
+    for relation, attnum, name, type_oid, type_mod, not_null in raw.columns:
+        schema, table = named.get(int(relation), ("pg_catalog", ""))
+        label, by, score, paths = (
+            labels(schema, table, name)
+            if schema not in ("pg_catalog", "information_schema")
+            else ("none", "system", 1.0, ())
+        )
+        columns.setdefault(int(relation), {})[int(attnum)] = Column(
+            int(attnum), name, int(type_oid), int(type_mod), not_null == "t", label, by, score, paths
+        )
+    return columns
 
 
 def _functions(raw: RawCatalog, vouched: Set[str]) -> dict[int, Function]:
