@@ -93,6 +93,11 @@ def test_a_lookup_in_a_batch_and_a_cursor(bot: Bot, row: tuple[Any, ...]) -> Non
 GUESSES = ("canary7@real.example", "Canary Real7", "4000-0000-0000-0007", 4930000055433)
 
 
+def test_one_value_that_is_looked_up_twice_over_stand_ins_finds_its_row(bot: Bot, row: tuple[Any, ...]) -> None:
+    text = f"SELECT id, upper(email) FROM people WHERE email = '{row[0]}' AND id = (SELECT max(id) FROM people WHERE email = '{row[0]}')"
+    assert [found[0] for found in bot.execute(text.encode()).fetchall()] == [7]
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_a_guess_of_a_real_value_does_not_hit_its_row(bot: Bot, number: int) -> None:
     name = ("email", "full_name", "card", "phone")[number]

@@ -61,6 +61,9 @@ class Substitution:
             self._shown[reference] = shown
             if shown.family:
                 self._groups.setdefault((column.label, shown.family), []).append(reference)
+        for members in self._groups.values():
+            # Numbers come from tables with an order as far as they go.
+            members.sort(key=lambda reference: self._has_no_order(self.catalog.relations[reference.relation]))
 
     @property
     def relations(self) -> frozenset[int]:
@@ -110,7 +113,7 @@ class Substitution:
         text = f"SELECT {', '.join(columns)} FROM {rows} AS {self._alias(relation)}{sample}{''.join(joins)}"  # noqa: S608 - names are quoted
         if not self.ordered or not any(reference.relation == oid for reference in self.hidden):
             return f"({text})"
-        if self._key(relation) is None and self._has_told_place(relation) and self._shows_all(relation):
+        if self._has_no_order(relation) and self._shows_all(relation):
             # Rows that tie in all of their bytes, as they are shown, cannot be told apart.
             return f"(SELECT {_ROW}.* FROM ({text}) AS {_ROW} ORDER BY {_ROW}.* USING OPERATOR(pg_catalog.*<))"  # noqa: S608 - our own pieces
         return f"({text} ORDER BY {', '.join(self._order(relation))})"
@@ -132,6 +135,10 @@ class Substitution:
         own = type_name(sought.lookup.given_type, -1, self.catalog)
         if own is None:
             raise RefusedStatementError("stand-in-type", "a value has a type that the catalog snapshot does not know")
+        for member in self._groups[column.label, shown.family]:
+            relation = self.catalog.relations[member.relation]
+            if self._has_no_order(relation):
+                self._refuse_place(relation)  # which of several values of a kind is looked for would tell their order
         typed = f"{text}::{own}" if given.parameter else text
         if self.is_array(sought):
             several = typed if given.parameter else f"{text}::{own}"
@@ -248,6 +255,8 @@ class Substitution:
         """One column's values with the position of their rows."""
         relation = self.catalog.relations[reference.relation]
         column = relation.columns[reference.attnum]
+        if self._has_no_order(relation) and self._is_alone(reference):
+            return self._ranked(reference, place)
         order = self._order(relation)
         key = self._key(relation)
         if key is not None and len(key) == 1 and key[0].type_oid in _INTEGERS:
@@ -259,6 +268,49 @@ class Substitution:
         value = comparable(column, self.catalog, f"{_BASE}.{_quoted(column.name)}")
         text = f"SELECT {value} AS v, {position} AS o FROM {_name(relation)} AS {_BASE}"  # noqa: S608 - names are quoted
         return text + (f" WHERE ({self.filters[relation.oid]})" if relation.oid in self.filters else "")
+
+    def _ranked(self, reference: ColumnRef, place: int | None) -> str:
+        """One column's values, ordered by all that is shown of them and of their rows.
+
+        Values of which the same is shown can change places without anything changing, mail domains with all their addresses as well. So it does
+        not matter how they are ordered; it is by themselves, to have one order wherever the table stands in the statement.
+        """
+        relation = self.catalog.relations[reference.relation]
+        column = relation.columns[reference.attnum]
+        key = comparable(column, self.catalog, f"{_BASE}.{_quoted(column.name)}")
+        domain = mail_domain(key) if self._has_domains(reference) else "NULL::pg_catalog.text"
+        shape = self._shown[reference].write(
+            f"{_BASE}.{_quoted(column.name)}", "0::pg_catalog.int8", shown_domain(domain, "0")
+        )
+        beside = [self._column(relation, c, []) for _, c in sorted(relation.columns.items()) if c is not column]
+        row = f"(SELECT x.*::pg_catalog.text FROM (SELECT {', '.join(beside)}) AS x)" if beside else "''"  # noqa: S608 - our own pieces
+        rows = f"SELECT {key} AS v, {domain} AS w, {_in_bytes(f'{shape}::pg_catalog.text')} AS h, {_in_bytes(row)} AS s FROM {_name(relation)} AS {_BASE}"  # noqa: S608
+        rows += f" WHERE ({self.filters[relation.oid]})" if relation.oid in self.filters else ""
+        values = f"SELECT p.v, p.w, {_in_bytes('ROW(p.h, pg_catalog.array_agg(p.s ORDER BY p.s))::pg_catalog.text')} AS s FROM ({rows}) AS p GROUP BY p.v, p.w, p.h"  # noqa: S608
+        whole = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
+        domains = f"SELECT q.*, pg_catalog.array_agg(q.s) OVER (PARTITION BY q.w ORDER BY q.s {whole}) AS d FROM ({values}) AS q"  # noqa: S608
+        position = "pg_catalog.row_number() OVER (ORDER BY q.s, q.d, q.w, q.v)"
+        if place is not None:
+            position = f"ARRAY[{place}::pg_catalog.int8, {position}]"
+        return f"SELECT q.v, {position} AS o FROM ({domains}) AS q"  # noqa: S608
+
+    def _has_domains(self, reference: ColumnRef) -> bool:
+        column = self.catalog.relations[reference.relation].columns[reference.attnum]
+        return column.label == _MAIL and self._shown[reference].family == "text"
+
+    def _is_alone(self, reference: ColumnRef) -> bool:
+        """Whether no other number is shown in the rows of its table, and its class has no other table without an order, or none that shares domains."""
+        numbered = [r for r, shown in self._shown.items() if shown.family and r.relation == reference.relation]
+        column = self.catalog.relations[reference.relation].columns[reference.attnum]
+        members = self._groups[column.label, self._shown[reference].family]
+        others = [
+            r for r in members if self._has_domains(reference) or self._has_no_order(self.catalog.relations[r.relation])
+        ]
+        return numbered == others == [reference] and self._shows_all(self.catalog.relations[reference.relation])
+
+    def _has_no_order(self, relation: Relation) -> bool:
+        """Whether it has neither a key nor places that may be known."""
+        return self._key(relation) is None and self._has_told_place(relation)
 
     def _key(self, relation: Relation) -> tuple[Column, ...] | None:
         """The columns of a key without masked ones, one integer if there is one."""
@@ -294,11 +346,13 @@ class Substitution:
         return relation.oid in self.unsafe_order or bool(relation.partition_columns & hidden) or clustered
 
     def _shows_all(self, relation: Relation) -> bool:
-        """Whether everything in a row of the subquery may be seen, numbers that come from the order of rows not among it."""
-        hidden = {reference for reference in self.hidden if reference.relation == relation.oid}
-        return hidden <= self.masked and not any(
-            shown.family for reference, shown in self._shown.items() if reference in hidden
-        )
+        """Whether everything in a row of the subquery may be seen."""
+        return {reference for reference in self.hidden if reference.relation == relation.oid} <= self.masked
+
+
+def _in_bytes(text: str) -> str:
+    """A text that is compared byte by byte."""
+    return f'({text} COLLATE pg_catalog."C")'
 
 
 def _base_type(oid: int, catalog: Catalog) -> int:

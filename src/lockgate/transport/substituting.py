@@ -97,9 +97,12 @@ class Substituting:
         types = wish.analysis.parameter_types
         pairs = [(oid, query, work.substitution.columns(oid)) for query, oid in work.subqueries.items()]
         counts = work.counts(asked)
+        alike: dict[str, int] = {}
         for number, ((given, query), one) in enumerate(zip(values, wish.sought, strict=True), 1):
-            pairs.append((-number, query, work.substitution.value_columns(one)))
-            counts[-number] = asked.values[given]
+            first = alike.setdefault(query, -number)  # one value that is given twice is one query
+            if first == -number:
+                pairs.append((first, query, work.substitution.value_columns(one)))
+            counts[first] += asked.values[given]
         known = [
             Known(oid, await self._tree(client, query, types, catalog), await self._read(client, columns, catalog))
             for oid, query, columns in pairs
