@@ -10,6 +10,7 @@ Source: ADR 12, 14 and 17; epoll(7), recv(2), send(2).
 """
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
@@ -24,6 +25,10 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t recv(int, void *, size_t, int)
     ssize_t send(int, const void *, size_t, int)
     int MSG_NOSIGNAL
+
+cdef extern from "unistd.h" nogil:
+    ssize_t pwrite(int, const void *, size_t, long long)
+    int fdatasync(int)
 
 cdef extern from "sys/epoll.h" nogil:
     cdef union epoll_data:
@@ -74,6 +79,7 @@ cdef enum:
     ROOM = 262144          # bytes read at once
     SLACK = 64             # for what is inserted
     EVENTS = 512
+    HELD = 16              # turns at most in which no other thread can run
     ENTRY_MAX = 65535
     PAYLOAD_MAX = 16777216
     CONSTANTS = 64
@@ -87,6 +93,10 @@ cdef enum:
     NUMBER = 0
     TEXT = 1
     TIME = 2
+    INLINE_MAX = 65536     # of a sealed text in the log's segment, as `storage.ledger_log` has it
+    UNKNOWN_FILES = 0
+    SYNCED = 1
+    UNSYNCED = 2
 
 cdef unsigned char ROOM_IN[ROOM + SLACK]
 cdef unsigned char ENTRY[ENTRY_MAX + 1]
@@ -99,6 +109,8 @@ cdef bytes NO_DATA = b"n\x00\x00\x00\x04"
 cdef bytes INSERT = b"INSERT 0 "
 cdef bytes UPDATE = b"UPDATE "
 cdef bytes DELETE = b"DELETE "
+cdef const char *HEX = "0123456789abcdef"
+cdef object NEW_TUPLE = tuple.__new__
 cdef unsigned long long turns = 0
 
 
@@ -110,6 +122,28 @@ cdef inline bytes _bytes(const unsigned char *data, Py_ssize_t start, Py_ssize_t
     if not 0 <= start <= end <= size:
         raise InvariantError("a piece outside of what was received")
     return PyBytes_FromStringAndSize(<const char *>data + start, end - start)
+
+
+# -- what two rooms share with lanes ------------------------------------------------------------------------------------------
+
+
+cdef class LogState:
+    """What a `LedgerLog` knows of its buffer and its size; its own attributes, where lanes reach them without asking."""
+
+    cdef public list _buffer, _texts, _fresh, _fresh_texts
+    cdef public long long _counter, _kept_bytes, _kept_bytes_max, _integrated, _settled
+    cdef public str _last_time
+    cdef public object _account, _intents, _writer
+    cdef public bint _closed, healthy, suspended
+
+
+cdef class Pace:
+    """What a `Committer` knows of what waits for a commit."""
+
+    cdef public bint _urgent, _scheduled
+    cdef public double _lazy_until
+    cdef public long long durable, commits
+    cdef public set _waiting
 
 
 # -- entries ------------------------------------------------------------------------------------------------------------------
@@ -222,11 +256,17 @@ cdef class Ledger:
         clock, ticks: microseconds since 1970, and microseconds that only grow, for tests; the machine's own when None.
     """
 
-    cdef readonly object committer
-    cdef object log, keys, clock, ticks
+    cdef readonly Pace committer
+    cdef LogState log
+    cdef object keys, clock, ticks
+    cdef int files
+    cdef object counters
+    cdef long long decided, completed
     cdef bytes nonces
     cdef Py_ssize_t nonce_at
     cdef char day[10]
+    cdef str day_text
+    cdef dict ciphers
     cdef dict sealers
     cdef dict sealed
     cdef list withholding
@@ -234,9 +274,10 @@ cdef class Ledger:
     cdef char stamp[STAMP + 1]
     cdef str stamp_text
 
-    def __init__(self, committer, log, clock=None, ticks=None):
+    def __init__(self, Pace committer not None, LogState log not None, clock=None, ticks=None):
         self.committer, self.log, self.clock, self.ticks = committer, log, clock, ticks
-        self.keys = getattr(log, "text_keys", None)
+        self.keys = log.text_keys
+        self.files = UNKNOWN_FILES if log.direct is None else SYNCED if log.direct else UNSYNCED
         self.nonces, self.sealers, self.withholding = b"", {}, []
         self.second = -1
 
@@ -253,7 +294,7 @@ cdef class Ledger:
                 continue
             if lane.intent < durable:
                 data, lane.withheld = lane.withheld, None
-                lane.backend.transport.write(data)
+                lane.backend.send_bytes(<bytes>data)
             else:
                 lane.clean, lane.asked = False, None
                 refused.append(lane)
@@ -291,7 +332,8 @@ cdef class Ledger:
         """
         cdef Buffered made
         cdef list buffer
-        cdef object log = self.log, committer = self.committer
+        cdef LogState log = self.log
+        cdef Pace committer = self.committer
         cdef Py_ssize_t waiting
         cdef str now
         cdef long long kept, index
@@ -301,14 +343,14 @@ cdef class Ledger:
         now = self.stamp[:STAMP].decode("ascii")
         if log._closed or now < log._last_time:
             return self._slowly(pattern, numbers, n_at, name, keep)
-        buffer = <list?>log._buffer
+        buffer = log._buffer
         waiting = len(buffer)
-        numbers[n_at] = <long long>log._counter + waiting
+        numbers[n_at] = log._counter + waiting
         made = Buffered.__new__(Buffered)
         made.encoded = pattern.fill(numbers, PyBytes_AS_STRING(name) if name is not None else NULL, self.stamp)
         if keep:
-            kept = <long long>log._kept_bytes + PyBytes_GET_SIZE(made.encoded)
-            if kept > <long long>log._kept_bytes_max:
+            kept = log._kept_bytes + PyBytes_GET_SIZE(made.encoded)
+            if kept > log._kept_bytes_max:
                 raise LedgerError("too many entries wait for the ledger")
             log._kept_bytes = kept
         log._last_time = now
@@ -316,8 +358,8 @@ cdef class Ledger:
         made.stamp = PyBytes_FromStringAndSize(self.stamp, STAMP)
         memcpy(made.numbers, numbers, sizeof(made.numbers))
         buffer.append(made)
-        index = <long long>log._integrated + len(<list?>log._fresh) + waiting
-        if not committer._urgent and not (keep and committer._lazy_until):
+        index = log._integrated + len(log._fresh) + waiting
+        if not committer._urgent and not (keep and committer._lazy_until != 0):
             committer._note(keep=keep)
         return index
 
@@ -327,17 +369,22 @@ cdef class Ledger:
         cdef Sealer sealer
         cdef bytes sealed
         self._mark()
-        if self.sealed is None or memcmp(self.day, self.stamp, 10) != 0 or self.stamp[:10].decode("ascii") != keys.day:
+        if self.sealed is None or memcmp(self.day, self.stamp, 10) != 0 or keys.day is not self.day_text:
             memcpy(self.day, self.stamp, 10)
             self.sealers.clear()
-            self.sealed = getattr(keys, "sealed_texts", None)
-            return self.log.seal_text(database, text, classes).name.encode()
+            self.sealed, self.ciphers = keys.sealed_texts, keys.ciphers
+            name = self.log.seal_text(database, text, classes).name.encode()
+            day = <str?>keys.day
+            self.day_text = day if day == self.stamp[:10].decode("ascii") else None
+            return name
         whole = (database, classes, text)
         known = self.sealed.get(whole)
         if known is not None:
             return (<str>known.name).encode()
         whose = (database, classes)
-        cipher = keys.cipher(database, classes)
+        cipher = self.ciphers.get(whose)
+        if cipher is None:
+            cipher = keys.cipher(database, classes)
         made = self.sealers.get(whose)
         if made is None or (<Sealer?>made).cipher is not cipher:
             made = self.sealers[whose] = Sealer(cipher)
@@ -348,13 +395,35 @@ cdef class Ledger:
                 raise InvariantError("a source of entropy gave less than was asked for")
         sealed = sealer.seal(text, <const unsigned char *>PyBytes_AS_STRING(self.nonces) + self.nonce_at)
         self.nonce_at += NONCE
-        name = _hex_sha256(sealed)
+        made_name = _hex_sha256(sealed)
+        name = (<bytes>made_name).decode("ascii")
         if PyBytes_GET_SIZE(text) > CACHED_MAX or len(self.sealed) >= CACHED:
             keys.note(database, classes, text, name)
         else:
-            self.sealed[whole] = SealedText(name)
-        self.log.buffer_text(name, sealed)
-        return (<str>name).encode()
+            self.sealed[whole] = NEW_TUPLE(SealedText, (name, ()))
+        self.log._texts.append((name, sealed))
+        return <bytes>made_name
+
+    cdef int count(self, object counters, bint decided) except -1:
+        """Count a statement that was decided again, or one that is complete; `tell` says it to the one who counts."""
+        if counters is not self.counters:
+            self.tell()
+            self.counters = counters
+        if decided:
+            self.decided += 1
+        else:
+            self.completed += 1
+        return 0
+
+    cdef int tell(self) except -1:
+        """Pass on what was counted."""
+        decided, completed = self.decided, self.completed
+        self.decided = self.completed = 0
+        if decided:
+            self.counters.decided_again(decided)
+        if completed:
+            self.counters.completed_again(completed)
+        return 0
 
     cdef long long _slowly(self, Pattern pattern, long long *numbers, int n_at, bytes name, bint keep) except -1:
         """The clock went back, or the log is closed: the log has its own way with that."""
@@ -439,12 +508,16 @@ cdef int _sha256(EVP_MD_CTX *context, const void *first, size_t length, const vo
     )
 
 
-cdef str _hex_sha256(bytes data):
-    """`ledger.blob.blob_name`."""
+cdef bytes _hex_sha256(bytes data):
+    """`ledger.blob.blob_name`, in bytes."""
     cdef unsigned char digest[HASH]
+    cdef char name[NAME]
+    cdef int i
     if not _sha256(LOOP_DIGEST, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), NULL, 0, digest):
         raise LedgerError("a text could not be hashed")
-    return PyBytes_FromStringAndSize(<char *>digest, HASH).hex()
+    for i in range(HASH):
+        name[2 * i], name[2 * i + 1] = HEX[digest[i] >> 4], HEX[digest[i] & 15]
+    return PyBytes_FromStringAndSize(name, NAME)
 
 
 def leaf_hashes(list entries not None):
@@ -828,6 +901,14 @@ cdef class End:
             self.transport.write(PyBytes_FromStringAndSize(<char *>ROOM_IN + start + count, end - start - count))
         return 0
 
+    cdef int send_bytes(self, bytes data) except -1:
+        """Send what was kept, likewise."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef ssize_t count = send(self.number, PyBytes_AS_STRING(data), size, MSG_NOSIGNAL) if self.open else 0
+        if count != size:
+            self.transport.write(data[count if count > 0 else 0:])
+        return 0
+
 
 cdef class Lane:
     """One session in the steady state.
@@ -838,7 +919,8 @@ cdef class Lane:
         broken: told of an error that nobody expected; it ends the session.
     """
 
-    cdef object fast, talk, evidence, counters, committer, broken
+    cdef object fast, talk, evidence, counters, broken
+    cdef Pace committer
     cdef Ledger ledger
     cdef readonly End client
     cdef readonly End backend
@@ -1059,7 +1141,7 @@ cdef class Lane:
     cdef int _record(self, Permit permit, bytes text, bint simple, bint parsed, bint described) except -1:
         """The intent of what is about to be sent on."""
         cdef long long numbers[HOLES]
-        self.counters.decided_again()
+        self.ledger.count(self.counters, True)
         if permit.nameless:
             name = self.ledger.seal(permit.database, permit.classes, text)
             sequence = self.evidence._sequence + 1
@@ -1148,7 +1230,7 @@ cdef class Lane:
         cdef long long numbers[HOLES]
         cdef long long found[3]
         cdef long long length
-        if self.intent >= <long long>self.committer.durable:
+        if self.intent >= self.committer.durable:
             return -1
         if not self.simple:
             if self.parsed:
@@ -1193,7 +1275,7 @@ cdef class Lane:
         numbers[0], numbers[1], numbers[2], numbers[3] = found[2], found[1], self.now() - self.started_us, self.intent
         numbers[5], numbers[6], numbers[7] = found[0], sequence, 0
         self.ledger.append(outcome, numbers, 4, None, True)
-        self.counters.completed_again()
+        self.ledger.count(self.counters, False)
         if self.parsed:
             self.talk.prepared[""] = permit.ready
         if self.status == 84 and not self.simple:
@@ -1229,53 +1311,4 @@ cdef class Lane:
         return <Pattern>outcome
 
 
-# -- the loop -------------------------------------------------------------------------------------------------------------------
-
-
-def moved():
-    """Something else ran in this thread: what lanes remember is looked at again before it is used."""
-    global turns
-    turns += 1
-
-
-def turn(int number, double wait, dict handlers not None, int inner, int spin_us=0):
-    """Handle what is ready, waiting at most so many seconds for it (below 0 without end); whether `inner` is ready.
-
-    Args:
-        number: of the epoll.
-        handlers: by descriptor.
-        spin_us: so long it is asked again and again before the thread sleeps.
-    """
-    global turns
-    cdef epoll_event events[EVENTS]
-    cdef int count, i, descriptor, milliseconds
-    cdef bint asked = False
-    cdef object handler
-    cdef timespec begun, moment
-    if wait > 86400:
-        wait = 86400
-    milliseconds = -1 if wait < 0 else <int>(wait * 1000 + 0.999)
-    count = epoll_wait(number, events, EVENTS, 0)
-    if count == 0 and milliseconds != 0:
-        if spin_us > 0:
-            clock_gettime(CLOCK_MONOTONIC, &begun)
-            while count == 0:
-                with nogil:
-                    count = epoll_wait(number, events, EVENTS, 0)
-                clock_gettime(CLOCK_MONOTONIC, &moment)
-                if (moment.tv_sec - begun.tv_sec) * 1000000 + (moment.tv_nsec - begun.tv_nsec) // 1000 > spin_us:
-                    break
-        if count == 0:
-            with nogil:
-                count = epoll_wait(number, events, EVENTS, milliseconds)
-    for i in range(count):
-        descriptor = events[i].data.fd
-        handler = handlers.get(descriptor)
-        if handler is None:
-            asked = asked or descriptor == inner
-        elif type(handler) is End:
-            (<End>handler).ready(events[i].events)
-        else:
-            turns += 1
-            handler(events[i].events)
-    return asked
+include "_lane_loop.pxi"

@@ -34,6 +34,11 @@ def is_built() -> bool:
     return _BUILT is not None
 
 
+def built_lane() -> Any:
+    """The compiled lane's module whether or not it is in use; None where it was not built."""
+    return _LANE
+
+
 def name() -> str:
     """The core in use: `compiled` or `plain`."""
     return PLAIN if core is None else COMPILED

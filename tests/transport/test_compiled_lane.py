@@ -112,6 +112,7 @@ class Stage:
         if speed.lane is not None:
             now = int(self.clock.time.timestamp()) * 1_000_000
             self.committer.lanes = speed.lane.Ledger(self.committer, self.log, lambda: now, lambda: self.clock.ticks)
+            plane_of(asyncio.get_running_loop()).lanes = self.committer.lanes
         self.client, near = socket.socketpair()
         self.backend, self._far = socket.socketpair()
         for sock in (self.client, self.backend):

@@ -60,6 +60,8 @@ __all__ = [
     "target",
 ]
 
+COLLECT_AFTER = 20_000
+"""New containers after which the collector looks for cycles: sessions leave none behind, and what it looks through lives in caches."""
 DRAIN_SECONDS = 7.0
 RELOAD_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0

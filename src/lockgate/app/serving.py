@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from lockgate import speed
-from lockgate.app import Application, org
+from lockgate.app import COLLECT_AFTER, Application, org
 from lockgate.app.supervisor import supervise
 from lockgate.config.build import load_settings
 from lockgate.config.settings import Address
@@ -39,6 +39,7 @@ def serve(config: Path, listen: Address | None = None) -> None:
     async def main() -> None:
         application = Application(settings)
         gc.freeze()  # what is there now stays: the collector need not walk it again and again while sessions wait
+        gc.set_threshold(COLLECT_AFTER)
         await application.run(listen, gauges)
 
     with asyncio.Runner(loop_factory=DataPlaneLoop) as runner:

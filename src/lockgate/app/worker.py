@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from lockgate import speed
-from lockgate.app import DRAIN_SECONDS, Application
+from lockgate.app import COLLECT_AFTER, DRAIN_SECONDS, Application
 from lockgate.app.places import login_places
 from lockgate.config.build import settings_from
 from lockgate.config.settings import Settings
@@ -112,6 +112,7 @@ class Worker:
         )  # fmt: skip
         self._application = application
         gc.freeze()  # what is there now stays: the collector need not walk it while sessions wait
+        gc.set_threshold(COLLECT_AFTER)
         loop.add_signal_handler(signal.SIGTERM, application.stop.set)
         loop.add_signal_handler(signal.SIGINT, _leave_it_to_the_parent)
         await application.begin()

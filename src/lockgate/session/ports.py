@@ -62,12 +62,12 @@ class Counters(Protocol):
         """Count one fact."""
         ...
 
-    def decided_again(self) -> None:
-        """Count one permit that was remembered: `decisions_cached` and `decisions`."""
+    def decided_again(self, count: int = 1) -> None:
+        """Count permits that were remembered: `decisions_cached` and `decisions`."""
         ...
 
-    def completed_again(self) -> None:
-        """Count one complete statement: `statements`."""
+    def completed_again(self, count: int = 1) -> None:
+        """Count complete statements: `statements`."""
         ...
 
 

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
-from typing import NamedTuple
 
 from lockgate import __version__, speed
 from lockgate.errors import CorruptLedgerError, InvariantError, LedgerError
@@ -28,6 +25,7 @@ from lockgate.storage import wal_segments
 from lockgate.storage.durable import Folders
 from lockgate.storage.integration import Piece
 from lockgate.storage.ledger_recovery import Dropped, OpenIntents, read_history, settle
+from lockgate.storage.log_state import Buffered, CommitResult, LogState
 from lockgate.storage.port import Files
 from lockgate.storage.text_keys import TextKeys, keys_folder
 from lockgate.storage.tile_store import TileStore
@@ -38,39 +36,7 @@ ARCHIVE_AFTER = timedelta(minutes=10)
 _INLINE_TEXT_BYTES_MAX = 64 << 10
 
 
-class CommitResult(NamedTuple):
-    """What became of the buffered entries.
-
-    Args:
-        durable: every index below is durable.
-        failed: indices that were given out and dropped; they will be given out again.
-        moved: kept entries whose index changed because entries before them were dropped, old to new.
-    """
-
-    durable: int
-    failed: tuple[int, ...] = ()
-    moved: Mapping[int, int] = MappingProxyType({})
-
-
-@dataclass(slots=True)
-class _Buffered:
-    """An entry that has an index but is not durable; one made from a template has its fields only when they are needed."""
-
-    encoded: bytes
-    keep: bool
-    given: dict[str, object] | None
-    template: Template | None = None
-    values: tuple[object, ...] = ()
-
-    @property
-    def fields(self) -> dict[str, object]:
-        """The entry's fields, which may be changed before it is encoded again."""
-        if self.given is None:
-            self.given = self.template.fields(self.values) if self.template is not None else {}
-        return self.given
-
-
-class LedgerLog:
+class LedgerLog(LogState):
     """One log: the only writer of its folder."""
 
     def __init__(self, *, root: str, files: Files, tiles: TileStore, keys: TextKeys, lock: int) -> None:
@@ -81,11 +47,10 @@ class LedgerLog:
         self._keys = keys
         self._lock = lock
         self._clock: Callable[[], datetime]
-        self._writer: wal_segments.Writer
         self._epoch = 0
         self._counter = 0
         self._last_time = ""
-        self._buffer: list[_Buffered] = []
+        self._buffer: list[Buffered] = []
         self._texts: list[tuple[str, bytes]] = []
         self._kept_bytes = 0
         self._kept_bytes_max = 0
@@ -95,7 +60,7 @@ class LedgerLog:
         self._fresh_texts: list[bytes] = []
         self._intents = OpenIntents()
         self._dropped = Dropped()
-        self._account: _Buffered | None = None
+        self._account: Buffered | None = None
         self._archived: datetime | None = None
         self._closing = self._closed = False
         self.healthy = True
@@ -258,7 +223,7 @@ class LedgerLog:
             raise LedgerError("too many entries wait for the ledger")
         self._last_time = now
         self._kept_bytes += len(encoded) if keep else 0
-        self._buffer.append(_Buffered(encoded, keep, stamped))
+        self._buffer.append(Buffered(encoded, keep, stamped))
         return self.size + len(self._buffer) - 1
 
     def template(self, fields: Mapping[str, object], holes: Sequence[str]) -> Template:
@@ -295,7 +260,7 @@ class LedgerLog:
                 raise LedgerError("too many entries wait for the ledger")
             self._kept_bytes += len(encoded)
         self._last_time = now
-        buffer.append(_Buffered(encoded, keep, None, template, values))
+        buffer.append(Buffered(encoded, keep, None, template, values))
         return self._integrated + len(self._fresh) + len(buffer) - 1
 
     def seal_text(self, database: str, text: bytes, classes: tuple[str, ...] = NO_CLASS) -> SealedText:
@@ -323,6 +288,15 @@ class LedgerLog:
     def notice_erasures(self) -> None:
         """Forget text keys in memory that an erasure has destroyed on disk."""
         self._keys.notice_erasures()
+
+    @property
+    def direct(self) -> bool | None:
+        """Whether compiled code may write the segment itself, and syncs it (true) or not; None when it may not."""
+        return self._files.direct
+
+    def could_not_write(self) -> CommitResult:
+        """Compiled code could not write the segment itself: as when `commit` could not."""
+        return self._fail(self.size)
 
     def commit(self) -> CommitResult:
         """Make everything buffered durable with one write and one sync, or report what was dropped.
@@ -375,7 +349,7 @@ class LedgerLog:
 
     def _drop_unkept(self, first: int) -> tuple[tuple[int, ...], dict[int, int]]:
         """Drop what is not kept, and give the rest the indices that became free: the dropped ones, and old to new ones."""
-        kept: list[tuple[int, _Buffered]] = []
+        kept: list[tuple[int, Buffered]] = []
         failed: dict[int, None] = {}
         for index, entry in enumerate(self._buffer, first):
             if entry.keep and entry.fields.get("intent") not in failed:
@@ -402,7 +376,7 @@ class LedgerLog:
         self._keys.forget_texts()
         return tuple(failed), moved
 
-    def _account_for_dropped(self, kept: list[tuple[int, _Buffered]]) -> list[tuple[int, _Buffered]]:
+    def _account_for_dropped(self, kept: list[tuple[int, Buffered]]) -> list[tuple[int, Buffered]]:
         """Say in the log how many entries were dropped, and which of a session's numbers are missing for it.
 
         It stands before everything that was kept and that comes later: nothing behind a gap is ever on the disk without it.
@@ -413,7 +387,7 @@ class LedgerLog:
         now = str(kept[0][1].fields["time"]) if kept else max(self._last_time, time_text(self._clock()))
         self._last_time = max(self._last_time, now)
         fields: dict[str, object] = {**self._dropped.entry(), "v": SCHEMA_VERSION, "epoch": self._epoch, "time": now}
-        self._account = _Buffered(b"", keep=True, given=fields)
+        self._account = Buffered(b"", keep=True, given=fields)
         return [(-1, self._account), *kept]
 
     def integrate(self, limit: int | None = None) -> None:
@@ -488,7 +462,7 @@ class LedgerLog:
                 self._files.close(self._lock)
 
 
-def _group(texts: list[tuple[str, bytes]], buffer: list[_Buffered], first: int) -> bytes:
+def _group(texts: list[tuple[str, bytes]], buffer: list[Buffered], first: int) -> bytes:
     """The frames of one commit: sealed texts by name, then entries."""
     sealed = wal.frames([sealed for _, sealed in texts], wal.BLOB_INDEX, same=True)
     return sealed + wal.frames([entry.encoded for entry in buffer], first)

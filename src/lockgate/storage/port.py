@@ -18,7 +18,15 @@ READ_BYTES_MAX = 1 << 28
 
 
 class Files(Protocol):
-    """File operations; each raises OSError as the operating system would. Paths are text, handles are opaque numbers."""
+    """File operations; each raises OSError as the operating system would. Paths are text, handles are opaque numbers.
+
+    Attributes:
+        direct: handles are the kernel's own, and compiled code may write to them: with sync (true) or without; None when it may not.
+    """
+
+    @property
+    def direct(self) -> bool | None:
+        """See the class."""
 
     def lock(self, path: str) -> int:
         """Take the exclusive lock that the file at `path` stands for, or raise BlockingIOError; close the handle to release."""
@@ -68,6 +76,11 @@ class Files(Protocol):
 
 class RealFiles:
     """The operating system's files, readable by their owner only."""
+
+    @property
+    def direct(self) -> bool | None:
+        """True, but for whoever does something else in the place of a call."""
+        return True if type(self) is RealFiles else None
 
     def lock(self, path: str) -> int:
         """Take an exclusive flock on `path`."""
@@ -165,6 +178,11 @@ class RealFiles:
 
 class UnsyncedFiles(RealFiles):
     """Real files without sync, for a benchmark that asks what sync costs; a crash loses evidence."""
+
+    @property
+    def direct(self) -> bool | None:
+        """False, likewise."""
+        return False if type(self) is UnsyncedFiles else None
 
     def fdatasync(self, handle: int) -> None:
         """Do nothing."""

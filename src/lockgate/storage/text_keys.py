@@ -92,7 +92,13 @@ class _Cipher:
 
 
 class TextKeys:
-    """Data keys of one process: made when first needed, stored by `store_new` before a text that needs them is."""
+    """Data keys of one process: made when first needed, stored by `store_new` before a text that needs them is.
+
+    Attributes:
+        unstored: new keys by name that `store_new` will store.
+        day: the day whose keys are in use.
+        ciphers: what seals texts of that day, by database and classes.
+    """
 
     def __init__(
         self, *, folder: str, files: Files, text_key: bytes, entropy: Callable[[int], bytes], person_key: bytes = b""
@@ -105,10 +111,10 @@ class TextKeys:
         self._master = text_key
         self._index = PersonIndex(person_key) if person_key else None
         self._entropy = entropy
-        self._day = ""
+        self.day = ""
         self._keys: dict[tuple[str, str], tuple[bytes, bytes]] = {}
-        self._ciphers: dict[tuple[str, tuple[str, ...]], _Cipher] = {}
-        self._unstored: dict[str, bytes] = {}
+        self.ciphers: dict[tuple[str, tuple[str, ...]], _Cipher] = {}
+        self.unstored: dict[str, bytes] = {}
         self._texts: dict[tuple[str, tuple[str, ...], bytes], blob.SealedText] = {}
         self._slots: tuple[bytes, bytes] = (b"", b"")
         self._next_slot = SLOTS
@@ -118,8 +124,8 @@ class TextKeys:
         self, database: str, day: str, text: bytes, classes: tuple[str, ...] = blob.NO_CLASS
     ) -> tuple[blob.SealedText, bytes | None]:
         """What an entry says of the text, and its sealed bytes unless the same text was sealed lately."""
-        if day != self._day:
-            self._day = day
+        if day != self.day:
+            self.day = day
             self.forget_keys()
         known = self._texts.get((database, classes, text))
         if known is not None:
@@ -145,11 +151,6 @@ class TextKeys:
         return found
 
     @property
-    def day(self) -> str:
-        """The day whose keys are in use."""
-        return self._day
-
-    @property
     def sealed_texts(self) -> dict[tuple[str, tuple[str, ...], bytes], blob.SealedText]:
         """Texts that were sealed lately."""
         return self._texts
@@ -161,7 +162,7 @@ class TextKeys:
 
     def cipher(self, database: str, classes: tuple[str, ...]) -> _Cipher:
         """What seals texts of these classes today."""
-        return self._ciphers.get((database, classes)) or self._cipher(database, classes)
+        return self.ciphers.get((database, classes)) or self._cipher(database, classes)
 
     def forget_texts(self) -> None:
         """Seal every text anew: what was sealed lately may not have been stored."""
@@ -170,7 +171,7 @@ class TextKeys:
     def forget_keys(self) -> None:
         """Use no key again that was used before."""
         self._keys.clear()
-        self._ciphers.clear()
+        self.ciphers.clear()
         self._texts.clear()
         self._next_slot = SLOTS
 
@@ -190,16 +191,16 @@ class TextKeys:
         keys = [self._key(database, dataset) for dataset in classes]
         key = blob.combined([key for _, key in keys])
         made = _Cipher(b"".join(identifier for identifier, _ in keys), key, KeyedHash(key), AESGCM(key))
-        self._ciphers[database, classes] = made
+        self.ciphers[database, classes] = made
         return made
 
     def _key(self, database: str, dataset: str) -> tuple[bytes, bytes]:
         known = self._keys.get((database, dataset))
         if known is None:
             identifier, key = self._entropy(ID_BYTES), self._entropy(blob.KEY_BYTES)
-            aad = _aad(database, dataset, self._day, identifier)
+            aad = _aad(database, dataset, self.day, identifier)
             wrapped = blob.seal(self._master, key, self._entropy(blob.NONCE_BYTES), aad)
-            self._unstored[identifier.hex()] = msgspec.json.encode(KeyFile(database, dataset, self._day, wrapped))
+            self.unstored[identifier.hex()] = msgspec.json.encode(KeyFile(database, dataset, self.day, wrapped))
             known = self._keys[database, dataset] = identifier, key
         return known
 
@@ -207,7 +208,7 @@ class TextKeys:
         """A slot that no text has used: its label and its secret; many are stored at once, so that a text waits for none."""
         if self._next_slot >= SLOTS:
             self._slots = self._entropy(ID_BYTES), self._entropy(SLOT_BYTES * SLOTS)
-            self._unstored[SLOTS_PREFIX + self._slots[0].hex()] = self._slots[1]
+            self.unstored[SLOTS_PREFIX + self._slots[0].hex()] = self._slots[1]
             self._next_slot = 0
         number, (identifier, secrets) = self._next_slot, self._slots
         self._next_slot += 1
@@ -216,12 +217,12 @@ class TextKeys:
 
     def store_new(self) -> None:
         """Make every new key durable."""
-        if not self._unstored:
+        if not self.unstored:
             return
         self._folders.make()
-        for name in list(self._unstored):
-            replace(self._files, self._folder, name, self._unstored[name])
-            del self._unstored[name]
+        for name in list(self.unstored):
+            replace(self._files, self._folder, name, self.unstored[name])
+            del self.unstored[name]
 
 
 def read_key(folder: str, files: Files, identifier: bytes) -> KeyFile | None:

@@ -19,6 +19,9 @@ from lockgate.storage.durable import remove_quietly
 from lockgate.storage.port import Files
 
 _NAME = re.compile(r"([0-9]{1,12})-([0-9]{1,12})")
+_PIECE = 64 << 10
+"""A segment is filled in pieces: the kernel keeps what is written at once together, and then looks through all of it at every small write."""
+_ZEROS = bytes(_PIECE)
 
 
 def segments(files: Files, root: str) -> list[tuple[int, int, str]]:
@@ -87,42 +90,45 @@ def secure(files: Files, paths: Iterable[str]) -> None:
 
 
 class Writer:
-    """The segment being written, and a spare one."""
+    """The segment being written, and a spare one.
+
+    Attributes:
+        handle, offset, segment_bytes: of the segment being written; compiled code writes there as `write` does.
+    """
 
     def __init__(self, *, files: Files, root: str, epoch: int, segment_bytes: int) -> None:
         self._files = files
         self._root = root
         self._epoch = epoch
-        self._segment_bytes = segment_bytes
-        self._zeros = bytes(segment_bytes)
+        self.segment_bytes = segment_bytes
         self._next = 0
-        self._handle: int | None = None
+        self.handle: int | None = None
         self._spare: tuple[int, str] | None = None
         self._preparing = threading.Lock()
-        self._offset = 0
+        self.offset = 0
         self.path = ""
 
     def write(self, group: bytes) -> None:
         """Write a group of frames and make it durable; after OSError call `abandon`."""
-        if self._handle is None or (self._offset and self._offset + len(group) > self._segment_bytes):
+        if self.handle is None or (self.offset and self.offset + len(group) > self.segment_bytes):
             self.begin()
-        if self._handle is not None:
-            self._files.write(self._handle, group, self._offset)
-            self._files.fdatasync(self._handle)
-        self._offset += len(group)
+        if self.handle is not None:
+            self._files.write(self.handle, group, self.offset)
+            self._files.fdatasync(self.handle)
+        self.offset += len(group)
 
     def begin(self) -> None:
         """Go on in a fresh segment."""
         with self._preparing:
             self._prepare()
             spare, self._spare = self._spare, None
-        if self._handle is not None:
+        if self.handle is not None:
             with suppress(OSError):
-                self._files.close(self._handle)
-            self._handle = None
+                self._files.close(self.handle)
+            self.handle = None
         if spare is not None:
-            self._handle, self.path = spare
-            self._offset = 0
+            self.handle, self.path = spare
+            self.offset = 0
 
     def prepare(self) -> None:
         """Have a zero-filled, durable segment ready; another thread than the one that writes may do it."""
@@ -136,7 +142,8 @@ class Writer:
         self._next += 1
         handle = self._files.open_append(path)
         try:
-            self._files.write(handle, self._zeros, 0)
+            for at in range(0, self.segment_bytes, _PIECE):
+                self._files.write(handle, _ZEROS[: self.segment_bytes - at], at)
             self._files.fdatasync(handle)
             self._files.fsync_dir(f"{self._root}/wal")
         except OSError:
@@ -149,16 +156,16 @@ class Writer:
     @property
     def wants_spare(self) -> bool:
         """True when the segment is half full and no other is ready."""
-        return self._handle is not None and self._spare is None and self._offset * 2 > self._segment_bytes
+        return self.handle is not None and self._spare is None and self.offset * 2 > self.segment_bytes
 
     def abandon(self) -> None:
         """Leave the segment at its last durable offset: cut off what may or may not have reached the disk, if that works."""
-        if self._handle is not None:
+        if self.handle is not None:
             with suppress(OSError):
-                self._files.truncate(self._handle, self._offset)
+                self._files.truncate(self.handle, self.offset)
             with suppress(OSError):
-                self._files.close(self._handle)
-        self._handle = None
+                self._files.close(self.handle)
+        self.handle = None
 
     def close(self) -> None:
         """Close both segments."""

@@ -68,6 +68,8 @@ def _apply(content: bytearray, offset: int, stored: bytes) -> None:
 class CrashFiles:
     """Implements the port `lockgate.storage.port.Files`."""
 
+    direct = None
+
     def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(seed)
         self._folders: dict[str, _Folder] = {}

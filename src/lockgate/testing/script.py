@@ -120,14 +120,16 @@ class ScriptedCounters:
         """Count one fact."""
         self.counted[(name, tuple(sorted(labels.items())))] += 1
 
-    def decided_again(self) -> None:
-        """Count a remembered permit."""
-        self.count("decisions_cached")
-        self.count("decisions", effect="permit")
+    def decided_again(self, count: int = 1) -> None:
+        """Count remembered permits."""
+        for _ in range(count):
+            self.count("decisions_cached")
+            self.count("decisions", effect="permit")
 
-    def completed_again(self) -> None:
-        """Count a complete statement."""
-        self.count("statements", status="complete")
+    def completed_again(self, count: int = 1) -> None:
+        """Count complete statements."""
+        for _ in range(count):
+            self.count("statements", status="complete")
 
     def of(self, name: str, **labels: str) -> int:
         """How often a fact was counted."""

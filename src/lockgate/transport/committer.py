@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lockgate import speed
 from lockgate.errors import LedgerError
@@ -84,7 +84,23 @@ class Log(Recorder, Protocol):
         ...
 
 
-class Committer:
+if TYPE_CHECKING or speed.built_lane() is None:
+
+    class Pace:
+        """What waits for a commit, by types; with the compiled core a compiled class, so that the loop commits without asking Python."""
+
+        _urgent: bool
+        _scheduled: bool
+        _lazy_until: float
+        durable: int
+        commits: int
+        _waiting: set[Callable[[CommitResult], None]]
+
+else:
+    Pace = speed.built_lane().Pace
+
+
+class Committer(Pace):
     """Collects entries of one loop iteration and commits them together in the next."""
 
     def __init__(self, log: Log, *, integrate_seconds: float = 0.25, heartbeat_seconds: float = 10.0) -> None:
@@ -96,7 +112,7 @@ class Committer:
         self._scheduled = False
         self._plane: DataPlaneSelector | None = None
         self._listeners: set[Callable[[CommitResult], None]] = set()
-        self._waiting: set[Callable[[CommitResult], None]] = set()
+        self._waiting = set()
         self.durable = log.size
         self.commits = 0
         self.failures = 0
@@ -107,7 +123,7 @@ class Committer:
         self._piece: tuple[Any, Future[None]] | None = None
         self._integrated_at = 0.0
         self._timers: list[asyncio.TimerHandle] = []
-        self.lanes: Any = None if speed.lane is None else speed.lane.Ledger(self, log)
+        self.lanes: Any = speed.lane.Ledger(self, log) if speed.lane is not None and _is_ledger(log) else None
         """Where compiled lanes append; None with the plain core."""
 
     def append(self, fields: Mapping[str, object], *, keep: bool = False) -> int:
@@ -160,7 +176,7 @@ class Committer:
         """Commit before every wait of this data plane: what one turn appended is on disk before answers of the next are read."""
         self._plane = plane
         sys.setswitchinterval(THREAD_SWITCH_SECONDS)
-        plane.before_wait = self._before_wait
+        plane.before_wait, plane.lanes = self._before_wait, self.lanes
 
     def _note(self, *, keep: bool) -> None:
         if keep and not self._urgent:
@@ -194,7 +210,10 @@ class Committer:
         """Write and sync everything buffered, then tell the sessions that wait."""
         self._scheduled = self._urgent = False
         self._lazy_until = 0.0
-        result = self._log.commit()
+        self.take(self._log.commit())
+
+    def take(self, result: CommitResult) -> None:
+        """Tell the sessions that wait what a commit did."""
         self.commits += 1
         self.durable = result.durable
         refused = self.lanes.release(result.durable) if self.lanes is not None else ()
@@ -270,3 +289,8 @@ class Committer:
         self._timers.clear()
         self._thread.shutdown(wait=True)
         self._integrated(None)
+
+
+def _is_ledger(log: Log) -> bool:
+    """Whether compiled code may append to this log and commit it."""
+    return isinstance(log, speed.lane.LogState)

@@ -67,13 +67,13 @@ class Metrics:
         """Count one fact; labels come from small closed sets."""
         self._counts[(name, tuple(sorted(labels.items())))] += 1
 
-    def decided_again(self) -> None:
-        """Count one permit that was remembered; the fast lane has no time for labels."""
-        self._decided_again += 1
+    def decided_again(self, count: int = 1) -> None:
+        """Count permits that were remembered; the fast lane has no time for labels."""
+        self._decided_again += count
 
-    def completed_again(self) -> None:
-        """Count one complete statement of the fast lane."""
-        self._completed_again += 1
+    def completed_again(self, count: int = 1) -> None:
+        """Count complete statements of the fast lane."""
+        self._completed_again += count
 
     def _take_over(self) -> None:
         """Put what was counted without labels where it belongs."""

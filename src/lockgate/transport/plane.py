@@ -32,6 +32,7 @@ class DataPlaneSelector(selectors.BaseSelector):
     Attributes:
         woken: asyncio was given something to run; set by the loop.
         before_wait: called before every wait; what it returns bounds the wait in seconds, None does not.
+        lanes: where compiled lanes append; compiled turns commit it themselves instead of calling `before_wait`.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class DataPlaneSelector(selectors.BaseSelector):
         self._handlers: dict[int, Handler] = {}
         self.woken = False
         self.before_wait: Callable[[], float | None] = _nothing
+        self.lanes: Any = None
 
     # -- the data plane's sockets ---------------------------------------------------------------------------------------------
 
@@ -99,10 +101,12 @@ class DataPlaneSelector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Run the data plane until asyncio has something to do, then say what."""
         end = None if timeout is None else time.monotonic() + timeout
-        turn = self._turn if speed.lane is None else speed.lane.turn
         number, handlers, inner = self._epoll.fileno(), self._handlers, self._inner.fileno()
         self.woken = False
         self.moved()
+        if speed.lane is not None:
+            asked = speed.lane.run(self, number, inner, handlers, -1.0 if end is None else end)
+            return self._inner.select(0) if asked else []
         while True:
             bound = self.before_wait()
             if self.woken:
@@ -113,7 +117,7 @@ class DataPlaneSelector(selectors.BaseSelector):
                 wait = max(0.0, end - time.monotonic())
                 if bound is not None and bound < wait:
                     wait = bound
-            if turn(number, wait, handlers, inner):
+            if self._turn(number, wait, handlers, inner):
                 return self._inner.select(0)
             if self.woken or (end is not None and time.monotonic() >= end):
                 return []
