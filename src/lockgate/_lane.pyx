@@ -140,8 +140,8 @@ cdef class LogState:
 cdef class Pace:
     """What a `Committer` knows of what waits for a commit."""
 
-    cdef public bint _urgent, _scheduled
-    cdef public double _lazy_until
+    cdef public bint _urgent, _scheduled, _planed
+    cdef public double _lazy_until, _lazy_seconds
     cdef public long long durable, commits
     cdef public set _waiting
 
@@ -359,8 +359,12 @@ cdef class Ledger:
         memcpy(made.numbers, numbers, sizeof(made.numbers))
         buffer.append(made)
         index = log._integrated + len(log._fresh) + waiting
-        if not committer._urgent and not (keep and committer._lazy_until != 0):
+        if not committer._planed:
             committer._note(keep=keep)
+        elif not keep:
+            committer._urgent = True
+        elif not committer._urgent and committer._lazy_until == 0:
+            committer._lazy_until = _seconds() + committer._lazy_seconds
         return index
 
     cdef bytes seal(self, str database, tuple classes, bytes text):

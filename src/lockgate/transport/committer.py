@@ -91,7 +91,9 @@ if TYPE_CHECKING or speed.built_lane() is None:
 
         _urgent: bool
         _scheduled: bool
+        _planed: bool
         _lazy_until: float
+        _lazy_seconds: float
         durable: int
         commits: int
         _waiting: set[Callable[[CommitResult], None]]
@@ -109,8 +111,10 @@ class Committer(Pace):
         self._heartbeat_seconds = heartbeat_seconds
         self._urgent = False
         self._lazy_until = 0.0
+        self._lazy_seconds = LAZY_SECONDS
         self._scheduled = False
         self._plane: DataPlaneSelector | None = None
+        self._planed = False
         self._listeners: set[Callable[[CommitResult], None]] = set()
         self._waiting = set()
         self.durable = log.size
@@ -174,14 +178,14 @@ class Committer(Pace):
 
     def attach(self, plane: DataPlaneSelector) -> None:
         """Commit before every wait of this data plane: what one turn appended is on disk before answers of the next are read."""
-        self._plane = plane
+        self._plane, self._planed = plane, True
         sys.setswitchinterval(THREAD_SWITCH_SECONDS)
         plane.before_wait, plane.lanes = self._before_wait, self.lanes
 
     def _note(self, *, keep: bool) -> None:
         if keep and not self._urgent:
             if not self._lazy_until:
-                self._lazy_until = time.monotonic() + LAZY_SECONDS
+                self._lazy_until = time.monotonic() + self._lazy_seconds
             if self._plane is not None:
                 return
         self._urgent = True
