@@ -146,6 +146,19 @@ cdef class Pace:
     cdef public set _waiting
 
 
+cdef bytes _joined(bytes text, const unsigned char *data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t size):
+    """A text, a zero byte, and a checked piece."""
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(text)
+    cdef bytes made
+    if not 0 <= start <= end <= size:
+        raise InvariantError("a piece outside of what was received")
+    made = PyBytes_FromStringAndSize(NULL, length + 1 + end - start)
+    memcpy(PyBytes_AS_STRING(made), PyBytes_AS_STRING(text), length)
+    PyBytes_AS_STRING(made)[length] = 0
+    memcpy(PyBytes_AS_STRING(made) + length + 1, data + start, end - start)
+    return made
+
+
 # -- entries ------------------------------------------------------------------------------------------------------------------
 
 
@@ -905,6 +918,14 @@ cdef class End:
             self.transport.write(PyBytes_FromStringAndSize(<char *>ROOM_IN + start + count, end - start - count))
         return 0
 
+    cdef Py_ssize_t begin(self, Py_ssize_t end) except -1:
+        """Send the beginning of what was received last; how much the kernel took."""
+        cdef ssize_t count
+        if not 0 <= end <= ROOM + SLACK:
+            raise InvariantError("a piece outside of what was received")
+        count = send(self.number, ROOM_IN, end, MSG_NOSIGNAL) if self.open else 0
+        return count if count > 0 else 0
+
     cdef int send_bytes(self, bytes data) except -1:
         """Send what was kept, likewise."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
@@ -1040,17 +1061,23 @@ cdef class Lane:
             permit = self._lifted(text)
             if permit is None:
                 return False
-        self._record(<Permit?>permit, text, True, False, False)
-        self._forward(size)
+        self._take(<Permit?>permit, text, size, True, False, False)
         return True
 
-    cdef int _forward(self, Py_ssize_t size) except -1:
-        """Send a read on; a write waits until its intent is durable."""
-        if self.asked.writes:
+    cdef int _take(self, Permit permit, bytes text, Py_ssize_t size, bint simple, bint parsed, bint described) except -1:
+        """Send a read on and record its intent meanwhile, which is durable before its answer is looked at; a write waits for that itself."""
+        cdef Py_ssize_t sent = 0
+        self.simple, self.parsed, self.described = simple, parsed, described
+        self.inserted = not simple and self.inserted
+        if not permit.writes:
+            sent = self.backend.begin(size)
+        self._record(permit, text)
+        self.asked = permit
+        if permit.writes:
             self.withheld = _bytes(ROOM_IN, 0, size, size)
             self.ledger.withholding.append(self)
-        else:
-            self.backend.send(0, size)
+        elif sent != size:
+            self.backend.transport.write(_bytes(ROOM_IN, sent, size, size))
         return 0
 
     def ask_again(self):
@@ -1088,6 +1115,7 @@ cdef class Lane:
         cdef long long length
         cdef bint parsed = ROOM_IN[0] == 80, described
         cdef object permit
+        cdef bytes text
         cdef void *zero
         if parsed:
             length = _int32(ROOM_IN, 1, size)
@@ -1121,17 +1149,15 @@ cdef class Lane:
         values = _values(ROOM_IN, offset + 1, end, &stop)
         if values < 0 or stop - values > PARAMETERS_MAX:
             return False
-        self._record(
-            <Permit?>permit, (<Permit?>permit).text + b"\0" + _bytes(ROOM_IN, values, stop, size), False, parsed, described
-        )
+        text = _joined((<Permit?>permit).text, ROOM_IN, values, stop, size)
         if self.status == 73 and self.talk.portals:
             self.talk.portals.pop("", None)
-        if self.asked.checked and not described:
-            self.inserted = True
+        self.inserted = (<Permit>permit).checked and not described
+        if self.inserted:
             memmove(ROOM_IN + end + 7, ROOM_IN + end, 15)  # there is room: SLACK
             memcpy(ROOM_IN + end, PyBytes_AS_STRING(DESCRIBE), 7)
             size += 7
-        self._forward(size)
+        self._take(<Permit>permit, text, size, False, parsed, described)
         return True
 
     cdef object _named(self, bytes name):
@@ -1140,10 +1166,10 @@ cdef class Lane:
         if known is None:
             return None
         prepared, name_text, permit = <tuple?>known
-        return permit if self.talk.prepared.get(name_text) is prepared else None
+        return permit if (<dict?>self.talk.prepared).get(name_text) is prepared else None
 
-    cdef int _record(self, Permit permit, bytes text, bint simple, bint parsed, bint described) except -1:
-        """The intent of what is about to be sent on."""
+    cdef int _record(self, Permit permit, bytes text) except -1:
+        """The intent of what is sent on."""
         cdef long long numbers[HOLES]
         self.ledger.count(self.counters, True)
         if permit.nameless:
@@ -1155,8 +1181,6 @@ cdef class Lane:
         else:
             self.intent = self.evidence.intent_again(permit.repeated, text)
         self.started_us = self.now()
-        self.simple, self.parsed, self.described, self.inserted = simple, parsed, described, False
-        self.asked = permit
         self.passed += 1
         return 0
 

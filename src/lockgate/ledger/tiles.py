@@ -176,7 +176,8 @@ class Growth:
                 break
             number = tree.size // WIDTH
             bundles.append((entries_path(number), bundle(tail)))
-            completed.append(entries_path(number))
+            if len(taken) < WIDTH:
+                completed.append(entries_path(number))
             tail = []
             full, levels[0] = levels[0], []
             root = fold(full)
@@ -187,7 +188,8 @@ class Growth:
                     tree.append(leaf)
             path = tile_path(0, number)
             hashes.append((path, b"".join(full)))
-            completed.append(path)
+            if len(taken) < WIDTH:
+                completed.append(path)
             _push(levels, root, tree.size // WIDTH, hashes, completed)
         if tail:
             bundles.append((entries_path(tree.size // WIDTH, len(tail)), bundle(tail)))

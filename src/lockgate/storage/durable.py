@@ -14,6 +14,8 @@ from lockgate.errors import CorruptLedgerError
 from lockgate.storage.port import Files
 
 TEMPORARY = ".tmp"
+TOGETHER = 64
+"""Files that are written before they are synced together."""
 
 
 class Folders:
@@ -58,42 +60,66 @@ def write_synced(files: Files, path: str, stored: bytes) -> None:
 
 
 class Batch:
-    """Immutable files of one step, below one root; names become durable in `sync`."""
+    """Immutable files of one step, below one root; bytes and names become durable in `sync`.
+
+    Files are written together and then synced together: the kernel makes one entry in its journal for all of them.
+    """
 
     def __init__(self, files: Files, root: str, folders: Folders) -> None:
         self._files = files
         self._root = root
         self._made = folders
         self._folders: dict[str, None] = {}
+        self._open: list[tuple[int, str, bytes, str]] = []
 
     def put(self, path: str, stored: bytes, *, kind: str) -> None:
         """Store `path` below the root unless it is there with the same bytes.
 
         Raises:
-            CorruptLedgerError: it is there with other bytes; `kind` names the contradiction.
+            CorruptLedgerError: it is there with other bytes; `kind` names the contradiction. Perhaps only in `sync`.
         """
         target = f"{self._root}/{path}"
         folder = dirname(target)
         if folder not in self._folders:
             self._made.make(dirname(path))
             self._folders[folder] = None
-        temporary = target + TEMPORARY
-        try:
-            if self._files.read(target) != stored:
-                raise CorruptLedgerError(kind, f"`{path}` exists with other bytes")
-        except FileNotFoundError:
-            pass
-        else:
-            return
-        write_synced(self._files, temporary, stored)
-        self._files.link(temporary, target)
-        self._files.unlink(temporary)
+        # What an earlier attempt left under the name is removed, as in `write_synced`.
+        with suppress(FileNotFoundError):
+            self._files.unlink(target + TEMPORARY)
+        handle = self._files.open_append(target + TEMPORARY)
+        self._open.append((handle, target, stored, kind))
+        self._files.write(handle, stored, 0)
+        if len(self._open) >= TOGETHER:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Make the bytes of open files durable, then give them their names."""
+        for handle, *_ in self._open:
+            self._files.fdatasync(handle)
+        while self._open:
+            handle, target, stored, kind = self._open.pop(0)
+            self._files.close(handle)
+            differs = False
+            try:
+                self._files.link(target + TEMPORARY, target)
+            except FileExistsError:
+                differs = self._files.read(target) != stored
+            self._files.unlink(target + TEMPORARY)
+            if differs:
+                raise CorruptLedgerError(kind, f"`{target.removeprefix(f'{self._root}/')}` exists with other bytes")
 
     def sync(self) -> None:
-        """Make every name durable."""
+        """Make everything durable."""
+        self._finish()
         for folder in self._folders:
             self._files.fsync_dir(folder)
         self._folders.clear()
+
+    def close(self) -> None:
+        """After an error: leave what is not stored; its temporary names are taken again next time."""
+        while self._open:
+            with suppress(OSError):
+                self._files.close(self._open.pop()[0])
 
 
 def replace(files: Files, root: str, path: str, stored: bytes) -> None:

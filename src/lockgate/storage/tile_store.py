@@ -8,7 +8,7 @@ Source: C2SP tlog-tiles and tlog-checkpoint; evidence.md 1.4, order of durabilit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from lockgate.errors import CorruptLedgerError, InvariantError, LedgerError
 from lockgate.ledger import blob, tiles, wal
@@ -140,14 +140,14 @@ class TileStore:
         """
         self._archive()
         growth, step = self._growth.grow(entries)
-        batch = Batch(self._files, self._root, self._folders)
-        if texts:
-            pack = wal.frames(texts, wal.BLOB_INDEX, same=True)
-            name = f"{self.size}-{growth.tree.size}-{blob.blob_name(pack)[:16]}"
-            batch.put(f"{TEXTS}/{name}", pack, kind="blob-changed")
-        for path, stored in step.writes:
-            batch.put(path, stored, kind="entry-changed" if path.startswith("tile/entries/") else "tile-changed")
-        batch.sync()
+        with closing(Batch(self._files, self._root, self._folders)) as batch:
+            if texts:
+                pack = wal.frames(texts, wal.BLOB_INDEX, same=True)
+                name = f"{self.size}-{growth.tree.size}-{blob.blob_name(pack)[:16]}"
+                batch.put(f"{TEXTS}/{name}", pack, kind="blob-changed")
+            for path, stored in step.writes:
+                batch.put(path, stored, kind="entry-changed" if path.startswith("tile/entries/") else "tile-changed")
+            batch.sync()
         checkpoint = Checkpoint(self.origin, growth.tree.size, growth.tree.root)
         note = sign_checkpoint(checkpoint, self._signer)
         replace(self._files, self._root, "checkpoint", note)
@@ -169,9 +169,9 @@ class TileStore:
             if self._files.read(f"{self._root}/{path}").split(b"\n")[:3] != note.split(b"\n")[:3]:
                 raise CorruptLedgerError("checkpoint-fork", "two checkpoints of one size differ")
         except FileNotFoundError:
-            batch = Batch(self._files, self._root, self._folders)
-            batch.put(path, note, kind="checkpoint-fork")
-            batch.sync()
+            with closing(Batch(self._files, self._root, self._folders)) as batch:
+                batch.put(path, note, kind="checkpoint-fork")
+                batch.sync()
         self._unarchived = None
 
     def _remove_partial(self, path: str) -> None:
@@ -184,6 +184,6 @@ class TileStore:
 
     def store_text(self, name: str, sealed: bytes) -> None:
         """Store one long sealed text in a file of its own, durably."""
-        batch = Batch(self._files, self._root, self._folders)
-        batch.put(f"blob/{name[:2]}/{name}", sealed, kind="blob-changed")
-        batch.sync()
+        with closing(Batch(self._files, self._root, self._folders)) as batch:
+            batch.put(f"blob/{name[:2]}/{name}", sealed, kind="blob-changed")
+            batch.sync()

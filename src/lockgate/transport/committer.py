@@ -25,7 +25,7 @@ from lockgate.transport.plane import DataPlaneSelector
 
 INTEGRATED_AT_ONCE = 50_000
 """Entries that one step may put under a checkpoint; more than a worker can append between two steps."""
-THREAD_SWITCH_SECONDS = 0.0005
+THREAD_SWITCH_SECONDS = 0.00005
 """Longest time that the thread which integrates the ledger may keep sessions from running."""
 BUSY_LAG = 1_000
 BUSY_SECONDS = 1.0
