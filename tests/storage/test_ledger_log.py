@@ -14,8 +14,9 @@ import pytest
 from lockgate.errors import CorruptLedgerError, LedgerError
 from lockgate.ledger.entry import decode
 from lockgate.ledger.note import Ed25519Signer, VerificationKey
-from lockgate.storage.ledger_log import CommitResult, LedgerLog
+from lockgate.storage.ledger_log import LedgerLog
 from lockgate.storage.ledger_reader import entries
+from lockgate.storage.log_state import CommitResult
 from lockgate.storage.port import Files, RealFiles
 from lockgate.testing.crash_files import CrashFiles
 from support.verifying import verify

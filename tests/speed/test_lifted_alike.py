@@ -1,0 +1,30 @@
+"""Both cores find the same constants that may be lifted from a text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lockgate import speed
+from lockgate.sql.lifting import lift
+
+pytestmark = pytest.mark.skipif(
+    speed.lane is None, reason="the compiled core is not built: no C compiler or no OpenSSL"
+)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["SELECT", " ", "a1", "_x", "12", "2147483648", "9223372036854775808", "1.5", ".", "1e3", "'it''s'", "'x'", "\n", "E", "'", '"', '"q""d"',
+             "--", "-", "/*", "/", "$1", "$", "\\", "&", "U&", "=", ",", "(", "é", "x'", "\x00", "'a\\b'"]
+        ),
+        max_size=12,
+    )
+)  # fmt: skip
+@settings(max_examples=400)
+def test_constants_are_lifted_alike(pieces: list[str]) -> None:
+    text = "".join(pieces).encode()
+    plain = lift(text)
+    assert speed.lane.lifted(text) == (None if plain is None else [tuple(c) for c in plain.constants])
