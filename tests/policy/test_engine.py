@@ -193,6 +193,18 @@ def test_holds_that_no_one_group_can_approve_deny() -> None:
     assert (decision.effect, decision.reasons[0].rule) == (Effect.DENY, "hold-conflict")
 
 
+def test_choosing_by_pseudonym_needs_a_permit_of_every_write() -> None:
+    engine = with_policies(
+        '@id("a") permit (principal, action, resource);',
+        '@id("b") @choose_by_pseudonym("") permit (principal, action == Action::"write", resource == Table::"public.people");',
+    )
+    people = Access(Action.WRITE, READ[0].relation, READ[0].name)
+    orders = Access(Action.WRITE, 0, "public.orders")
+    assert decide(engine, who("ann"), (people, *READ)).by_pseudonym
+    assert not decide(engine, who("ann"), READ).by_pseudonym
+    assert not decide(engine, who("ann"), (people, orders)).by_pseudonym
+
+
 def test_row_limits_are_generous_between_permits_and_strict_between_accesses() -> None:
     engine = with_policies(
         '@id("a") @row_limit("10") permit (principal, action, resource);',

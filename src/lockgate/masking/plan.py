@@ -43,6 +43,7 @@ def make_plan(
     explain: bool = False,
     cursor: bool = False,
     unsafe_order: frozenset[int] = frozenset(),
+    by_pseudonym: bool = False,
 ) -> Plan:
     """How the answer of an analysed statement is treated.
 
@@ -52,6 +53,7 @@ def make_plan(
         explain: the plan of the statement is shown, not its rows.
         cursor: rows are fetched piece by piece, so they cannot be sorted first.
         unsafe_order: relations whose stored order may depend on masked values, known from outside.
+        by_pseudonym: a write may choose rows by equality with pseudonyms.
 
     Raises:
         RefusedStatementError: the answer would tell more about masked values than which are equal.
@@ -63,7 +65,7 @@ def make_plan(
     judge.refuse_places(unsafe_order)
     if explain:
         judge.refuse_explain()
-    judge.refuse_writes()
+    judge.refuse_writes(by_pseudonym=by_pseudonym)
     for use in analysis.uses:
         judge.refuse_use(use)
     columns = judge.columns()
@@ -167,8 +169,8 @@ class _Judge:
         if used:
             self._refuse("explain", used, "EXPLAIN would show facts about its values", "Leave it out of the statement")
 
-    def refuse_writes(self) -> None:
-        """A write must not read, test or set masked values."""
+    def refuse_writes(self, *, by_pseudonym: bool = False) -> None:
+        """A write must not read, test or set masked values; by policy it may look them up."""
         analysis = self._analysis
         writing = bool(analysis.writes) or analysis.kind is Kind.CREATE_TABLE_AS
         for use in analysis.uses:
@@ -184,9 +186,14 @@ class _Judge:
                     "writing it elsewhere would take its values out of their class",
                     "Leave it out",
                 )
-            if writing and masked and use.kind is not UseKind.OUTPUT:
+            if (
+                writing
+                and masked
+                and use.kind is not UseKind.OUTPUT
+                and not (by_pseudonym and use.literal and self.is_lookup(use))
+            ):
                 self._refuse("write-predicate", masked, f"`{use.detail}` in a write would act on its real values",
-                             "Choose the rows by other columns")  # fmt: skip
+                             "Choose the rows by other columns, or by what was shown where policy permits `@choose_by_pseudonym`")  # fmt: skip
         for write in analysis.writes:
             written = frozenset(
                 reference.attnum

@@ -55,6 +55,7 @@ class Decision:
         revision: hash of the policy set.
         hold_groups: groups whose members may approve (from `@hold`), empty = anyone policy lets approve.
         row_limit: most rows the result may have, from `@row_limit`.
+        by_pseudonym: what is written may be chosen by equality with pseudonyms, from `@choose_by_pseudonym`.
         expires_at: do not reuse after this, None when no time entered the answer.
     """
 
@@ -63,6 +64,7 @@ class Decision:
     revision: str
     hold_groups: tuple[str, ...] = ()
     row_limit: int | None = None
+    by_pseudonym: bool = False
     expires_at: datetime | None = None
 
 

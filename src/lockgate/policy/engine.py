@@ -356,6 +356,7 @@ class Engine:
             revision=decision.revision,
             hold_groups=decision.hold_groups,
             row_limit=decision.row_limit,
+            by_pseudonym=decision.by_pseudonym,
             expires_at=end,
         )
 

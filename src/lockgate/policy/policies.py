@@ -20,7 +20,7 @@ from lockgate.policy.row_filters import problem
 from lockgate.policy.source import Piece, cut
 from lockgate.policy.vocabulary import CONTEXT_KEYS, SCHEMA
 
-ANNOTATIONS: tuple[str, ...] = ("id", "reason", "comment", "hold", "row_limit", "row_filter")
+ANNOTATIONS: tuple[str, ...] = ("id", "reason", "comment", "hold", "row_limit", "row_filter", "choose_by_pseudonym")
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
 _ROW_LIMIT = re.compile(r"[1-9][0-9]{0,11}")
 _POLICY_NAME = re.compile(r"policy `policy0`[,:]? ?")
@@ -40,6 +40,7 @@ class Policy:
         hold_groups: groups named in it, empty = whoever may approve.
         row_limit: the `@row_limit` annotation.
         row_filter: the `@row_filter` annotation, with its placeholders.
+        by_pseudonym: a `@choose_by_pseudonym` annotation is present: a write may choose rows by what masked columns show.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Policy:
     hold_groups: tuple[str, ...] = ()
     row_limit: int | None = None
     row_filter: str = ""
+    by_pseudonym: bool = False
 
     @property
     def unconditional(self) -> bool:
@@ -169,7 +171,7 @@ class _Loader:
         for name in sorted(set(notes) - set(ANNOTATIONS)):
             known = ", ".join(f"@{n}" for n in ANNOTATIONS)
             self.problems.append(f"{piece.place}: unknown annotation `@{name}`; known are {known}")
-        for name in ("hold", "row_limit", "row_filter"):
+        for name in ("hold", "row_limit", "row_filter", "choose_by_pseudonym"):
             if name in notes and not permits:
                 self.problems.append(f"{piece.place}: `@{name}` has no meaning on a forbid")
         groups = tuple(g.strip() for g in notes.get("hold", "").split(",")) if notes.get("hold", "").strip() else ()
@@ -185,6 +187,10 @@ class _Loader:
             self.problems.append(
                 f"{piece.place}: {wrong or '`@row_filter` has no meaning on a policy that does not permit `read`'}"
             )
+        if "choose_by_pseudonym" in notes and (notes["choose_by_pseudonym"] or not _may_decide(body, "write")):
+            self.problems.append(
+                f"{piece.place}: `@choose_by_pseudonym` has no value, and no meaning on a policy that does not permit `write`"
+            )
         return Policy(
             id=notes.get("id") or default_id,
             place=piece.place,
@@ -194,6 +200,7 @@ class _Loader:
             hold_groups=groups,
             row_limit=None if limit is None else int(limit),
             row_filter=row_filter,
+            by_pseudonym="choose_by_pseudonym" in notes,
         )
 
 

@@ -45,6 +45,13 @@ class Answer:
         known = [limit for limit in limits if limit is not None]
         return max(known) if known and len(known) == len(limits) else None
 
+    @property
+    def by_pseudonym(self) -> bool:
+        """Whether a permit that counts lets a write choose rows by what masked columns show."""
+        return any(
+            policy.by_pseudonym for policy in self.policies if policy.permits and (not policy.holds or self.holds)
+        )
+
     def without_obligations(self) -> Answer:
         """The same answer with only the permits that ask for nothing; a denial when none is left."""
         if not self.permitted:
@@ -72,6 +79,7 @@ def combine(answers: Sequence[Answer], *, revision: str) -> Decision:
         revision=revision,
         hold_groups=groups,
         row_limit=min(limits) if limits else None,
+        by_pseudonym={answer.by_pseudonym for answer in answers if answer.action == "write"} == {True},
     )
 
 

@@ -189,6 +189,7 @@ def _judged(parsed: Parsed, analysis: Analysis, ask: Ask, decision: Decision, pl
         made = plan if plan is not None else make_plan(
             analysis, catalog=ask.catalog, clearance=ask.clearance, row_limited=ask.row_limited,
             explain=parsed.kind is Kind.EXPLAIN, cursor=parsed.kind is Kind.DECLARE, unsafe_order=ask.unsafe_order,
+            by_pseudonym=decision.by_pseudonym and parsed.kind in (Kind.UPDATE, Kind.DELETE),
         )  # fmt: skip
         made = without_result(parsed, made)
     except RefusedStatementError as refused:

@@ -303,7 +303,16 @@ class Judging(Temporary):
             known = self._remembered(parsed)
             declared = _declared_before(statements, i)
             estimated = None
-            if analysis.writes and not is_bounded(analysis, None, 0) and parsed.parameters == 0 and not analysis.opaque:
+            sees = (
+                not analysis.reads & self.clearance.masked
+            )  # an estimate over masked values would tell how frequent a guess is
+            if (
+                sees
+                and analysis.writes
+                and not is_bounded(analysis, None, 0)
+                and parsed.parameters == 0
+                and not analysis.opaque
+            ):
                 estimated = yield Estimate(parsed.text)
             ask = self.ask(now=now, estimated_rows=estimated)
             if parsed.kind is Kind.SET and parsed.name in PINNED:

@@ -28,7 +28,7 @@ from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import analysis_text
 from lockgate.wire.postgres import frontend as fe
 
-TRANSLATED = frozenset({Kind.SELECT, Kind.DECLARE, Kind.COPY_OUT})
+TRANSLATED = frozenset({Kind.SELECT, Kind.DECLARE, Kind.COPY_OUT, Kind.UPDATE, Kind.DELETE})
 """Kinds whose analysed text is the statement or a piece of it."""
 
 OUTDATED = Failed(
