@@ -177,6 +177,18 @@ def test_a_thousand_steps_in_one_pipeline_stay_in_order(links: tuple[WireLink, W
     assert sum(tag == "D" for tag, _ in direct) == 1000
 
 
+@pytest.mark.parametrize(
+    "text", ["SELECT pg_terminate_backend(pg_backend_pid())", "SELECT 1; SELECT pg_terminate_backend(pg_backend_pid())"]
+)
+def test_who_is_ended_by_the_server_hears_its_words_and_no_others(text: str, links: tuple[WireLink, WireLink]) -> None:
+    answers = []
+    for link in links:
+        link.send(Q(text).encode())
+        answers.append(shown(link.rest()))
+    assert answers[0] == answers[1]
+    assert answers[0][-1][0] == "E"
+
+
 def test_the_gate_sees_the_same_parameter_reports(links: tuple[WireLink, WireLink]) -> None:
     reports = []
     for link in links:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Self
@@ -48,6 +49,14 @@ class WireLink:
         found = []
         for _ in range(turns):
             found += self.read_until(lambda frame: frame.tag == ord("Z"))
+        return found
+
+    def rest(self) -> list[Frame]:
+        """Everything until the link is closed."""
+        found = []
+        with contextlib.suppress(ConnectionResetError):
+            while True:
+                found.append(self._next())
         return found
 
     def _next(self) -> Frame:

@@ -295,3 +295,12 @@ def test_two_outputs_of_one_kind_and_two_statements_share_nothing_but_what_was_p
         assert masker.cells_masked == [2, 1]
         shown.append(found)
     assert shown[0] == shown[1] == shown[3] != shown[2]
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff\xff\xff\xf0"])
+def test_a_row_with_too_few_values_is_an_error_whatever_stands_behind_it(core: str, rest: bytes) -> None:
+    del core
+    masker = _masker([_column("text.free", 25), _column("person.name", 25)], [-1, -1], [0, 0])
+    span = b"D" + (13).to_bytes(4, "big") + b"\0\2" + be.DataRow((b"abc",)).encode()[7:]
+    with pytest.raises(BackendProtocolError, match=r"inside the length|longer than its row"):
+        masker.span(span + rest)

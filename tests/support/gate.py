@@ -117,9 +117,8 @@ class GateProcess:
         secret.write_text(password)
         secret.chmod(0o600)
         text = re.sub(r"(?m)^clear_(role|password).*\n", "", self.config.read_text())
-        self.config.write_text(
-            text + 'clear_role = "postgres"\nclear_password = "file:keys/superuser"\nunsafe_superuser = true\n'
-        )
+        lines = 'clear_role = "postgres"\nclear_password = "file:keys/superuser"\nunsafe_superuser = true\n'
+        self.config.write_text(text.replace("[[database]]\n", "[[database]]\n" + lines))
         return self
 
     def run(

@@ -37,11 +37,19 @@ def test_a_parameter_that_is_not_on_the_list_is_refused_by_name(name: str) -> No
         read(options=f"-c {name}=on")
 
 
-@pytest.mark.parametrize("value", ["true", "on", "database", "1", "yes"])
-def test_replication_is_refused_and_its_absence_is_not(value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [("true", "physical"), ("on", "physical"), ("1", "physical"), ("YES", "physical"), ("database", "logical"), ("off", ""), ("", "")],
+)  # fmt: skip
+def test_what_is_asked_of_replication_is_read_and_never_passed_on(value: str, meant: str) -> None:
+    assert read(replication=value).replication == meant
+    assert read(replication=value).parameters == {}
+
+
+@pytest.mark.parametrize("value", ["t", "physical", "logical", "2", "database ", "datab"])
+def test_another_value_of_replication_is_refused(value: str) -> None:
     with pytest.raises(ClientProtocolError, match="replication"):
         read(replication=value)
-    assert read(replication="off").parameters == {}
 
 
 @pytest.mark.parametrize(

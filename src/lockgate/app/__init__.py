@@ -92,11 +92,13 @@ def make_database(
     analysis_password = database.analysis_password.reveal() if database.analysis_password else ""
     masked = target(database, database.session_role, password)
     clear = target(database, database.clear_role or database.session_role, clear_password)
+    replicating = database.replication_password.reveal() if database.replication_password else ""
+    replication = target(database, database.replication_role, replicating) if database.replication_role else None
     limits, analysis = settings.limits, settings.analysis
     name = database.name
     return Database(
         name=name, environment=database.environment,
-        roles=Roles(masked, clear, target(database, database.analysis_role, analysis_password), database.unsafe_superuser),
+        roles=Roles(masked, clear, target(database, database.analysis_role, analysis_password), database.unsafe_superuser, replication),
         engine=lambda: documents().engine, labels=lambda: labels_of(documents().catalog, name),
         default_label=lambda: documents().catalog.section(name).default, key_ring=key_ring or masking_keys(settings), epoch=settings.masking.epoch,
         content=settings.masking.content, bounded_rows=limits.bounded_rows, order_buffer_bytes_max=limits.order_buffer_bytes_max, links_max=analysis.links_max,
@@ -312,6 +314,8 @@ class Application:
                 link.enforce_limits(
                     loop.time(), idle_seconds=limits.idle_seconds, statement_seconds=limits.statement_seconds
                 )
+                if why := link.conversation.must_end():
+                    link.shut_down(why)
 
     def _end_if_rolled_back(self) -> None:
         """Stop signing this log when the gate's logs were given another number: a witness knows more of them than is here."""

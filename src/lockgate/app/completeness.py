@@ -142,7 +142,8 @@ class Completeness:
 
 
 def _roles(database: DatabaseSettings) -> frozenset[str]:
-    return frozenset(filter(None, (database.session_role, database.clear_role, database.analysis_role)))
+    own = (database.session_role, database.clear_role, database.analysis_role, database.replication_role)
+    return frozenset(filter(None, own))
 
 
 def _stored(path: Path) -> dict[str, Totals]:

@@ -245,7 +245,7 @@ def _check_database(
         if mode == "disable" and root is not None:
             problems.add((*at, "sslrootcert"), "`sslrootcert` has no use with `sslmode` `disable`; remove one of them")
     secrets: dict[str, Secret] = {}
-    for key in ("session_password", "clear_password", "analysis_password"):
+    for key in ("session_password", "clear_password", "analysis_password", "replication_password"):
         reference = values.get(key)
         if isinstance(reference, str):
             found = resolve(reference, folder=folder, environment=environment)
@@ -330,6 +330,8 @@ def _database(values: Values, secrets: Mapping[str, Secret]) -> DatabaseSettings
         analysis_password=secrets.get("analysis_password"),
         unsafe_superuser=_typed(values["unsafe_superuser"], bool),
         vouched=_maybe(values["vouched"], Path),
+        replication_role=_maybe(values["replication_role"], str),
+        replication_password=secrets.get("replication_password"),
     )
 
 

@@ -356,6 +356,12 @@ DATABASE = (
     Key("analysis_role", Form.TEXT, "Database role that analyses; it needs no right on any data.", required=True),
     Key("analysis_password", Form.SECRET, "Its password, as `file:<path>` or `env:<NAME>`."),
     Key(
+        "replication_role",
+        Form.TEXT,
+        "Database role of replication connections, with REPLICATION; not set = there are none.",
+    ),
+    Key("replication_password", Form.SECRET, "Its password, as `file:<path>` or `env:<NAME>`."),
+    Key(
         "vouched",
         Form.PATH,
         "File of functions that an administrator vouches for, one a line as `lockgate catalog functions` prints them; not set = none.",

@@ -149,6 +149,8 @@ class DatabaseSettings:
     analysis_password: Secret | None
     unsafe_superuser: bool
     vouched: Path | None = None
+    replication_role: str | None = None
+    replication_password: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

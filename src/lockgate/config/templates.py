@@ -44,6 +44,8 @@ class DatabaseTemplate:
     sslrootcert: str | None = None
     unsafe_superuser: bool = False
     vouched: str | None = None
+    replication_role: str | None = None
+    replication_password: str | None = None
 
 
 def render_settings(

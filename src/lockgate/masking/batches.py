@@ -7,7 +7,10 @@ Source: PostgreSQL documentation 55.7 (DataRow); ADR 14.
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from lockgate.errors import BackendProtocolError
 
@@ -15,6 +18,11 @@ CACHED_CELL_BYTES = 256
 """Longest cell that is remembered."""
 
 DATA_ROW = ord("D")
+COPY_DATA = ord("d")
+ESCAPES = {8: b"b", 12: b"f", 10: b"n", 13: b"r", 9: b"t", 11: b"v"}
+"""Letters that stand behind a backslash for these bytes in COPY's text format."""
+_LETTERS = {letter[0]: bytes((code,)) for code, letter in ESCAPES.items()}
+_INT32 = struct.Struct("!i")
 _NULL = b"\xff\xff\xff\xff"
 
 
@@ -46,6 +54,9 @@ class Column:
     def show(self, cells: list[bytes]) -> list[bytes | None]:
         """The masks of some cells."""
         kept = self._kept
+        shown = list(map(kept.get, cells))
+        if None not in shown:
+            return shown
         wanted = [cell for cell in dict.fromkeys(cells) if cell not in kept]
         fresh = dict(zip(wanted, self._many(wanted), strict=True)) if wanted else {}
         shown = [fresh[cell] if cell in fresh else kept[cell] for cell in cells]
@@ -56,12 +67,23 @@ class Column:
         return shown
 
 
+@dataclass(slots=True)
+class _Hidden:
+    """The cells of one masked column in a chunk."""
+
+    number: int
+    column: Column
+    cells: list[bytes] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    """Where the length of each row's cell stands, -1 for NULL."""
+
+
 class Masks:
     """The columns of one result: what masks each output column, None where it stays."""
 
     def __init__(self, columns: Sequence[Column | None]) -> None:
         self._columns = columns
-        self._hidden = [(number, column) for number, column in enumerate(columns) if column is not None]
+        self._numbers = [number for number, column in enumerate(columns) if column is not None]
 
     def mask(self, span: bytes, apart: bool) -> tuple[bytes | list[bytes], int, list[int]]:
         """Whole DataRow messages to (the masked ones, rows, cells masked of each column); `apart` gives a list of their bodies.
@@ -69,53 +91,172 @@ class Masks:
         Raises:
             BackendProtocolError: a row is malformed or has another number of columns.
         """
-        rows = _rows(span, len(self._columns))
+        hidden = self._hidden()
+        ends = self._taken_apart(span, hidden, DATA_ROW)
+        bodies = _together(span, ends, hidden)
+        return bodies if apart else _messages(b"D", bodies), len(ends), self._counts(hidden)
+
+    def copied(
+        self, span: bytes, form: str, delimiter: int, quote: int, null: bytes, forced: frozenset[int]
+    ) -> tuple[bytes, int, list[int]] | None:
+        """Whole CopyData messages, each with one row in this form, as `mask`; None when they are anything but plain rows.
+
+        Args:
+            form: `text`, `csv` or `binary`.
+            delimiter: between values.
+            quote: of CSV, which is its own escape.
+            null: what NULL looks like.
+            forced: columns that CSV quotes always.
+        """
+        hidden = self._hidden()
+        if form == "binary":
+            if not _are_rows(span, len(self._columns)):
+                return None
+            bodies = _together(span, self._taken_apart(span, hidden, COPY_DATA), hidden)
+            return _messages(b"d", bodies), len(bodies), self._counts(hidden)
+        csv, between = form == "csv", bytes((delimiter,))
+        mark = bytes((quote,))
+        if (mark in span or b"\r" in span) if csv else (b"\\" + between in span or b"\\\n" in span):
+            return None
+        rows = _lines(span, between, len(self._columns))
+        if rows is None:
+            return None
+        special = re.compile(
+            b"[" + re.escape(between + mark) + b"\r\n]" if csv else b"[" + re.escape(between) + rb"\\\x08-\x0d]"
+        )
+        for one in hidden:
+            number = one.number
+            one.cells = [row[number] for row in rows if row[number] != null]
+            if not csv:
+                one.cells = [unescaped(cell) if b"\\" in cell else cell for cell in one.cells]
+            masks = one.column.show(one.cells)
+            if None in masks or (csv and (number in forced or len(self._columns) == 1 or null in masks)):
+                return None
+            written = [mask for mask in masks if mask is not None]
+            if special.search(b"".join(written)) is not None:
+                return None
+            shown = iter(written)
+            for row in rows:
+                if row[number] != null:
+                    row[number] = next(shown)
+        return _messages(b"d", [between.join(row) + b"\n" for row in rows]), len(rows), self._counts(hidden)
+
+    def _hidden(self) -> list[_Hidden]:
+        return [_Hidden(n, column) for n in self._numbers if (column := self._columns[n]) is not None]
+
+    def _counts(self, hidden: Sequence[_Hidden]) -> list[int]:
         counts = [0] * len(self._columns)
-        for number, column in self._hidden:
-            places = [row for row in rows if row[number] is not None]
-            masks = column.show([cell for row in places if (cell := row[number]) is not None])
-            counts[number] = len(places)
-            for row, mask in zip(places, masks, strict=True):
-                row[number] = mask
-        bodies = [_body(row) for row in rows]
-        return bodies if apart else b"".join([data_row(body) for body in bodies]), len(rows), counts
+        for one in hidden:
+            counts[one.number] = len(one.cells)
+        return counts
+
+    def _taken_apart(self, span: bytes, hidden: Sequence[_Hidden], tag: int) -> list[int]:
+        """Gather the cells of masked columns; where each row ends."""
+        count, start, whole, length_at = len(self._columns), 0, len(span), _INT32.unpack_from
+        wanted: list[_Hidden | None] = [None] * count
+        for one in hidden:
+            wanted[one.number] = one
+        ends = []
+        while start < whole:
+            position = start + 7
+            if position > whole or span[start] != tag:
+                raise BackendProtocolError("a span of rows holds something else")
+            end = start + 1 + length_at(span, start + 1)[0]
+            if not position <= end <= whole or span[start + 5] << 8 | span[start + 6] != count:
+                raise BackendProtocolError("a row has another number of columns than was planned")
+            # Lengths only add up: where the last value ends at the row's end, all of them lie in the row.
+            try:
+                for column in wanted:
+                    size = length_at(span, position)[0]
+                    if column is not None:
+                        column.places.append(position if size >= 0 else -1)
+                        if size >= 0:
+                            column.cells.append(span[position + 4 : position + 4 + size])
+                    if size > 0:
+                        position += size
+                    elif size < -1:
+                        position = whole  # which is beyond what this row can have
+                    position += 4
+            except struct.error:
+                position = -1
+            if position != end:
+                raise BackendProtocolError(_problem(span, start + 7, end, count))
+            ends.append(end)
+            start = end
+        return ends
 
 
-def _rows(span: bytes, count: int) -> list[list[bytes | None]]:
-    rows, start = [], 0
-    while start < len(span):
-        position = start + 7
-        end = start + 1 + int.from_bytes(span[start + 1 : start + 5], "big", signed=True)
-        if position > len(span) or span[start] != DATA_ROW:
-            raise BackendProtocolError("a span of rows holds something else")
-        if not position <= end <= len(span) or int.from_bytes(span[start + 5 : position], "big") != count:
-            raise BackendProtocolError("a row has another number of columns than was planned")
-        row: list[bytes | None] = []
-        for _ in range(count):
-            value = position + 4
-            if value > end:
-                raise BackendProtocolError("a row ends inside the length of a value")
-            size = int.from_bytes(span[position:value], "big", signed=True)
-            if size == -1:
-                row.append(None)
-                position = value
+def _problem(span: bytes, position: int, end: int, count: int) -> str:
+    """What is wrong with a row."""
+    for _ in range(count):
+        if position + 4 > end:
+            return "a row ends inside the length of a value"
+        size = _INT32.unpack_from(span, position)[0]
+        position += 4 + max(size, 0)
+        if size < -1 or position > end:
+            return "a value is longer than its row"
+    return "a row has bytes after its last value"
+
+
+def _together(span: bytes, ends: Sequence[int], hidden: Sequence[_Hidden]) -> list[bytes]:
+    """The rows' bodies with the masks in their places."""
+    changes = [(iter(one.places), iter(one.cells), iter(one.column.show(one.cells))) for one in hidden]
+    bodies, start = [], 0
+    for end in ends:
+        parts, copied = [], start + 5
+        for places, cells, masks in changes:
+            place = next(places)
+            if place < 0:
                 continue
-            position = value + size
-            if size < 0 or position > end:
-                raise BackendProtocolError("a value is longer than its row")
-            row.append(span[value:position])
-        if position != end:
-            raise BackendProtocolError("a row has bytes after its last value")
+            mask = next(masks)
+            parts.append(span[copied:place])
+            parts.append(_NULL if mask is None else len(mask).to_bytes(4, "big") + mask)
+            copied = place + 4 + len(next(cells))
+        parts.append(span[copied:end])
+        bodies.append(b"".join(parts))
+        start = end
+    return bodies
+
+
+def _messages(tag: bytes, bodies: Sequence[bytes]) -> bytes:
+    parts: list[bytes] = []
+    for body in bodies:
+        parts += (tag, (len(body) + 4).to_bytes(4, "big"), body)
+    return b"".join(parts)
+
+
+def _lines(span: bytes, delimiter: bytes, count: int) -> list[list[bytes]] | None:
+    """The values of rows that are a line each; None when something is not, or has another number of values."""
+    rows, start, whole, length_at = [], 0, len(span), _INT32.unpack_from
+    while start < whole:
+        if start + 6 > whole or span[start] != COPY_DATA:
+            return None
+        end = start + 1 + length_at(span, start + 1)[0]
+        if end <= start + 5 or end > whole or span.find(b"\n", start + 5, end) != end - 1:
+            return None
+        row = span[start + 5 : end - 1].split(delimiter)
+        if len(row) != count:
+            return None
         rows.append(row)
         start = end
-    return rows
+    return rows or None
 
 
-def _body(row: list[bytes | None]) -> bytes:
-    parts = [len(row).to_bytes(2, "big")]
-    for cell in row:
-        if cell is None:
-            parts.append(_NULL)
-        else:
-            parts += (len(cell).to_bytes(4, "big"), cell)
-    return b"".join(parts)
+def _are_rows(span: bytes, count: int) -> bool:
+    """Whether these are CopyData messages that each begin as a row of so many columns does."""
+    start, whole, begin = 0, len(span), count.to_bytes(2, "big")
+    while start < whole:
+        if start + 7 > whole or span[start] != COPY_DATA or span[start + 5 : start + 7] != begin:
+            return False
+        length = _INT32.unpack_from(span, start + 1)[0]
+        if length < 6:
+            return False
+        start += 1 + length
+    return start == whole and whole > 0
+
+
+def unescaped(raw: bytes) -> bytes:
+    """A value of COPY's text format as it is."""
+    if b"\\" not in raw:
+        return raw
+    return re.sub(rb"\\(.)", lambda m: _LETTERS.get(m[1][0], m[1]), raw, flags=re.DOTALL)

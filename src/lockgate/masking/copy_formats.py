@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lockgate.errors import BackendProtocolError, RefusedStatementError
+from lockgate.masking.batches import ESCAPES, unescaped
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 ROW_BYTES_MAX = 1 << 30
@@ -21,8 +22,6 @@ ROW_BYTES_MAX = 1 << 30
 _KNOWN = frozenset({"format", "delimiter", "null", "header", "quote", "escape", "force_quote", "encoding"})
 _UTF8 = frozenset({"utf8", "utf-8", "unicode"})
 _NULL = b"\xff\xff\xff\xff"
-_ESCAPES = {8: b"b", 12: b"f", 10: b"n", 13: b"r", 9: b"t", 11: b"v"}
-_LETTERS = {letter[0]: bytes((code,)) for code, letter in _ESCAPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +179,7 @@ class CopyCodec:
         if shape.format == "text":
             if self._special.search(cell) is None:
                 return cell
-            return self._special.sub(lambda m: b"\\" + _ESCAPES.get(m[0][0], m[0]), cell)
+            return self._special.sub(lambda m: b"\\" + ESCAPES.get(m[0][0], m[0]), cell)
         single = self._columns == 1 and cell == b"\\."
         if not (number in shape.forced or cell == shape.null or single or self._quoting.search(cell)):
             return cell
@@ -200,7 +199,7 @@ class CopyCodec:
         while True:
             found = self._field.match(line, position)
             raw = found[0] if found is not None else b""
-            cells.append(None if raw == self._shape.null else _unescaped(raw))
+            cells.append(None if raw == self._shape.null else unescaped(raw))
             position += len(raw)
             if position == len(line):
                 break
@@ -295,9 +294,3 @@ class CopyCodec:
         parts = [len(cells).to_bytes(2, "big")]
         parts += [_NULL if cell is None else len(cell).to_bytes(4, "big") + cell for cell in cells]
         return b"".join(parts)
-
-
-def _unescaped(raw: bytes) -> bytes:
-    if b"\\" not in raw:
-        return raw
-    return re.sub(rb"\\(.)", lambda m: _LETTERS.get(m[1][0], m[1]), raw, flags=re.DOTALL)

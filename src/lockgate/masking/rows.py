@@ -144,7 +144,7 @@ class RowMasker:
 
     def copied(self, messages: bytes, shape: CopyShape) -> tuple[bytes, int] | None:
         """Whole CopyData messages with one row each, masked, and the number of rows; None: they must be taken apart one by one."""
-        if speed.core is None or not self._active or shape.escape != shape.quote:
+        if not self._active or shape.escape != shape.quote:
             return None
         found = self._masks.copied(
             messages, shape.format, shape.delimiter[0], shape.quote[0], shape.null, frozenset(shape.forced)

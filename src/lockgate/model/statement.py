@@ -49,6 +49,10 @@ class Kind(str, Enum):
     LISTEN = "listen"
     MAINTENANCE = "maintenance"
     COMMENT = "comment"
+    REPLICATION = "replication"
+    REPLICATION_SLOT = "replication-slot"
+    REPLICATION_STREAM = "replication-stream"
+    BASE_BACKUP = "base-backup"
     EMPTY = "empty"
     OTHER = "other"
 
@@ -64,6 +68,7 @@ class Action(str, Enum):
     ADMINISTER = "administer"
     EXECUTE = "execute"
     EXPORT = "export"
+    REPLICATE = "replicate"
     APPROVE = "approve"
 
 

@@ -30,7 +30,7 @@ type Statement = {
 type Facts = {
   purpose?: String, run?: String, binding: String, client_address: ipaddr, hour: Long, weekday: Long, statement: Statement
 };
-action connect appliesTo { principal: [Person, Service, Agent], resource: [Database], context: Facts };
+action connect, replicate appliesTo { principal: [Person, Service, Agent], resource: [Database], context: Facts };
 action read, write, define, administer, execute, export, approve
   appliesTo { principal: [Person, Service, Agent], resource: [Table, Schema, Database], context: Facts };
 action unmask appliesTo { principal: [Person, Service, Agent], resource: [Column], context: Facts };

@@ -108,7 +108,7 @@ class FastLane:
         if (
             replies.owed or replies.poisoned or replies.lost or replies.skipping or replies.copy_in or replies.reader.buffered
             or talk.names_touched or talk.catalog_stale or talk.pipeline_open or talk.skip_to_sync or talk.spoil_implicit or talk.ended
-            or talk.own.version or talk.ddl_in_transaction or talk.to_client or talk.to_backend or not talk.backend_open
+            or talk.replicates or talk.own.version or talk.ddl_in_transaction or talk.to_client or talk.to_backend or not talk.backend_open
         ):  # fmt: skip
             return False
         if replies.succeeded_names or replies.failed_names:

@@ -60,6 +60,10 @@ REFUSED_FOR_MASKED: Mapping[Kind, str] = {
     Kind.CALL: "CALL runs code that cannot be analysed",
     Kind.CREATE_FUNCTION: "a function, trigger or rule could read masked columns unseen",
     Kind.COPY_FILE: "COPY with files or programs leaves the gate",
+    **dict.fromkeys(
+        (Kind.REPLICATION, Kind.REPLICATION_SLOT, Kind.REPLICATION_STREAM, Kind.BASE_BACKUP),
+        "replication reads past every mask",
+    ),
     Kind.OTHER: "this kind of statement is not known to the gate",
 }
 

@@ -17,6 +17,7 @@ from lockgate.masking.batches import split
 from lockgate.masking.errors_text import redact_report
 from lockgate.model.catalog import FoundLabel
 from lockgate.model.plan import Order
+from lockgate.model.statement import Kind
 from lockgate.session import row_filters, texts
 from lockgate.session.drift import ANALYSED_ROWS, drift_of
 from lockgate.session.runs import Expect, Portal, Prepared, Run
@@ -156,7 +157,7 @@ class Replies:
             self._ready(frame)
         elif head is None:
             raise BackendProtocolError(f"unasked message `{letter}`")
-        elif letter in "DTnCIsGHdV":
+        elif letter in "DTnCIsGHdV" or (letter == "W" and run and run.parsed.kind is Kind.REPLICATION_STREAM):
             self._about_run(letter, frame, head, run)
         elif letter in "123t" or letter == "c":
             self._about_step(letter, frame, head)
@@ -202,10 +203,10 @@ class Replies:
     def _error(self, frame: Frame, head: Expect | None, run: Run | None) -> None:
         report = from_backend(frame, be.Report)
         sqlstate = report.fields.get("C", "XX000")
+        self.lost = head is None or report.severity in ("FATAL", "PANIC")  # the client is told by it that the link ends
         if head is None:
             fields = redact_report(report.fields) if self._guarded(None) else report.fields
             self._out.append(be.ErrorResponse(fields).encode())
-            self.lost = True
             return
         head.error = dict(report.fields)
         if run is not None:
@@ -286,8 +287,8 @@ class Replies:
             raise BackendProtocolError(f"message `{letter}` answers nothing that was asked")
         elif letter in "Dd":
             self._row(frame, run)
-        elif letter in "GH":
-            self.copy_in = letter == "G"
+        elif letter in "GHW":
+            self.copy_in = letter != "H"
             if letter == "H" and run is not None and (run.plan.masks or run.plan.order is not Order.KEEP):
                 self._make_copier(run, len(from_backend(frame, be.CopyOutResponse).column_formats))
             if run is None or not run.failed:

@@ -52,6 +52,9 @@ class Judged:
 class SessionState:
     """The state of one authenticated client's dialogue."""
 
+    replicates = False
+    """Whether it is a replication connection (`replication.py`)."""
+
     def __init__(
         self, *, identity: Identity, surroundings: Surroundings, recorder: Recorder, clock: Clock, counters: Counters, holds: Holds,
         session_id: str, client_address: str, reported: dict[str, str], body_bytes_max: int, cache: BoundedCache[Judged],
@@ -95,6 +98,10 @@ class SessionState:
         self.prepared: dict[str, Prepared] = {}
         self.portals: dict[str, Portal] = {}
         self.ended = False
+
+    def must_end(self) -> str:
+        """Why the session may not go on, although nobody has asked anything; empty where it may."""
+        return ""
 
     def ensure_backend(self) -> Generator[Wish, Any, bool]:
         """Open the backend link at the first statement, so that idle clients cost no backend."""

@@ -61,12 +61,13 @@ LOCKED = Failed(
 
 @dataclass(frozen=True)
 class Roles:
-    """How the gate logs in: for masked sessions, for sessions that see everything, and for analysis."""
+    """How the gate logs in: for masked sessions, for sessions that see everything, for analysis, and for replication."""
 
     masked: Target
     clear: Target
     analysis: Target
     unsafe_superuser: bool = False
+    replication: Target | None = None
 
 
 class Database:

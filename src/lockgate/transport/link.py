@@ -321,7 +321,8 @@ class SessionLink(asyncio.Protocol):
         self._backend_target = (target, opened.process_id, opened.cancel_key)
         self._keep = opened  # the stream objects would close the transport when collected
         transport.set_protocol(_BackendSide(self))
-        self.fast.lane = attached_lane(self.fast, self._committer.lanes, self._client, transport, self._broken)
+        lanes = None if self.conversation.replicates else self._committer.lanes
+        self.fast.lane = attached_lane(self.fast, lanes, self._client, transport, self._broken)
         return BackendOpened(opened.parameters, search_path)
 
     def _settle(self) -> None:

@@ -21,9 +21,11 @@ from lockgate.model.identity import Identity
 from lockgate.session.cache import BoundedCache
 from lockgate.session.conversation import Conversation
 from lockgate.session.ports import Clock, Counters, Holds
+from lockgate.session.replication import ReplicationConversation
 from lockgate.session.state import Judged
 from lockgate.session.texts import application_prefix
 from lockgate.session.wishes import Failed, HoldEnded
+from lockgate.transport import replication
 from lockgate.transport.committer import Committer
 from lockgate.transport.database import Database
 from lockgate.transport.link import SessionLink
@@ -181,7 +183,7 @@ class Listener:
         peer = intake.transport.get_extra_info("peername") or ("local", 0)
         address = str(peer[0]) if isinstance(peer, tuple) else "local"
         encrypted = intake.transport.get_extra_info("ssl_object") is not None
-        startup = read_parameters(message, encrypted=encrypted)
+        startup = replication.meant(gate.databases, read_parameters(message, encrypted=encrypted))
         if gate.draining or len(gate.sessions) >= gate.links_max:
             raise _full("the gate is stopping" if gate.draining else "the gate has as many sessions as it may have")
         if not encrypted and not (gate.cleartext_on_loopback and address in LOOPBACK):
@@ -235,11 +237,17 @@ class Listener:
     ) -> None:
         """The session of an admitted client, known by its address and the session's id."""
         gate, (address, session_id) = self._gate, known
-        conversation = Conversation(
+        conversation = (ReplicationConversation if startup.replication else Conversation)(
             identity=identity, surroundings=database, recorder=gate.committer, clock=gate.clock, counters=gate.counters, holds=gate.holds,
             session_id=session_id, client_address=address, reported=_reported(database, startup), body_bytes_max=BACKEND_BODY_BYTES_MAX,
             cache=gate.cache,
         )  # fmt: skip
+        if isinstance(conversation, ReplicationConversation):
+            refused = await replication.refusal(gate.databases, startup, database, conversation)
+            if refused:
+                gate.committer.append({"kind": "session", "event": "denied", "principal": identity.principal.name, "client": address,
+                                       "database": startup.database, "rules": ["replication"]})  # fmt: skip
+                raise _LoginError("42501", refused)
         await self._durable(conversation.evidence.opened())
         if intake.transport is None or intake.transport.is_closing():
             raise ConnectionResetError
@@ -248,7 +256,10 @@ class Listener:
         pid, key = gate.new_key(startup.minor)
 
         async def opened() -> tuple[Opened, Target, str] | Failed:
-            found = await open_session_backend(database, conversation, startup, session_id)
+            if startup.replication:
+                found = await replication.open_link(database, startup, session_id)
+            else:
+                found = await open_session_backend(database, conversation, startup, session_id)
             if not isinstance(found, Failed):
                 database.knows(found[0].process_id, pid)
             return found

@@ -35,6 +35,12 @@ STARTUP_PARAMETERS = frozenset({
     "tcp_user_timeout", "standard_conforming_strings", "options",
 })  # fmt: skip
 """Start-up parameters that pass; others are refused by name (threats W-04)."""
+REPLICATION = {
+    **dict.fromkeys(("", "0", "false", "off", "no"), ""),
+    **dict.fromkeys(("1", "true", "on", "yes"), "physical"),
+    "database": "logical",
+}
+"""What values of the start-up parameter `replication` ask for."""
 UTF8 = frozenset({"utf8", "utf-8", "unicode", "'utf8'", "'utf-8'", "'unicode'"})
 REQUESTS_MAX = 4
 """SSLRequest and GSSENCRequest may come in turn, but not for ever (threats W-03)."""
@@ -52,6 +58,8 @@ class Startup:
     minor: int
     encrypted: bool
     unsupported: tuple[str, ...]
+    replication: str = ""
+    """`physical`, `logical` or empty."""
 
 
 class Intake(asyncio.Protocol):
@@ -165,9 +173,9 @@ def read_parameters(message: StartupMessage, *, encrypted: bool) -> Startup:
     given = dict(message.parameters)
     user = given.pop("user", "")
     database = given.pop("database", "") or user
-    replication = given.pop("replication", "")
-    if replication and replication.lower() not in ("0", "false", "off", "no"):
-        raise ClientProtocolError("replication connections are refused: they read past every mask")
+    replication = REPLICATION.get(given.pop("replication", "").lower())
+    if replication is None:
+        raise ClientProtocolError("the value of start-up parameter `replication` is not one that is known here")
     extensions = tuple(sorted(name for name in given if name.startswith("_pq_.")))
     parameters: dict[str, str] = {}
     for name, value in given.items():
@@ -188,7 +196,7 @@ def read_parameters(message: StartupMessage, *, encrypted: bool) -> Startup:
             )
     if not user:
         raise ClientProtocolError("no user was given")
-    return Startup(user, database, parameters, message.minor, encrypted, extensions)
+    return Startup(user, database, parameters, message.minor, encrypted, extensions, replication)
 
 
 def _options(text: str) -> dict[str, str]:

@@ -217,7 +217,8 @@ async def open_backend(target: Target, parameters: Mapping[str, str]) -> Opened:
         BackendProtocolError: it speaks something else, or TLS is not as demanded.
         OSError, asyncio.TimeoutError: it cannot be reached.
     """
-    place = target.host, target.port, target.dbname
+    # The server does not count connections for replication among the sessions of a database.
+    place = target.host, target.port, "" if "replication" in parameters else target.dbname
     OWN_LOGINS.begin(place)
     authenticated = False
     writer: asyncio.StreamWriter | None = None
