@@ -29,7 +29,7 @@ help:
 	@echo 'make asan             the compiled core under the address sanitizer'
 	@echo 'make fuzz             coverage-guided fuzzing of codecs, texts and dialogue, FUZZ_SECONDS each'
 	@echo 'make driver-suites    the test suites that psycopg2 and asyncpg ship, through the gate and directly (fetches them)'
-	@echo 'make regress          the regression suite of PostgreSQL 15 through the gate and directly (fetches and builds it)'
+	@echo 'make regress          the regression suite of PostgreSQL 15 (REGRESS_PG=17, 18) through the gate and directly (fetches it)'
 	@echo 'make zipapp           the verifier as one file, lockgate_verify.pyz'
 	@echo 'make bench            ratios against a direct connection and PgBouncer'
 	@echo 'make bench-index      ingest and searches over five million entries; ENTRIES=500000 for less'
@@ -95,11 +95,13 @@ $(DRIVERS_STAMP): $(STAMP) requirements-drivers.lock
 .PHONY: drivers
 drivers: $(DRIVERS_STAMP)
 	@sh tools/debian_packages.sh drivers
+	-$(PY) tools/pgx.py
 	$(PY) -m pytest -q tests/conformance/test_driver_matrix.py
 
 .PHONY: drivers-table
 drivers-table: $(DRIVERS_STAMP)
 	@sh tools/debian_packages.sh drivers
+	-$(PY) tools/pgx.py
 	PYTHONPATH=tests $(PY) -m conformance.drivers.table
 
 # With SUITES=psycopg2 one of them; the table in docs/compatibility.md is written with --write.
@@ -107,10 +109,11 @@ drivers-table: $(DRIVERS_STAMP)
 driver-suites: $(DRIVERS_STAMP) packages
 	PYTHONPATH=tests $(PY) tests/suites/run.py $(SUITES)
 
+REGRESS_PG ?= 15
 .PHONY: regress
 regress: $(STAMP) packages
 	@sh tools/debian_packages.sh regress
-	PYTHONPATH=tests $(PY) tests/regress/run.py
+	PYTHONPATH=tests $(PY) tests/regress/run.py --major $(REGRESS_PG) --differences build/regress-$(REGRESS_PG)
 
 ifneq ($(wildcard tests/corpus/run.py),)
 CORPUS ?= ../shared/corpus

@@ -12,7 +12,6 @@ if [ "${1:-tests}" = drivers ]; then
     command -v java >/dev/null 2>&1 || missing="$missing default-jdk-headless"
     [ -e /usr/lib/x86_64-linux-gnu/odbc/psqlodbcw.so ] || missing="$missing unixodbc odbc-postgresql"
     perl -MDBD::Pg -e 1 2>/dev/null || missing="$missing libdbd-pg-perl"
-    [ -d /usr/share/gocode/src/github.com/jackc/pgx/v4 ] || missing="$missing golang-go golang-github-jackc-pgx-v4-dev"
     command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 fi
 if [ "${1:-tests}" = regress ]; then

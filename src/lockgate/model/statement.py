@@ -252,6 +252,10 @@ class Level:
     stops_early: bool = False
 
 
+UNKNOWN_COLUMN = "it has a column that the catalog snapshot does not know"
+"""Why a relation is opaque that was given a column since the last look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opaque:
     """A part we cannot see into: function, operator, type or relation, with why."""

@@ -14,7 +14,7 @@ from typing import Any
 from lockgate.errors import RefusedStatementError
 from lockgate.model.catalog import OwnTable
 from lockgate.model.plan import Order
-from lockgate.model.statement import Analysis, Kind, Parsed
+from lockgate.model.statement import UNKNOWN_COLUMN, Analysis, Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import PINNED, SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
 from lockgate.session.runs import Portal
@@ -207,10 +207,11 @@ class Judging(Temporary):
         return tuple(merged)
 
     def _is_outrun(self, analyses: tuple[Analysis, ...]) -> bool:
-        """Whether a relation is not in the snapshot: dropped while the statement was analysed, or newer than the last look."""
+        """Whether a relation or a column is not in the snapshot: dropped while the statement was analysed, or newer than the last look."""
         known = self.own.seen(self.catalog).relations
         found = (oid for one in analyses for oid in one.relations | {access.relation for access in one.accesses})
-        return any(oid >= FIRST_USER_OID and oid not in known for oid in found)
+        altered = any(part.why == UNKNOWN_COLUMN for one in analyses for part in one.opaque)
+        return altered or any(oid >= FIRST_USER_OID and oid not in known for oid in found)
 
     def _by_name(self, problem: Failed, statements: tuple[Parsed, ...]) -> Failed:
         """What is refused by name is refused by name, also where the server does not have it."""

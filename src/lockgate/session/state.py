@@ -363,6 +363,10 @@ class SessionState:
         run.closed = True
         self.evidence.outcome(run, status, sqlstate, tag)
         self.counters.count("statements", status=status)
+        if run.failed and run.failed_rule == "drift":
+            self.catalog_stale = (
+                True  # so that the same statement, sent again, is analysed under the definitions of now
+            )
         if status != "complete":
             return
         parsed = run.parsed

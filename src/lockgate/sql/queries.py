@@ -8,7 +8,7 @@ Source: masking.md 1.2 and 2.3; PostgreSQL 14 to 18, parsenodes.h.
 from __future__ import annotations
 
 from lockgate.model.catalog import ColumnRef
-from lockgate.model.statement import UseKind
+from lockgate.model.statement import UNKNOWN_COLUMN, UseKind
 from lockgate.sql.bodies import Bodies
 from lockgate.sql.facts import COMPUTED, NO_COLUMNS, NULL, Draft, Val, merge
 from lockgate.sql.failing import may_fail
@@ -189,9 +189,7 @@ class Queries(Bodies):
         if relation is not None and number > 0:
             column = relation.columns.get(number)
             if column is None:
-                self.hide(
-                    f"relation {relation.qualified_name}", "it has a column that the catalog snapshot does not know"
-                )
+                self.hide(f"relation {relation.qualified_name}", UNKNOWN_COLUMN)
             elif SECRET_COLUMNS.get(oid) == column.name:
                 self.hide(f"column {relation.qualified_name}.{column.name}", "it holds credentials")
         elif oid in SECRET_COLUMNS and number > 0:

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from lockgate.errors import RefusedStatementError
 from lockgate.model.catalog import Catalog, ColumnRef, Relation
-from lockgate.model.statement import Access, Action, Analysis, Kind, Opaque, Output, Parsed, Use, UseKind, WriteFact
+from lockgate.model.statement import (
+    UNKNOWN_COLUMN,
+    Access,
+    Action,
+    Analysis,
+    Kind,
+    Opaque,
+    Output,
+    Parsed,
+    Use,
+    UseKind,
+    WriteFact,
+)
 
 _WITH_TREE = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE})
 _WITH_INNER = frozenset({Kind.EXPLAIN, Kind.DECLARE, Kind.PREPARE, Kind.COPY_OUT, Kind.COPY_FILE, Kind.CREATE_TABLE_AS})
@@ -113,9 +125,7 @@ def _copies(
     relation = known[0]
     names = {column.name: column for column in relation.columns.values()}
     if any(name not in names for name in parsed.columns):
-        opaque.append(
-            Opaque(f"relation {relation.qualified_name}", "it has a column that the catalog snapshot does not know")
-        )
+        opaque.append(Opaque(f"relation {relation.qualified_name}", UNKNOWN_COLUMN))
         return [], [], []
     columns = [names[name] for name in parsed.columns] if parsed.columns else list(relation.columns.values())
     if any(name == "where" for name, _ in parsed.options):

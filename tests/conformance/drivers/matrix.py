@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pathlib import Path
 import psycopg
 
 from conformance.drivers.cases import CASES, SETUP, UNLABELLED, WRITES, as_lines, as_objects, raw_values
-from lockgate.testing.engines import EmbeddedPostgres
+from lockgate.testing.engines import EmbeddedPostgres, cached_installation_directory
 from support.gate import GateProcess
 from support.servers import create_database, drop_database
 from support.tree import ROOT
@@ -26,7 +27,8 @@ from support.tree import ROOT
 HERE = Path(__file__).parent
 NODE = HERE / "node"
 JDBC = Path("/usr/share/java/postgresql.jar")
-GOPATH = Path("/usr/share/gocode")
+PGX = cached_installation_directory(0).with_name("pgx-5")
+GO = Path(sysconfig.get_paths()["purelib"]) / "go/bin/go"
 Target = dict[str, object]
 
 
@@ -141,9 +143,9 @@ DRIVERS = (
            ways="as above, simple queries"),
     Driver("DBD::Pg", ("perl", str(HERE / "perl" / "dbd_pg.pl")), _file(Path("/usr/lib/x86_64-linux-gnu/perl5"), "Debian package libdbd-pg-perl", "perl"),
            _debian_version("libdbd-pg-perl"), 9, slow=True, ways="server prepares, COPY, savepoints, catalogue methods"),
-    Driver("pgx", ("go", "run", str(HERE / "go" / "main.go")),
-           _file(GOPATH / "src/github.com/jackc/pgx/v4", "Debian package golang-github-jackc-pgx-v4-dev", "go"),
-           _debian_version("golang-github-jackc-pgx-v4-dev"), 11, slow=True, ways="statement and description cache, simple, batches, COPY"),
+    Driver("pgx", (str(GO), "run", str(HERE / "go" / "main.go")),
+           _file(PGX / "version", "pgx 5, put there by tools/pgx.py,", str(GO)), (PGX / "version").read_text, 15, slow=True,
+           ways="statement and description cache, executed, simple, batches, COPY"),
 )  # fmt: skip
 
 
@@ -189,7 +191,13 @@ def run(driver: Driver, target: Target) -> tuple[dict[str, Result], str]:
         given = head + "\n" + as_lines(cases)
     else:
         given = json.dumps({"target": target, "cases": as_objects(cases)})
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "GOPATH": str(GOPATH), "GO111MODULE": "off"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "tests"),
+        "GOPATH": str(PGX / "usr/share/gocode"),
+        "GO111MODULE": "off",
+        "GOTOOLCHAIN": "local",
+    }
     done = subprocess.run(
         driver.command, input=given, capture_output=True, text=True, timeout=170, check=False, env=environment
     )

@@ -1,4 +1,4 @@
-// pgx 4, as Debian has it: statements prepared and cached, only described, and simple; batches, COPY, transactions; binary results.
+// pgx 5: statements prepared and cached, only described, and simple; batches, COPY, transactions; binary results.
 package main
 
 import (
@@ -10,9 +10,8 @@ import (
 	"os"
 	"regexp"
 
-	"github.com/jackc/pgconn"
-	"github.com/jackc/pgconn/stmtcache"
-	"github.com/jackc/pgx/v4"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 type asked struct {
@@ -112,14 +111,13 @@ func connect(config *pgx.ConnConfig) *pgx.Conn {
 }
 
 func specials(link *pgx.Conn, config *pgx.ConnConfig) {
-	for _, name := range []string{"cached", "described", "simple"} {
+	modes := map[string]pgx.QueryExecMode{
+		"cached": pgx.QueryExecModeCacheStatement, "described": pgx.QueryExecModeCacheDescribe, "simple": pgx.QueryExecModeSimpleProtocol,
+		"executed": pgx.QueryExecModeExec, "described each time": pgx.QueryExecModeDescribeExec,
+	}
+	for name, mode := range modes {
 		other := config.Copy()
-		other.PreferSimpleProtocol = name == "simple"
-		mode := stmtcache.ModePrepare
-		if name == "described" {
-			mode = stmtcache.ModeDescribe
-		}
-		other.BuildStatementCache = func(conn *pgconn.PgConn) stmtcache.Cache { return stmtcache.New(conn, mode, 32) }
+		other.DefaultQueryExecMode = mode
 		second := connect(other)
 		for kind, sql := range map[string]string{"": "SELECT id, name FROM things WHERE id < $1 ORDER BY id", "masked ": "SELECT id, email, city FROM people WHERE id < $1 ORDER BY id"} {
 			sql := sql
