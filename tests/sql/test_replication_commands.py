@@ -34,7 +34,7 @@ SPACES = st.text(" \t\n\r\f\v", max_size=3)
         ("UPLOAD_MANIFEST", Kind.BASE_BACKUP, True),
     ],
 )
-def test_a_command_is_known_by_its_kind_and_reach(text: str, kind: Kind, whole_server: bool) -> None:  # noqa: FBT001
+def test_a_command_is_known_by_its_kind_and_reach(text: str, kind: Kind, whole_server: bool) -> None:
     found = read_command(text)
     assert (found.parsed.kind, found.whole_server) == (kind, whole_server)
     actions = {access.action for access in found.analysis.accesses}
@@ -43,7 +43,7 @@ def test_a_command_is_known_by_its_kind_and_reach(text: str, kind: Kind, whole_s
 
 
 @given(SPACES, st.sampled_from(sorted(COMMANDS)), st.booleans(), st.text(" ;()'\"x0/-*\n", max_size=12))
-def test_what_begins_like_a_command_is_never_sql(before: str, word: str, lower: bool, rest: str) -> None:  # noqa: FBT001
+def test_what_begins_like_a_command_is_never_sql(before: str, word: str, lower: bool, rest: str) -> None:
     assert is_command(before + (word.lower() if lower else word) + " " + rest)
 
 
