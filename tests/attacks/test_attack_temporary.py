@@ -20,7 +20,8 @@ SCRIPT = """
 CREATE TABLE people(id int PRIMARY KEY, email text, city text, salary int);
 INSERT INTO people SELECT i, 'canary' || i || '@real.example', CASE WHEN i % 2 = 0 THEN 'Ulm' ELSE 'Bonn' END, 770000 + i FROM generate_series(1, 9) i;
 CREATE TABLE cities(id int PRIMARY KEY, name text); INSERT INTO cities VALUES (1, 'Ulm'), (2, 'Bonn');
-CREATE TABLE notes(id int PRIMARY KEY, word text); INSERT INTO notes VALUES (1, 'plain')
+CREATE TABLE notes(id int PRIMARY KEY, word text); INSERT INTO notes VALUES (1, 'plain');
+CREATE VIEW everyone AS SELECT id, email FROM people
 """
 LABELS = (
     "public.people.city",
@@ -273,3 +274,14 @@ def test_a_pipeline_about_a_copy_that_it_makes_itself_is_refused(gate: GateProce
         for text in ("BEGIN", "SELECT 1/0"):
             wire.query(text)
         assert b"canary" not in wire.query("ROLLBACK; SELECT (SELECT word FROM notes LIMIT 1)")
+
+
+@pytest.mark.parametrize("relation", ["everyone", "people"])
+def test_a_statement_over_stand_ins_is_judged_once_for_its_parse_and_its_bind(bot: Link, relation: str) -> None:
+    bot.execute("CREATE TEMP TABLE mine AS SELECT id FROM people")
+    for number in (2, 3):
+        found = bot.execute(
+            f"SELECT upper(email) FROM {relation} WHERE id < %s ORDER BY id".encode(), (number,)
+        ).fetchall()
+        assert len(found) == number - 1
+        assert "CANARY" not in str(found)

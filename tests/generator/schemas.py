@@ -29,8 +29,8 @@ class Sort:
 
 
 SORTS = (
-    Sort("person.name", ("text", "varchar(60)", "d_name"), "text", injective=True),
-    Sort("person.email", ("text", "varchar(80)", "d_mail"), "email", injective=True),
+    Sort("person.name", ("text", "varchar(60)", "d_name", "citext"), "text", injective=True),
+    Sort("person.email", ("text", "varchar(80)", "d_mail", "citext"), "email", injective=True),
     Sort("person.national_id", ("text", "varchar(11)", "char(11)"), "text", injective=True),
     Sort("payment.card", ("text", "char(19)"), "card", injective=True),
     Sort("person.phone", ("text", "varchar(20)"), "phone", injective=True),
@@ -138,6 +138,7 @@ def make_schema(choices: Choices) -> Made:
     """One schema with its data."""
     made = Made()
     made.script += [
+        "CREATE EXTENSION citext",
         "CREATE DOMAIN d_name AS text",
         "CREATE DOMAIN d_mail AS text CHECK (VALUE LIKE '%@%')",
         "CREATE TYPE mood AS ENUM ('low', 'mid', 'high')",
@@ -180,10 +181,32 @@ def _table(made: Made, choices: Choices, name: str) -> Rel:
     made.tables[name] = "id"
     made.script.append(_rows(made, choices, name, columns))
     _indexes(made, choices, name, columns, partitioned=bool(partition))
+    _row_security(made, choices, name, columns)
     extra = tuple(Col("made", "text", "text", c.sort) for c in generated)
     rel = Rel(name, (*columns, *extra), writable=True)
     made.relations.append(rel)
+    if partition and choices.chance(40):
+        made.relations.append(Rel(f"{name}_1", rel.columns))
     return rel
+
+
+def _row_security(made: Made, choices: Choices, name: str, columns: list[Col]) -> None:
+    """A filter of the database's own now and then, over unmasked columns for the most part."""
+    if not choices.chance(12):
+        return
+    condition = choices.one_of(
+        [
+            "n < 3",
+            "s <> 'cc'",
+            "ok OR id > 3",
+            "id IN (SELECT id FROM t1 WHERE n < 3)",
+            f"{columns[-1].name} IS NOT NULL",
+        ]
+    )
+    made.script += [
+        f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY some ON {name} USING ({condition})",
+    ]
 
 
 def _label(made: Made, table: str, column: str, sort: str, kind: str) -> None:
@@ -328,12 +351,18 @@ def _views(made: Made, choices: Choices, bases: list[Rel]) -> None:
         elif kind == 1:
             made.script.append(f"CREATE VIEW {name}{barrier} AS SELECT {listed} FROM {base.name} WHERE n < 3")
         elif kind == 2:
-            made.script.append(f"CREATE MATERIALIZED VIEW {name} AS SELECT {listed} FROM {base.name}")
+            order = choices.one_of(
+                ["", f" ORDER BY {masked[0].name}::text", f" ORDER BY n, {masked[-1].name}::text DESC"]
+            )
+            made.script.append(f"CREATE MATERIALIZED VIEW {name} AS SELECT {listed} FROM {base.name}{order}")
             made.refresh.append(name)
         elif kind in (3, 4, 5):
             made.script.append(f"CREATE VIEW {name}{barrier} AS {_composed(kind, listed, base, choices)}")
         elif kind == 6:
-            renamed = _grouping(made, name, barrier, base, renamed)
+            stored = not barrier and choices.chance(40)
+            renamed = _grouping(made, name, barrier, base, renamed, "MATERIALIZED VIEW" if stored else "VIEW")
+            if stored:
+                made.refresh.append(name)
         else:
             other = choices.one_of(bases)
             made.script.append(
@@ -354,17 +383,17 @@ def _composed(kind: int, listed: str, base: Rel, choices: Choices) -> str:
     )
 
 
-def _grouping(made: Made, name: str, barrier: str, base: Rel, renamed: tuple[Col, ...]) -> tuple[Col, ...]:
+def _grouping(made: Made, name: str, barrier: str, base: Rel, renamed: tuple[Col, ...], kind: str) -> tuple[Col, ...]:
     """A view that groups by a masked column, and one of its columns is computed from it."""
     pairs = [(c, r) for c, r in zip(base.columns, renamed, strict=True) if c.sort and c.family == "text"]
     if not pairs:
-        made.script.append(f"CREATE VIEW {name} AS SELECT id, n, s, amount, at, ok FROM {base.name}")
+        made.script.append(f"CREATE {kind} {name} AS SELECT id, n, s, amount, at, ok FROM {base.name}")
         return PLAIN
     column, shown = pairs[0]
     if not column.injective:
         made.merging.append(name)
     made.script.append(
-        f"CREATE VIEW {name}{barrier} AS SELECT min(id) AS id, n, min(s) AS s, sum(amount) AS amount, max(at) AS at, bool_or(ok) AS ok,"
+        f"CREATE {kind} {name}{barrier} AS SELECT min(id) AS id, n, min(s) AS s, sum(amount) AS amount, max(at) AS at, bool_or(ok) AS ok,"
         f" {column.name} AS {shown.name}, upper({column.name}::text) AS raised FROM {base.name} GROUP BY n, {column.name}"
     )
     return (*PLAIN, shown, Col("raised", "text", "text", "text.free"))

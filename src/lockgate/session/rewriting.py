@@ -107,17 +107,12 @@ class Rewriting(Settling):
         asked = verdict.analysis
         if verdict.parsed.kind is Kind.EXPLAIN:
             asked = replace(asked, reads=frozenset())  # masked columns are shown at most: none of them has to be read
-        if self.sees_own():
-            if self.pipeline_open:
-                return self._not_rewritten(verdict, IN_PIPELINE)
-            yield from self.flush_pipeline()
-        answer = yield Substitute(
+        wish = Substitute(
             verdict.parsed, types, self.search_path, asked, self.clearance.masked if found else frozenset(), opened,
             filters, ask.catalog.generation, self.clearance.masked,
             replace(self.catalog, generation=-self.own.seen_version) if self.sees_own() else None, self.replies.status == "T",
         )  # fmt: skip
-        if self.sees_own():
-            self.link_was_used()
+        answer = (yield from self._substituted_here(wish)) if self.sees_own() else (yield wish)
         if not isinstance(answer, Substituted):
             return self._not_rewritten(verdict, answer)
         analysis = replace(
@@ -128,6 +123,24 @@ class Rewriting(Settling):
         return replace(
             verdict, analysis=analysis, plan=plan, instead=answer.text, sqlstate="", rule="", sentence="", hint=""
         )
+
+    def _substituted_here(self, wish: Substitute) -> Generator[Wish, Any, Substituted | Failed]:
+        """The statement in other words, by the session's own link; as remembered where a Bind follows its Parse in one pipeline."""
+        key = (wish.statement.text, wish.parameter_types, self.meaning_of_names(), self.replies.status, wish.masked, wish.sought,
+               wish.filters, wish.hidden)  # fmt: skip
+        known = self._instead_here.get(key)
+        if known is not None and known[0] == self.own.seen_version:
+            return known[1]
+        if self.pipeline_open:
+            return IN_PIPELINE
+        yield from self.flush_pipeline()
+        answer: Substituted | Failed = yield wish
+        self.link_was_used()
+        if isinstance(answer, Substituted):
+            if len(self._instead_here) >= KNOWN_MAX:
+                self._instead_here.clear()
+            self._instead_here[key] = self.own.seen_version, answer
+        return answer
 
     @staticmethod
     def _not_rewritten(verdict: Verdict, failed: Failed) -> Verdict:

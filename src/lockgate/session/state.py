@@ -32,7 +32,7 @@ from lockgate.session.replies import Replies
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.session.scanning import SCANNED, ContentScan, content_scan
 from lockgate.session.unseen import EVERYTHING, unreadable
-from lockgate.session.wishes import Analysed, BackendOpened, Drain, Failed, OpenBackend, Wish
+from lockgate.session.wishes import Analysed, BackendOpened, Drain, Failed, OpenBackend, Substituted, Wish
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
@@ -73,6 +73,7 @@ class SessionState:
                                  environment=surroundings.environment, client=client_address)  # fmt: skip
         self.own = OwnObjects()
         self._here: dict[tuple[object, ...], tuple[int, Analysed]] = {}
+        self._instead_here: dict[tuple[object, ...], tuple[int, Substituted]] = {}
         self._clearance_key: tuple[object, ...] = ()
         self._clearance_known: Clearance
         self.clearance: Clearance = self._clearance()
