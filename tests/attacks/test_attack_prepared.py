@@ -261,3 +261,30 @@ def test_a_bound_execute_runs_only_while_its_statement_means_the_same(wire: Wire
 def test_execute_under_a_statement_of_the_protocol_that_is_no_query_is_refused(wire: WireClient) -> None:
     wire.extended(wire.parse("p", "SET search_path = b"))
     assert b"does not exist" in wire.query("EXECUTE p")
+
+
+def test_what_is_explained_or_copied_by_name_is_judged_as_the_statement_itself(
+    bot: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    bot.execute("PREPARE plain (int) AS SELECT id, city FROM people WHERE id = $1")
+    plan = "\n".join(str(row[0]) for row in bot.execute("EXPLAIN (COSTS OFF) EXECUTE plain(3)"))
+    assert plan == "\n".join(
+        str(row[0]) for row in bot.execute("EXPLAIN (COSTS OFF) SELECT id, city FROM people WHERE id = 3")
+    )
+    assert bot.execute("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE plain(3)").fetchall()
+    bot.execute("PREPARE shows (int) AS SELECT id, email FROM people WHERE id < $1")
+    assert "email" not in "".join(str(row[0]) for row in bot.execute("EXPLAIN (VERBOSE, COSTS OFF) EXECUTE shows(3)"))
+    bot.execute("PREPARE decides (text) AS SELECT id FROM people WHERE email > $1")
+    bot.execute("PREPARE looks (text) AS SELECT id FROM people WHERE email = $1")
+    for text in ("EXPLAIN EXECUTE decides('c')", "EXPLAIN ANALYZE EXECUTE shows(3)", "EXPLAIN EXECUTE looks('canary3@real.example')",
+                 "EXPLAIN EXECUTE plain(length('abc'))", "EXPLAIN EXECUTE plain(peek()::int)", "CREATE TEMP TABLE x AS EXECUTE looks('canary3@real.example')",
+                 "CREATE TABLE y AS EXECUTE shows(3)", "EXPLAIN EXECUTE plain(1, 2)", "EXPLAIN EXECUTE nothing"):  # fmt: skip
+        with pytest.raises(psycopg.Error) as refused:
+            bot.execute(text.encode())
+        assert "canary" not in str(refused.value)
+    bot.execute("CREATE TEMP TABLE copied AS EXECUTE shows(4)")
+    assert bot.execute("SELECT * FROM copied ORDER BY id").fetchall() == [(n, pseudonym(bot, n)) for n in (1, 2, 3)]
+    bot.execute("CREATE TEMP TABLE computed AS EXECUTE decides('a')")
+    assert (
+        bot.execute("SELECT count(*) FROM computed").fetchone() == bot.execute("SELECT count(*) FROM people").fetchone()
+    )

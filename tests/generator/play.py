@@ -117,9 +117,7 @@ class Player:
 
     def _compare(self, case: Case, here: Run, tally: Tally) -> None:
         """What uses no masked column is answered as the server answers it; which rows a LIMIT takes of equals is the planner's."""
-        if here.refused or any(
-            re.search(rf"\b{re.escape(view)}\b", " ".join(case.statements)) for view in self._made.merging
-        ):
+        if here.refused:
             return
         direct = self._once(case, self._stage.x, direct=True)
         limited = " LIMIT " in case.statements[0]

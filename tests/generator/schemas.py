@@ -82,8 +82,6 @@ class Made:
     functions: list[str] = field(default_factory=list)
     refresh: list[str] = field(default_factory=list)
     pools: dict[str, list[str]] = field(default_factory=dict)
-    merging: list[str] = field(default_factory=list)
-    """Views that group by values of which masks show less: over masks they have fewer groups."""
 
     def world(self, name: str) -> World:
         """What the stage plays in."""
@@ -390,8 +388,6 @@ def _grouping(made: Made, name: str, barrier: str, base: Rel, renamed: tuple[Col
         made.script.append(f"CREATE {kind} {name} AS SELECT id, n, s, amount, at, ok FROM {base.name}")
         return PLAIN
     column, shown = pairs[0]
-    if not column.injective:
-        made.merging.append(name)
     made.script.append(
         f"CREATE {kind} {name}{barrier} AS SELECT min(id) AS id, n, min(s) AS s, sum(amount) AS amount, max(at) AS at, bool_or(ok) AS ok,"
         f" {column.name} AS {shown.name}, upper({column.name}::text) AS raised FROM {base.name} GROUP BY n, {column.name}"

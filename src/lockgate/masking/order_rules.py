@@ -42,6 +42,13 @@ def order_of(
     return order, ties, any(reasons) and any(level.fails for level in analysis.levels)
 
 
+def is_ordered_by(
+    analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int] = frozenset()
+) -> bool:
+    """Whether the order in which rows are read anywhere in a statement may depend on masked values."""
+    return any(_taints(analysis.levels, catalog, masked, unsafe))
+
+
 def _order_of_top(analysis: Analysis, reason: str, *, streamed: bool) -> tuple[Order, tuple[int, ...]]:
     top = analysis.levels[0]
     if not reason or top.single_row or top.total or not analysis.outputs:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.constraints import told_by
 from lockgate.masking.order_rules import order_of, placed_by, placed_in
+from lockgate.masking.own_copies import keeping
 from lockgate.masking.rules import (
     INJECTIVE_LABELS,
     INTEGER_TYPES,
@@ -65,7 +66,7 @@ def make_plan(
     judge.refuse_places(unsafe_order)
     if explain:
         judge.refuse_explain()
-    judge.refuse_writes(by_pseudonym=by_pseudonym)
+    judge.refuse_writes(unsafe_order, by_pseudonym=by_pseudonym)
     for use in analysis.uses:
         judge.refuse_use(use)
     columns = judge.columns()
@@ -169,12 +170,17 @@ class _Judge:
         if used:
             self._refuse("explain", used, "EXPLAIN would show facts about its values", "Leave it out of the statement")
 
-    def refuse_writes(self, *, by_pseudonym: bool = False) -> None:
-        """A write must not read, test or set masked values; by policy it may look them up."""
+    def refuse_writes(self, unsafe_order: frozenset[int], *, by_pseudonym: bool) -> None:
+        """A write must not read, test or set masked values; by policy it may look them up, and own tables may keep them."""
         analysis = self._analysis
         writing = bool(analysis.writes) or analysis.kind is Kind.CREATE_TABLE_AS
+        kept = keeping(analysis, self._catalog, self._masked, unsafe_order)
         for use in analysis.uses:
             masked = use.columns & self._masked
+            if (use.kind is UseKind.WRITE_TARGET and masked <= kept) or (
+                use.kind is UseKind.WRITE_SOURCE and use.target in kept
+            ):
+                continue
             if use.kind is UseKind.WRITE_TARGET and masked:
                 self._refuse(
                     "write-target", masked, "writing it would let you choose its values", "Leave it out of the columns"

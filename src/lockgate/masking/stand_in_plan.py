@@ -11,9 +11,9 @@ from lockgate.errors import RefusedStatementError
 from lockgate.masking.order_rules import lays_out
 from lockgate.masking.plan import values_sought
 from lockgate.masking.stand_ins import stand_in
-from lockgate.model.catalog import Catalog, ColumnRef
+from lockgate.model.catalog import Catalog, ColumnRef, is_own
 from lockgate.model.plan import ColumnPlan, Disposition, Plan, Sought
-from lockgate.model.statement import Analysis, Kind, Output, UseKind
+from lockgate.model.statement import WITH_SETS, Analysis, Kind, Output, UseKind
 
 KINDS = frozenset({Kind.SELECT, Kind.DECLARE, Kind.COPY_OUT})
 RULE = "stand-in"
@@ -29,10 +29,14 @@ def stand_in_plan(
     Raises:
         RefusedStatementError: the statement does not only read, cannot be seen into, or looks for something in a way that cannot be kept.
     """
-    if kind not in KINDS or analysis.writes or analysis.opaque:
+    if (
+        kind not in (KINDS | {Kind.INSERT} if _fills_own(analysis, catalog) else KINDS if not analysis.writes else ())
+        or analysis.opaque
+    ):
         raise RefusedStatementError(
             "stand-in-kind", "only statements that read, and that can be seen into, run over stand-ins"
         )
+    _refuse_merged(analysis, catalog, masked)
     sought = []
     for lookup, columns in values_sought(analysis, catalog, masked):
         known = [column for column in map(catalog.column, columns) if column is not None]
@@ -46,6 +50,27 @@ def stand_in_plan(
         lookups=tuple(one.lookup for one in sought if one.lookup.given.parameter),
     )  # fmt: skip
     return plan, tuple(sought)
+
+
+def _fills_own(analysis: Analysis, catalog: Catalog) -> bool:
+    """Whether all that is written is new rows of the session's own temporary tables, which may hold stand-ins."""
+    found = [catalog.relations.get(write.relation) for write in analysis.writes if write.kind is Kind.INSERT]
+    return len(found) == len(analysis.writes) and all(one is not None and is_own(one) for one in found)
+
+
+def _refuse_merged(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]) -> None:
+    """Rows must not become one because different values have one stand-in: there would be fewer groups than there are.
+
+    Where a key of their table is among the columns, they do not.
+    """
+    for what, columns in (pair for level in analysis.levels for pair in level.put_together):
+        for reference in columns & masked:
+            column, relation = catalog.column(reference), catalog.relations.get(reference.relation)
+            if column is None or relation is None or stand_in(column, catalog).family:
+                continue
+            numbers = {other.attnum for other in columns if other.relation == reference.relation}
+            if what.endswith(WITH_SETS) or not any(key <= numbers for key in relation.unique_keys):
+                raise RefusedStatementError("stand-in-merged", "rows would be one group whose values only look alike")
 
 
 def plan_without(

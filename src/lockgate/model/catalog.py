@@ -151,6 +151,11 @@ class Relation:
         return tuple(keys)
 
 
+def is_own(relation: Relation) -> bool:
+    """Whether it is a temporary table: of the session that sees it, since nobody sees another's."""
+    return relation.schema.startswith("pg_temp_")
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """One pg_proc row, as far as analysis needs it; `volatility` is `i`, `s` or `v`, `kind` is prokind.

@@ -149,6 +149,12 @@ class UseKind(str, Enum):
     WRITE_TARGET = "write-target"
 
 
+WITH_SETS = " with sets"
+"""Behind the name of a construct in `Level.put_together`: some of the groups are by fewer columns."""
+ON_CONFLICT = "ON CONFLICT"
+"""Detail of the WRITE_TARGET use of a column that is given a value where a row is in conflict."""
+
+
 class Called(NamedTuple):
     """A function in LANGUAGE sql whose body belongs to a statement, and the search_path that it runs under; empty for the session's."""
 
@@ -233,6 +239,7 @@ class Level:
         fails: something here that may fail for some rows and not for others; empty when nothing can.
         condition_fails: the same for what decides on rows.
         stops_early: it is read until one row is found, as EXISTS and IN are.
+        put_together: bare columns by whose equality rows become one group, for each construct that does it.
     """
 
     parent: int | None
@@ -250,6 +257,7 @@ class Level:
     fails: str = ""
     condition_fails: str = ""
     stops_early: bool = False
+    put_together: tuple[tuple[str, frozenset[ColumnRef]], ...] = ()
 
 
 UNKNOWN_COLUMN = "it has a column that the catalog snapshot does not know"

@@ -163,7 +163,8 @@ PAST_POSITION = frozenset({
 def over_stand_ins(verdict: Verdict, ask: Ask) -> tuple[Plan, tuple[Sought, ...]] | None:
     """The plan of a refused statement that may run over stand-ins, and the values it looks for; None when its refusal stands."""
     plainly = verdict.rule == "explain" and not verdict.parsed.executes
-    if (verdict.rule not in PAST_POSITION and not plainly) or verdict.decision.effect is Effect.DENY:
+    fills = verdict.parsed.kind is Kind.INSERT and verdict.rule in ("write-source", "write-predicate")
+    if (verdict.rule not in PAST_POSITION and not plainly and not fills) or verdict.decision.effect is Effect.DENY:
         return None
     try:
         if plainly:

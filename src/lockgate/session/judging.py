@@ -17,7 +17,7 @@ from lockgate.model.plan import Order
 from lockgate.model.statement import UNKNOWN_COLUMN, Analysis, Kind, Parsed
 from lockgate.session import texts
 from lockgate.session.judge import PINNED, SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
-from lockgate.session.runs import Portal
+from lockgate.session.runs import Portal, Prepared
 from lockgate.session.state import Judged
 from lockgate.session.temporary import Temporary
 from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNREADABLE, UNSEEN
@@ -70,7 +70,9 @@ class Judging(Temporary):
             self.counters.count("decisions_cached")
             return tuple(replace(v, parsed=parsed) for v, parsed in zip(cached, statements, strict=True))
         named: dict[int, Verdict] = {}
-        if problem is None and any(s.kind in BY_NAME or self.is_own_copy(s) for s in statements):
+        if problem is None and any(
+            s.kind in BY_NAME or self.is_own_copy(s) or self.runs_by_name(s) for s in statements
+        ):
             found = yield from self._judged_by_name(statements, types)
             if found is None:
                 return None
@@ -147,7 +149,12 @@ class Judging(Temporary):
             return named
         found: dict[int, Verdict] = {}
         for place, parsed in enumerate(statements):
-            if self.is_own_copy(parsed):
+            if self.runs_by_name(parsed):
+                inside = yield from self._spelt_out(statements, place, named)
+                if not isinstance(inside, Verdict):
+                    return inside
+                found[place] = inside
+            elif self.is_own_copy(parsed):
                 query = yield from self.judge_all(split_and_parse(parsed.inner), parsed.inner, types)
                 if query is None:
                     return None
@@ -170,6 +177,33 @@ class Judging(Temporary):
             if others[0].effect != "permit":
                 found[place] = replace(others[0], parsed=parsed, named=prepared)
         return found
+
+    def _spelt_out(
+        self, statements: tuple[Parsed, ...], place: int, named: dict[int, Prepared]
+    ) -> Generator[Wish, Any, Verdict | Failed | None]:
+        """The verdict of an EXPLAIN or a CREATE TABLE AS of an EXECUTE: as of the statement that it runs, which is sent in its place."""
+        parsed, run = statements[place], split_and_parse(statements[place].inner)[0]
+        known = self.run_by(statements, place, run, named)
+        if isinstance(known, Failed):
+            return known
+        first = yield from self.judge_all(known.parsed, known.text, known.parameter_types)
+        if first is None or first[0].sqlstate:
+            return None if first is None else replace(first[0], parsed=parsed)
+        text = self.with_arguments(known.text, run, first[0].analysis.parameter_types)
+        if isinstance(text, Failed):
+            return text
+        if parsed.kind is Kind.EXPLAIN:
+            text = parsed.text.encode()[: parsed.inner_at].decode() + text
+        verdicts = yield from self.judge_all(split_and_parse(text), text, ())
+        if verdicts is None:
+            return None
+        found = verdicts[0]
+        if parsed.kind is Kind.CREATE_TABLE_AS:
+            found = yield from self.of_own_copy(parsed, found, ())
+        if not found.sqlstate and found.plan.lookups:
+            return Failed("0A000", "a pseudonym cannot be looked up by an EXECUTE inside of another statement",
+                          "Write the prepared statement in its place.", reason="lookup-literal")  # fmt: skip
+        return replace(found, parsed=parsed, instead=found.instead or text)
 
     def _analyse(
         self, statements: tuple[Parsed, ...], text: str, types: tuple[int, ...], named: Mapping[int, Verdict]

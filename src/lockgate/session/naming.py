@@ -9,6 +9,7 @@ Source: PostgreSQL documentation, PREPARE, EXECUTE and 55.2.3; threats W-15, W-1
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from lockgate.session.judge import Verdict, without_result
 from lockgate.session.rewriting import Rewriting
 from lockgate.session.runs import Prepared
 from lockgate.session.wishes import Failed, Wish
+from lockgate.sql.literals import with_parameters
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import quoted
 
@@ -84,6 +86,38 @@ class Naming(Rewriting):
             for at, (_, text) in enumerate(parsed.arguments)
         )
 
+    def runs_by_name(self, parsed: Parsed) -> bool:
+        """Whether a statement explains, or copies into a temporary table, what a prepared statement shows."""
+        copies = parsed.kind is Kind.CREATE_TABLE_AS and parsed.temporary and not self.clearance.complete
+        return (
+            (parsed.kind is Kind.EXPLAIN or copies) and parsed.inner_kind is Kind.EXECUTE and not self.sees_everything()
+        )
+
+    def run_by(
+        self, statements: Sequence[Parsed], place: int, run: Parsed, found: dict[int, Prepared]
+    ) -> Prepared | Failed:
+        """What an EXECUTE inside of the statement at a place runs."""
+        known = self._known((*statements[:place], run), place, found)
+        if known is None:
+            return _unknown(run.name)
+        if not all(_is_constant(text) for _, text in run.arguments):
+            return Failed(
+                "0A000",
+                "arguments of an EXECUTE inside of another statement must be plain constants",
+                reason="arguments",
+            )
+        return known
+
+    def with_arguments(self, text: str, run: Parsed, types: tuple[int, ...]) -> str | Failed:
+        """A prepared statement with the arguments of an EXECUTE in the places of its parameters, cast as the server casts them."""
+        if len(types) != len(run.arguments):
+            said = f'wrong number of parameters for prepared statement "{run.name}"'
+            return Failed(
+                "42601", said, report={"S": "ERROR", "V": "ERROR", "C": "42601", "M": said}, reason="arguments"
+            )
+        pairs = zip(run.arguments, types, strict=True)
+        return with_parameters(text, [f"({value})::{self._type_name(kind)}" for (_, value), kind in pairs])
+
     def _type_name(self, oid: int) -> str:
         known = self.around.catalog.types.get(oid)
         if known is None:
@@ -106,6 +140,13 @@ def _is_plain(text: str) -> bool:
     """Whether an argument is a number, or a string without any escape: nothing that could call something."""
     bare = text.strip()
     return bare.isdigit() or (len(bare) > 1 and bare[0] == bare[-1] == "'" and not {"'", "\\"} & set(bare[1:-1]))
+
+
+def _is_constant(text: str) -> bool:
+    """As `_is_plain`, or another constant that is written without quotes."""
+    return (
+        _is_plain(text) or re.fullmatch(r"\s*(-?[0-9]+(\.[0-9]+)?|null|true|false)\s*", text, re.IGNORECASE) is not None
+    )
 
 
 def _unknown(name: str) -> Failed:

@@ -7,7 +7,7 @@ Source: architecture promise 5; masking.md 2.3.
 
 from __future__ import annotations
 
-from lockgate.model.statement import SortKey, UseKind
+from lockgate.model.statement import WITH_SETS, SortKey, UseKind
 from lockgate.sql.aggregates import looks_same
 from lockgate.sql.expressions import Expressions
 from lockgate.sql.facts import Columns
@@ -53,6 +53,8 @@ class Clauses(Expressions):
         if pure:
             self.use(UseKind.GROUP, sources, what, scope.level, literal=literal)
             self.levels[scope.level].deciding.update(sources)
+            together = f"{what}{WITH_SETS}" if scope.node.items("groupingSets") else what
+            self.levels[scope.level].put_together.setdefault(together, set()).update(sources)
         else:
             self.use(UseKind.CONTROL, sources, what, scope.level)
 

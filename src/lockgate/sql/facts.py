@@ -66,6 +66,7 @@ class Draft:
     fails: str = ""
     condition_fails: str = ""
     stops_early: bool = False
+    put_together: dict[str, set[ColumnRef]] = field(default_factory=dict)
 
     def frozen(self) -> Level:
         """The finished level; inputs presorted for DISTINCT aggregates decide what others beside them see, and which fails first."""
@@ -76,6 +77,7 @@ class Draft:
             single_row=self.single_row, sort=self.sort, grouped=self.grouped, is_grouped=self.is_grouped,
             distinct=self.distinct, total=self.total, matching=frozenset(self.matching), fails=self.fails,
             condition_fails=self.condition_fails, stops_early=self.stops_early,
+            put_together=tuple((what, frozenset(columns)) for what, columns in self.put_together.items()),
         )  # fmt: skip
 
 

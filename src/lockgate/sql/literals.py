@@ -9,7 +9,7 @@ Source: PostgreSQL 18 grammar (libpg_query); PostgreSQL documentation 4.1.2 (con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from postgast import pg_query_pb2 as pb
@@ -163,3 +163,22 @@ def _refusal() -> RefusedStatementError:
         "lookup-literal", "a constant that is compared with a masked column stands where it cannot be translated",
         hint="Compare the column with a plain constant, or bind the value as a parameter.",
     )  # fmt: skip
+
+
+def with_parameters(text: str, values: Sequence[str]) -> str:
+    """A statement with constants in the places of its parameters.
+
+    Raises:
+        RefusedStatementError: a parameter has no value.
+    """
+    parts: list[bytes] = []
+    data, last = grammar.encode(text), 0
+    for token in grammar.scan(data):
+        if token.kind != pb.PARAM:
+            continue
+        number = int(data[token.start + 1 : token.end])
+        if not 1 <= number <= len(values):
+            raise RefusedStatementError("parameter", "a parameter has no value", sqlstate="42P02")
+        parts += [data[last : token.start], values[number - 1].encode()]
+        last = token.end
+    return b"".join([*parts, data[last:]]).decode("utf-8")

@@ -8,7 +8,7 @@ Source: masking.md 2.3 (writes); architecture section 5 (bounded).
 from __future__ import annotations
 
 from lockgate.model.catalog import ColumnRef
-from lockgate.model.statement import Kind, UseKind, WriteFact
+from lockgate.model.statement import ON_CONFLICT, Kind, UseKind, WriteFact
 from lockgate.sql.clauses import Clauses
 from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID
 from lockgate.sql.keys import conjuncts
@@ -99,11 +99,14 @@ class Writes(Clauses):
             return
         for element in conflict.nodes("arbiterElems"):
             found = self.expression(element.need("expr"), scope, VALUE)
-            self.use(UseKind.CONTROL, found.sources, "ON CONFLICT", scope.level)
+            self.use(UseKind.CONTROL, found.sources, ON_CONFLICT, scope.level)
         for name in ("arbiterWhere", "onConflictWhere"):
             qual = conflict.node(name)
             if qual is not None:
-                self.condition(qual, scope, "ON CONFLICT")
+                self.condition(qual, scope, ON_CONFLICT)
+        for target in conflict.nodes("onConflictSet"):
+            written = frozenset({ColumnRef(relation, target.integer("resno"))})
+            self.use(UseKind.WRITE_TARGET, written, ON_CONFLICT, scope.level)
         self._assign(conflict.nodes("onConflictSet"), relation, scope)
 
     # how far it reaches

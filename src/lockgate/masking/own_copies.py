@@ -1,0 +1,45 @@
+"""What may be written into columns of a session's own temporary tables that are masked for it.
+
+For: values of the same class, unchanged and by themselves, so that they stay masked as what they are.
+Not for: tables that are made from a query (`session.temporary`), and tables that others see.
+Source: masking.md 2.3 (writes: a masked source may flow only into a column of the same class).
+"""
+
+from __future__ import annotations
+
+from lockgate.masking.order_rules import is_ordered_by
+from lockgate.masking.rules import rule_for
+from lockgate.model.catalog import Catalog, Column, ColumnRef, is_own
+from lockgate.model.statement import ON_CONFLICT, Analysis, Kind, Use, UseKind
+
+
+def keeping(
+    analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]
+) -> frozenset[ColumnRef]:
+    """Masked columns of own temporary tables that are given masked values of their own class, and nothing of the client's.
+
+    Rows are kept in the order in which they were written, so that must not come from masked values either.
+    """
+    written = (catalog.relations.get(w.relation) for w in analysis.writes if w.kind in (Kind.INSERT, Kind.UPDATE))
+    own = {relation.oid for relation in written if relation is not None and is_own(relation)}
+    sources: dict[ColumnRef, list[Use]] = {}
+    for use in analysis.uses:
+        if use.kind is UseKind.WRITE_SOURCE and use.target is not None and use.target.relation in own:
+            sources.setdefault(use.target, []).append(use)
+    if not sources or is_ordered_by(analysis, catalog, masked, unsafe):
+        return frozenset()
+    given = (u.columns for u in analysis.uses if u.kind is UseKind.WRITE_TARGET and u.detail == ON_CONFLICT)
+    left = sources.keys() & masked - frozenset[ColumnRef]().union(*given)
+    return frozenset(t for t in left if all(_is_alike(use, t, catalog, masked) for use in sources[t]))
+
+
+def _is_alike(use: Use, target: ColumnRef, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
+    """Whether what is written is plainly of the target's class, and shown by the same rule."""
+    shown = {_shown(catalog.column(reference), catalog) for reference in (target, *use.columns)}
+    return use.plain and use.columns <= masked and len(shown) == 1 and None not in shown
+
+
+def _shown(column: Column | None, catalog: Catalog) -> tuple[str, str] | None:
+    if column is None or column.json_labels:
+        return None
+    return column.label, rule_for(column.label, column.type_oid, catalog)
