@@ -8,6 +8,7 @@ Source: PostgreSQL documentation 55.7 (DataRow).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Any, cast
 
 from lockgate import speed
@@ -164,8 +165,7 @@ class RowMasker:
         return cast("list[bytes]", shown)
 
     def _counted(self, counts: Sequence[int]) -> None:
-        for number, count in enumerate(counts):
-            self.cells_masked[number] += count
+        self.cells_masked = list(map(add, self.cells_masked, counts))
 
     def _pseudonym(self, label: str) -> Pseudonym:
         return self._pool.get(label, purpose=self._purpose, scope=self._scope, epoch=self._epoch)

@@ -98,9 +98,8 @@ class Replies:
     @property
     def needed_index(self) -> int:
         """Highest intent index that must be durable before the next answer may be released; -1 for none."""
-        if not self.owed:
-            return -1
-        return max((run.intent for run in self.owed[0].runs), default=-1)
+        runs = self.owed[0].runs if self.owed else ()
+        return runs[0].intent if len(runs) == 1 else max((run.intent for run in runs), default=-1)
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the backend; `pump` turns them into bytes for the client."""
