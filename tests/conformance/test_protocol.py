@@ -7,6 +7,7 @@ Source: PostgreSQL documentation, 55.2; threats W-13 to W-22.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 
@@ -201,9 +202,10 @@ def test_the_gate_sees_the_same_parameter_reports(links: tuple[WireLink, WireLin
 
 def test_who_notifies_is_known_by_the_number_its_client_was_told(place: tuple[GateProcess, list[str]]) -> None:
     gate, _ = place
-    with gate.connect("root", "shop") as listening, gate.connect("root", "shop") as other:
+    with contextlib.ExitStack() as stack:
+        listening, *others = (stack.enter_context(gate.connect("root", "shop")) for _ in range(5))
         listening.execute("LISTEN word")
-        for sender in (other, listening):
+        for sender in (*others, listening):
             sender.execute("NOTIFY word, 'x'")
             (heard,) = listening.notifies(timeout=10, stop_after=1)
             assert heard.pid == sender.info.backend_pid

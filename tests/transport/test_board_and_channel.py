@@ -15,6 +15,7 @@ from lockgate.errors import LedgerError, UnknownWorkerError
 from lockgate.transport.board import Board
 from lockgate.transport.channel import Channel, ToldError
 from lockgate.transport.logins import Counts, Logins
+from lockgate.transport.told import KEPT_MAX, ToldHere
 
 PLACES = [("db", 5432, "shop"), ("db", 5432, "other"), ("db", 5432, "shop")]
 
@@ -133,3 +134,33 @@ def test_who_gets_no_answer_in_time_is_told_so_and_a_late_answer_confuses_nobody
         assert await asking.ask("any", seconds_to_wait=0.2) == 0.2
 
     asyncio.run(between(answering, talk))
+
+
+def test_every_worker_knows_the_numbers_that_the_others_told_and_at_which_place() -> None:
+    handle, first = board()
+    second = Board(handle, workers=2, places=PLACES)
+    here, there, elsewhere = first.told(1, PLACES[0]), second.told(2, PLACES[0]), second.told(2, PLACES[1])
+    here.put(4711, (1 << 24) + 5)
+    assert [one.get(4711) for one in (here, there, elsewhere)] == [(1 << 24) + 5, (1 << 24) + 5, None]
+    there.put(4711, (2 << 24) + 6)  # the server gave the number out again, to a backend of the other worker
+    assert [one.get(4711) for one in (here, there)] == [(2 << 24) + 6] * 2
+    here.put(4711 + KEPT_MAX, (1 << 24) + 7)  # the same slot
+    assert [one.get(4711 + KEPT_MAX) for one in (here, there)] == [(1 << 24) + 7] * 2
+    assert there.get(4711) == (2 << 24) + 6
+    there.put(4711 + 2 * KEPT_MAX, (2 << 24) + 8)
+    assert here.get(4711) is None
+    for process, told in ((1 << 22, 5), (5, 1 << 31), (5, 0), (0, 0)):
+        here.put(process, told)
+        assert there.get(process) is None
+    here.put(0, 9)
+    assert (there.get(0), elsewhere.get(0)) == (9, None)
+    assert first.fewest_clients() == 0
+    assert first.all_logins(PLACES[1]) == Counts(0, 0, 0)
+    os.close(handle)
+
+
+def test_numbers_of_one_process_are_bounded() -> None:
+    told = ToldHere()
+    for process in range(KEPT_MAX + 10):
+        told.put(process, process + 1)
+    assert (told.get(9), told.get(10), told.get(KEPT_MAX)) == (None, 11, KEPT_MAX + 1)

@@ -111,6 +111,9 @@ class Worker:
             self._settings, worker=str(inherited.number), peers=Family(inherited.number, board, channel), config=self._config
         )  # fmt: skip
         self._application = application
+        for database in self._settings.databases:
+            place = database.host, database.port, database.dbname
+            application.databases[database.name].known_as = board.told(inherited.number, place)
         gc.freeze()  # what is there now stays: the collector need not walk it while sessions wait
         gc.set_threshold(COLLECT_AFTER)
         loop.add_signal_handler(signal.SIGTERM, application.stop.set)

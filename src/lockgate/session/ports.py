@@ -80,6 +80,14 @@ class Holds(Protocol):
         ...
 
 
+class Told(Protocol):
+    """Process numbers of backends, and those that clients were told."""
+
+    def get(self, process: int, /) -> int | None:
+        """The number that the client of this backend was told; None when it is nobody's of the gate."""
+        ...
+
+
 class Surroundings(Protocol):
     """Everything of the database a session serves that outlives one session."""
 
@@ -93,7 +101,11 @@ class Surroundings(Protocol):
     unsafe_order: frozenset[int]
     content: str
     looked_at: dict[ColumnRef, int]
-    known_as: dict[int, int]
+
+    @property
+    def known_as(self) -> Told:
+        """Process numbers of backends, and those that clients were told."""
+        ...
 
     @property
     def engine(self) -> Engine:

@@ -10,7 +10,7 @@ Source: PostgreSQL documentation, 55.2 (message flow); architecture section 1, p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from lockgate.errors import BackendProtocolError, RefusedStatementError
 from lockgate.masking.batches import split
@@ -75,7 +75,9 @@ class Replies:
         self._finish = finish
         self._parameter_changed = parameter_changed
         self._sees_everything = sees_everything
-        self.known_as: Mapping[int, int] = {}  # process numbers of backends -> those that clients were told
+        self.known_as: Callable[
+            [int], int | None
+        ] = {}.get  # process numbers of backends -> those that clients were told
         self._out: list[bytes] = []
         self._swallow_to_sync = False
         self._agreed: dict[bytes, bytes] = {}
@@ -182,7 +184,7 @@ class Replies:
             fields = redact_report(report.fields) if self._guarded(run) else report.fields
             self._out.append(be.NoticeResponse(fields).encode())
         elif not self.masked:
-            told = self.known_as.get(int.from_bytes(frame.body[:4], "big"))
+            told = self.known_as(int.from_bytes(frame.body[:4], "big"))
             self._out.append(message(frame.tag, frame.body if told is None else told.to_bytes(4) + frame.body[4:]))
 
     def shown_error(self, report: dict[str, str], run: Run) -> bytes:

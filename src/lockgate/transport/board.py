@@ -1,7 +1,7 @@
 """Numbers that the processes of one gate share, in memory that outlives each of them.
 
-For: what the others must know of a worker at any moment, also after it was killed: its clients, and its logins to databases.
-Not for: anything that must be on disk, and nothing that more than one process writes.
+For: what the others must know of a worker at any moment, also after it was killed: its clients, its logins to databases, its clients' numbers.
+Not for: anything that must be on disk, and nothing that has to be waited for.
 Source: memfd_create(2), mmap(2).
 
 Each worker has a row that only it writes while it runs, and only its parent when it has ended. A number is an aligned machine word, so
@@ -15,6 +15,7 @@ import os
 from collections.abc import Sequence
 
 from lockgate.transport.logins import WORDS, Counts, Place, counted, settle
+from lockgate.transport.told import KEPT_MAX, ToldByAll
 
 _WORD_BYTES = 8
 NOT_RUNNING = -1
@@ -32,7 +33,7 @@ class Board:
             places: servers whose logins are counted, in the same order in every process.
         """
         self._places = list(dict.fromkeys(places))
-        self._width = 1 + WORDS * len(self._places)
+        self._width = _width(self._places)
         self._numbers = memoryview(mmap.mmap(handle, workers * self._width * _WORD_BYTES)).cast("q")
         self.workers = workers
 
@@ -40,7 +41,7 @@ class Board:
     def made(*, workers: int, places: Sequence[Place]) -> int:
         """Anonymous memory for such a board, with nobody running; a handle that child processes may inherit."""
         handle = os.memfd_create("lockgate-board", os.MFD_CLOEXEC)
-        os.ftruncate(handle, workers * (1 + WORDS * len(set(places))) * _WORD_BYTES)
+        os.ftruncate(handle, workers * _width(places) * _WORD_BYTES)
         board = Board(handle, workers=workers, places=places)
         for worker in range(1, workers + 1):
             board.set_clients(worker, NOT_RUNNING)
@@ -65,6 +66,12 @@ class Board:
             place: self._numbers[first + WORDS * at : first + WORDS * (at + 1)] for at, place in enumerate(self._places)
         }
 
+    def told(self, worker: int, place: Place) -> ToldByAll:
+        """Process numbers at a place, as all workers know them; this worker adds its own."""
+        ends = [self._row(one) + self._width for one in range(1, self.workers + 1)]
+        tables = [self._numbers[end - KEPT_MAX : end] for end in ends]
+        return ToldByAll(self._places.index(place), tables[worker - 1], tables)
+
     def all_logins(self, place: Place) -> Counts:
         """Logins of all workers to a place."""
         rows = [self.logins(worker) for worker in range(1, self.workers + 1)]
@@ -76,3 +83,8 @@ class Board:
         self.set_clients(worker, NOT_RUNNING)
         for numbers in self.logins(worker).values():
             settle(numbers)
+
+
+def _width(places: Sequence[Place]) -> int:
+    """Numbers of one worker: its clients, its logins by place, its clients' process numbers."""
+    return 1 + WORDS * len(set(places)) + KEPT_MAX

@@ -39,6 +39,7 @@ from lockgate.transport.catalog_queries import Labels, build_catalog, fingerprin
 from lockgate.transport.own_link import OwnClient, analyse_here, apart
 from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
 from lockgate.transport.substituting import Substituting
+from lockgate.transport.told import Told, ToldHere
 
 ANALYSIS_SETTINGS = {
     "debug_print_rewritten": "on", "debug_pretty_print": "off", "client_min_messages": "log", "client_encoding": "UTF8",
@@ -46,8 +47,6 @@ ANALYSIS_SETTINGS = {
 }  # fmt: skip
 OWN_PATH = "pg_catalog"
 """Where names resolve while the gate asks for itself: a path that a client chose could give an operator another meaning."""
-KNOWN_AS_MAX = 20_000
-"""Process numbers that are remembered; those that began longest ago are forgotten first."""
 STORED_LAYERS_MAX = 8
 """Materialised views over materialised views that lineage is followed through."""
 UNAVAILABLE = Failed("57P03", "the statement cannot be analysed now, because the analysis connection is not available",
@@ -91,7 +90,7 @@ class Database:
         self.unsafe_order: frozenset[int] = frozenset()
         self.content = content
         self.looked_at: dict[ColumnRef, int] = {}
-        self.known_as: dict[int, int] = {}
+        self.known_as: Told = ToldHere()
         self.on_found: Callable[[str, Sequence[FoundLabel]], None] = lambda _database, _found: None
         self.parameters: dict[str, str] = {}
         self._engine = engine
@@ -164,10 +163,7 @@ class Database:
 
     def knows(self, process: int, session: int) -> None:
         """A backend's process number, and the number that its session's client was told: who notifies is known by the latter."""
-        self.known_as.pop(process, None)
-        self.known_as[process] = session
-        if len(self.known_as) > KNOWN_AS_MAX:
-            del self.known_as[next(iter(self.known_as))]
+        self.known_as.put(process, session)
 
     def forget(self) -> None:
         """Labels, principals or policies changed: the next statement reads a new generation."""
