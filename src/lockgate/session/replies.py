@@ -20,6 +20,7 @@ from lockgate.model.plan import Order
 from lockgate.model.statement import Kind
 from lockgate.session import row_filters, texts
 from lockgate.session.drift import ANALYSED_ROWS, drift_of
+from lockgate.session.ports import Told
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres.frames import BackendReader, Frame, message
@@ -75,9 +76,7 @@ class Replies:
         self._finish = finish
         self._parameter_changed = parameter_changed
         self._sees_everything = sees_everything
-        self.known_as: Callable[
-            [int], int | None
-        ] = {}.get  # process numbers of backends -> those that clients were told
+        self.known_as: Told = {}  # process numbers of backends -> those that clients were told
         self._out: list[bytes] = []
         self._swallow_to_sync = False
         self._agreed: dict[bytes, bytes] = {}
@@ -184,7 +183,7 @@ class Replies:
             fields = redact_report(report.fields) if self._guarded(run) else report.fields
             self._out.append(be.NoticeResponse(fields).encode())
         elif not self.masked:
-            told = self.known_as(int.from_bytes(frame.body[:4], "big"))
+            told = self.known_as.get(int.from_bytes(frame.body[:4], "big"))
             self._out.append(message(frame.tag, frame.body if told is None else told.to_bytes(4) + frame.body[4:]))
 
     def shown_error(self, report: dict[str, str], run: Run) -> bytes:

@@ -81,7 +81,7 @@ class SessionState:
                                make_copier=self._make_copier, learn_labels=self._learn_labels,
                                finish=self._finish, parameter_changed=self._parameter_changed,
                                sees_everything=self.sees_everything)  # fmt: skip
-        self.replies.known_as = surroundings.known_as.get
+        self.replies.known_as = surroundings.known_as
         self.to_backend: list[bytes] = []
         self.to_client: list[bytes] = []
         self.backend_open = False
