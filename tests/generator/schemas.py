@@ -197,13 +197,13 @@ def _row_security(made: Made, choices: Choices, name: str, columns: list[Col]) -
             "n < 3",
             "s <> 'cc'",
             "ok OR id > 3",
-            "id IN (SELECT id FROM t1 WHERE n < 3)",
+            "id IN (SELECT id FROM t1 WHERE n < 3)" if name != "t1" else "amount > 20",
             f"{columns[-1].name} IS NOT NULL",
         ]
     )
     made.script += [
         f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
-        f"CREATE POLICY some ON {name} USING ({condition})",
+        f"CREATE POLICY shown ON {name} USING ({condition})",
     ]
 
 
