@@ -13,6 +13,7 @@ SIZES: Mapping[str, int] = {"G": 50, "X": 35, "E": 22, "R": 18, "K": 40, "O": 12
 
 _G, _X, _E, _R, _K, _O = (f"attacks/test_series_{letter}.py" for letter in "gxerko")
 _HIDDEN, _DENIED = f"{_R}::test_hidden_rows_are_in_no_answer", f"{_R}::test_what_cannot_be_limited_is_denied"
+_WRITES = "attacks/test_attack_filtered_writes.py"
 _CLEAR = f"{_O}::test_harmless_statements_are_answered_as_the_server_would"
 _TOOLS = "conformance/test_tools.py::test_what_a_tool_asks_at_its_start_is_answered_as_without_the_gate"
 _WORK = "corpus/test_music.py::test_ordinary_work_over_masked_data_runs"
@@ -38,7 +39,9 @@ PLAYED: Mapping[str, str] = {
     "E-21": f"{_E}::test_logs_and_metrics_of_the_gate_have_no_literal_and_no_row",
     "E-22": f"{_E}::test_logs_and_metrics_of_the_gate_have_no_literal_and_no_row",
     "R-01": _HIDDEN, "R-02": _HIDDEN, "R-03": _HIDDEN,
-    "R-04": _DENIED, "R-05": _DENIED, "R-06": _DENIED,
+    "R-04": f"{_WRITES}::test_hidden_rows_are_neither_changed_nor_counted",
+    "R-05": f"{_WRITES}::test_a_row_that_would_be_hidden_is_not_written",
+    "R-06": f"{_WRITES}::test_what_cannot_be_checked_is_denied",
     "R-07": f"{_R}::test_a_condition_of_the_client_s_is_not_asked_about_hidden_rows",
     "R-08": f"{_R}::test_copy_and_cursors_carry_the_filter",
     "R-09": f"{_R}::test_parameters_and_prepared_statements_carry_the_filter",

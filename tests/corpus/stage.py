@@ -25,6 +25,11 @@ from support.gate import GateProcess
 from support.servers import installation_of
 
 _DEBIAN_MAJOR = 15
+FUNCTIONS = {
+    "49-functions.cedar": '@id("agents-call") permit (principal is Agent, action == Action::"execute", resource);'
+}
+"""Agents may call functions, so that what becomes of a call is masking's to say."""
+
 PRINCIPALS = """\
 [[principal]]
 name = "ann"
@@ -166,7 +171,7 @@ class Stage:
             folder / "gate",
             {world.name: (server.dsn(world.name), "production") for world in self.worlds},
             principals=PRINCIPALS,
-            policies={name: text for world in self.worlds for name, text in world.policies.items()},
+            policies=FUNCTIONS | {name: text for world in self.worlds for name, text in world.policies.items()},
         )
         gate.init()
         self._write_labels(folder / "gate" / "catalog.toml")

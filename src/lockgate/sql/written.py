@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as pb
 
 from lockgate.errors import RefusedStatementError
-from lockgate.sql.grammar import Token, stripped
+from lockgate.sql.grammar import Token, stripped, walk
 
 Edit: TypeAlias = tuple[int, int, str]
 Write: TypeAlias = pb.InsertStmt | pb.UpdateStmt | pb.DeleteStmt
@@ -196,7 +196,7 @@ class _Wrapper:
         missing = sorted(self._target.read - set(names))
         if missing:
             raise _refuse(f"the column `{missing[0]}`, which the filter reads, is left to its default: give it a value")
-        if not select.values_lists or select.HasField("with_clause"):
+        if not select.values_lists or next(self._all(self._begin, pb.VALUES), None) is None:
             return self._query(source, names)
         found = []
         at = self._first(self._begin, pb.VALUES) + 1
@@ -219,8 +219,10 @@ class _Wrapper:
 
     def _query(self, source: pb.Node, names: list[str]) -> list[Edit]:
         """INSERT of a query: its rows pass the filter before they are written."""
-        if len(source.select_stmt.target_list) not in (0, len(names)):
-            names = names[: len(source.select_stmt.target_list)]
+        listed = [part.res_target.val for part in source.select_stmt.target_list]
+        starred = any(isinstance(part, pb.A_Star) for value in listed for part in walk(value))
+        if listed and not starred:
+            names = names[: len(listed)]
         if not self._target.read <= set(names):
             raise _refuse("a column that the filter reads is left to its default: give it a value")
         for first in range(self._begin + 1, len(self._tokens)):
@@ -235,13 +237,13 @@ class _Wrapper:
         given = {name: f"{_NEW}.{_quoted(name)}" for name in names}
         holds = self._holds({name: given.get(name, f"NULL::{kind}") for name, kind in types.items()}, _NEW)
         start, stop = self._tokens[first].start, self._tokens[end].end
-        listed = ", ".join(_quoted(name) for name in names)
+        named = ", ".join(_quoted(name) for name in names)
         return [
             (start, start, "SELECT * FROM ("),
             (
                 stop,
                 stop,
-                f") AS {_NEW}({listed}) WHERE CASE WHEN {holds} THEN true ELSE ({_RAISE})::pg_catalog.bool END",
+                f") AS {_NEW}({named}) WHERE CASE WHEN {holds} THEN true ELSE ({_RAISE})::pg_catalog.bool END",
             ),
         ]
 
