@@ -157,7 +157,7 @@ bench-index: $(STAMP)
 	$(PY) bench/index.py --entries $(ENTRIES)
 endif
 
-FUZZ_TARGETS := client_stream backend_stream passed_rows first_packet row text dialogue
+FUZZ_TARGETS := client_stream backend_stream passed_rows first_packet row text dialogue captured replication
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: $(DRIVERS_STAMP)

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from lockgate.errors import BackendProtocolError, ClientProtocolError, RefusedStatementError
 from lockgate.model.statement import Analysis
+from lockgate.session.replication import CONTEXT, ReplicationConversation
+from lockgate.session.texts import SPOILER
 from lockgate.session.wishes import Analyse, Analysed, Estimate, Failed, Hold, HoldEnded
 from lockgate.sql.parse import split_and_parse
+from lockgate.sql.replication import is_command, read_command
 from lockgate.testing.script import Script
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
@@ -89,6 +92,13 @@ TEXTS = (
     "SAVEPOINT a", "ROLLBACK TO a", "SET search_path = x", "COPY people TO STDOUT", "PREPARE p AS SELECT 1", "CLOSE ALL", "", "SELECT 1; SELECT 2", "DISCARD ALL",
 )  # fmt: skip
 CATALOG, ENGINE = catalog("development"), engine()
+COMMANDS = (
+    "IDENTIFY_SYSTEM", "SHOW x", "START_REPLICATION 0/0", "START_REPLICATION SLOT a LOGICAL 0/0 (x '1')", "BASE_BACKUP (LABEL 'x')", "SELECT 1", "BEGIN",
+    'CREATE_REPLICATION_SLOT "a" LOGICAL x', "DROP_REPLICATION_SLOT a WAIT", "COPY people TO STDOUT", "SET search_path = x", "bogus", "UPLOAD_MANIFEST",
+)  # fmt: skip
+OWN_QUERIES = frozenset(text.encode() + b"\0" for text in (SPOILER, CONTEXT))
+"""What the gate itself asks on a session's link."""
+STEPS_MAX = 40
 NAMES = ("", "a", "b", "c", "lockgate_context")
 
 
@@ -154,36 +164,129 @@ def _analysis(words: str, dice: _Dice) -> Analysis:
     return CITIES if "city" in words else PLAIN
 
 
+class _Watch:
+    """What must hold of everything that leaves a conversation."""
+
+    def __init__(self, play: Script) -> None:
+        self._play = play
+        self._shown = b""
+        self._queries = 0
+
+    def look(self) -> list[Frame]:
+        """After each step; answers what was forwarded."""
+        forwarded = self._play.forwarded()
+        self._shown += b"".join(frame.body for frame in self._play.shown())
+        self._queries += sum(frame.tag == ord("Q") and frame.body not in OWN_QUERIES for frame in forwarded)
+        recorded = {entry["s"] for entry in self._play.recorder.entries if entry["kind"] == "intent"}
+        if self._queries > len(recorded):
+            raise AssertionError("a statement was forwarded without an entry")
+        if RAW in self._shown:
+            raise AssertionError("a raw value of a masked column was shown")
+        return forwarded
+
+
+def _grant(play: Script, dice: _Dice) -> bool:
+    """Fulfil what the conversation waits for, other than messages; False where it waits for none of these."""
+    wish = play.asked[-1] if play.asked else None
+    if play.waiting_for == "Analyse" and isinstance(wish, Analyse):
+        if dice.below(8) == 7:
+            play.answer(Analyse, Failed("57P03", "not now", reason="analysis-unavailable"))
+        else:
+            found = tuple(_analysis(p.text, dice) for p in wish.statements)
+            play.answer(Analyse, Analysed(found, play.around.catalog))
+    elif play.waiting_for == "Estimate":
+        play.answer(Estimate, dice.below(3) or None)
+    elif play.waiting_for == "Hold":
+        play.answer(Hold, HoldEnded("denied"))
+    else:
+        return False
+    return True
+
+
 def dialogue(data: bytes) -> None:
     """A session of somebody who sees masks: any messages in any order, any answers of an honest server."""
     dice = _Dice(data)
     play = Script(who("ann"), CATALOG, ENGINE)
-    shown = b""
+    watch = _Watch(play)
     with suppress(ClientProtocolError, BackendProtocolError):
         while not dice.over and play.waiting_for:
-            wish = play.asked[-1] if play.asked else None
-            if play.waiting_for == "Analyse" and isinstance(wish, Analyse):
-                if dice.below(8) == 0:
-                    play.answer(Analyse, Failed("57P03", "not now", reason="analysis-unavailable"))
+            if not _grant(play, dice):
+                if dice.below(3) and play.waiting_for == "NextMessage":
+                    play.client(*(_Raw(one) for one in _client(dice)))
                 else:
-                    play.answer(
-                        Analyse, Analysed(tuple(_analysis(p.text, dice) for p in wish.statements), play.around.catalog)
-                    )
-            elif play.waiting_for == "Estimate":
-                play.answer(Estimate, dice.below(3) or None)
-            elif play.waiting_for == "Hold":
-                play.answer(Hold, HoldEnded("denied"))
-            elif dice.below(3) and play.waiting_for == "NextMessage":
-                play.client(*(_Raw(one) for one in _client(dice)))
-            else:
-                for one in _backend(dice, play):
-                    play.backend(one)
-            forwarded = play.forwarded()
-            shown += b"".join(frame.body for frame in play.shown())
-            if any(frame.tag == ord("Q") for frame in forwarded) and not play.recorder.entries:
-                raise AssertionError("a statement was forwarded without an entry")
-    if RAW in shown:
-        raise AssertionError("a raw value of a masked column was shown")
+                    for one in _backend(dice, play):
+                        play.backend(one)
+            watch.look()
+
+
+def captured(data: bytes) -> None:
+    """The bytes of a real client, whole or damaged, and an honest server that answers each message at once."""
+    reader = FrameReader(body_bytes_max=BYTES_MAX, limits=tags.FRONTEND_LIMITS, known=tags.FRONTEND)
+    play = Script(who("ann"), CATALOG, ENGINE)
+    watch, dice = _Watch(play), _Dice(data[::-7])
+    with suppress(ClientProtocolError, BackendProtocolError):
+        reader.feed(data)
+        while play.waiting_for and (frame := reader.next_frame()) is not None:
+            play.client(_Raw(frame.encode()))
+            for _ in range(STEPS_MAX):
+                if not _grant(play, dice):
+                    if not play.conversation.replies.owed:
+                        break
+                    for one in _backend(dice, play):
+                        play.backend(one)
+                watch.look()
+
+
+def replication(data: bytes) -> None:
+    """A replication connection: nothing but known commands and judged SQL is forwarded, and for who sees a mask nothing at all."""
+    dice = _Dice(data)
+    masked = dice.below(2) == 1
+    play = Script(who("ann" if masked else "root"), CATALOG, ENGINE, kind=ReplicationConversation)
+    if not isinstance(play.conversation, ReplicationConversation):
+        raise AssertionError("a script of another kind")  # noqa: TRY004  a finding, not a wrong type of ours
+    physical = dice.below(2) == 1
+    play.conversation.on_server(list, physical=physical)
+    watch, streaming = _Watch(play), False
+    with suppress(ClientProtocolError, BackendProtocolError):
+        while not dice.over and play.waiting_for:
+            if not _grant(play, dice):
+                if dice.below(3) and play.waiting_for == "NextMessage":
+                    words = COMMANDS[dice.below(len(COMMANDS))]
+                    at = dice.below(len(words) + 1)
+                    words = words[:at] + chr(dice.below(128) or 65) + words[at:] if dice.below(4) == 3 else words
+                    play.client(*([fe.Query(words)] if dice.below(2) else [_Raw(one) for one in _client(dice)]))
+                else:
+                    for one in _walsender(dice, play):
+                        streaming = streaming or one[:1] in b"WG"
+                        play.backend(one)
+            for frame in watch.look():
+                _may_leave(frame, masked=masked, physical=physical, streaming=streaming)
+
+
+def _may_leave(frame: Frame, *, masked: bool, physical: bool, streaming: bool) -> None:
+    words = frame.body[:-1].decode(errors="replace") if frame.tag == ord("Q") else ""
+    if masked:
+        raise AssertionError("something was forwarded for who sees a mask")
+    if frame.tag not in b"Qdcf" or (frame.tag != ord("Q") and not streaming):
+        raise AssertionError("a message was forwarded that nobody judged")
+    if is_command(words):
+        read_command(words)
+    elif words and physical:
+        raise AssertionError("SQL was forwarded on a physical connection")
+
+
+def _walsender(dice: _Dice, play: Script) -> list[bytes]:
+    owed = play.conversation.replies.owed
+    if not owed:
+        return [be.NoticeResponse({"S": "NOTICE", "C": "00000", "M": "x"}).encode()]
+    ends = [done("START_STREAMING").encode(), done("START_REPLICATION").encode(), be.ReadyForQuery("ITE"[dice.below(3)]).encode()]  # fmt: skip
+    begins = [b"W\0\0\0\7\0\0\0", b"G\0\0\0\7\0\0\0", b"H\0\0\0\7\0\0\0", described(("city", CITY)).encode(), b""]
+    what = dice.below(4)
+    if what == 0:
+        return [failure(text="x").encode(), ends[-1]]
+    if what == 1:
+        return [begins[dice.below(len(begins))] or b"S\0\0\0\10a\0b\0"]
+    return [b"d\0\0\0\6ab"] if what == 2 else [b"c\0\0\0\4", *ends]
 
 
 class _Raw:
@@ -197,7 +300,8 @@ class _Raw:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    f.__name__: f for f in (client_stream, backend_stream, passed_rows, first_packet, row, text, dialogue)
+    f.__name__: f
+    for f in (client_stream, backend_stream, passed_rows, first_packet, row, text, dialogue, captured, replication)
 }
 
 
@@ -210,7 +314,7 @@ def seeds(target: str) -> list[bytes]:
         first = startup.parse_first(one)
         streams.append(one[first.consumed :] if first is not None else one)
     known = {
-        "client_stream": streams, "backend_stream": server, "passed_rows": server, "first_packet": [one[:200] for one in client],
+        "client_stream": streams, "captured": [one[one.index(b"Q") :] if b"Q" in one else one for one in streams], "backend_stream": server, "passed_rows": server, "first_packet": [one[:200] for one in client],
         "row": [encode_row([b"a", None, b""])[5:], encode_row([])[5:]], "text": [t.encode() for t in TEXTS],
     }  # fmt: skip
     return known.get(target, [bytes(range(256)), bytes(range(0, 256, 7)) * 6])

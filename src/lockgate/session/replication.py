@@ -77,6 +77,10 @@ class ReplicationConversation(Conversation):
 
     def _simple(self, frame: Frame) -> Steps:
         text = from_client(frame, fe.Query).text
+        if why := self.must_end():
+            yield from self.flush_pipeline()
+            self._refuse_unread(text, Failed("42501", why, reason="replication"))
+            return
         if not is_command(text) and not self._physical:
             yield from super()._simple(frame)
             return

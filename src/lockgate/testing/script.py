@@ -192,6 +192,7 @@ class Script:
         durable: every ledger entry is on disk at once; when false, `commit` and `fail` decide.
         fast: what both sides send goes through the session's fast lane first, as on real sockets.
         cache: decisions shared with another script; its own by default.
+        kind: of conversation.
 
     Attributes:
         recorder, clock, counters, holds, around: the doubles that the conversation was given.
@@ -201,14 +202,14 @@ class Script:
 
     def __init__(
         self, identity: Identity, catalog: Catalog, engine: Engine, *, durable: bool = True, cache: BoundedCache[Judged] | None = None, fast: bool = False,
-        session_id: str = "0123456789ab", client_address: str = "127.0.0.1",
+        kind: type[Conversation] = Conversation, session_id: str = "0123456789ab", client_address: str = "127.0.0.1",
     ) -> None:  # fmt: skip
         self.recorder = ScriptedRecorder()
         self.clock = ScriptedClock()
         self.counters = ScriptedCounters()
         self.holds = ScriptedHolds(self.clock)
         self.around = ScriptedSurroundings(catalog, engine)
-        self.conversation = Conversation(
+        self.conversation = kind(
             identity=identity, surroundings=self.around, recorder=self.recorder, clock=self.clock, counters=self.counters, holds=self.holds,
             session_id=session_id, client_address=client_address, reported={}, body_bytes_max=_BODY_BYTES_MAX,
             cache=cache if cache is not None else BoundedCache(entries_max=1000, bytes_max=1 << 22),
