@@ -80,6 +80,7 @@ cdef enum:
     SLACK = 64             # for what is inserted
     EVENTS = 512
     HELD = 16              # turns at most in which no other thread can run
+    LOOKS = 2              # turns at most that wait for the same commit
     ENTRY_MAX = 65535
     PAYLOAD_MAX = 16777216
     CONSTANTS = 64

@@ -92,12 +92,33 @@ cdef int held = 0  # turns since another thread could run
 cdef bint busy = False  # the last turn found more than one socket ready
 
 
-cdef bint _turn(int number, double wait, dict handlers, int inner) except -1:
-    """Handle what is ready, waiting at most so many seconds for it (below 0 without end); whether `inner` is ready."""
-    global turns, held, busy
+cdef int _ready(object handler, uint32_t events, Ledger ledger) except -1:
+    """Handle a socket other than a client's of a lane: whoever may look for something durable finds what is waiting committed."""
+    global turns
+    cdef End end
+    if type(handler) is End:
+        end = <End>handler
+        if ledger is not None and ledger.committer._urgent and (
+            end.lane is None or end.lane.asked is None or end.lane.intent >= ledger.committer.durable
+        ):
+            _commit(ledger)
+        end.ready(events)
+    else:
+        if ledger is not None and ledger.committer._urgent:
+            _commit(ledger)
+        turns += 1
+        handler(events)
+    return 0
+
+
+cdef int _turn(int number, double wait, dict handlers, int inner, Ledger ledger) except -1:
+    """Handle what is ready, waiting at most so many seconds for it (below 0 without end); 1 when something was, and 2 more when `inner` is.
+
+    Clients come first: what they ask for shares the commit that an answer of this turn may need.
+    """
+    global held, busy
     cdef epoll_event events[EVENTS]
-    cdef int count = 0, i, descriptor, milliseconds
-    cdef bint asked = False
+    cdef int count = 0, i, descriptor, milliseconds, later = 0, found = 0
     cdef object handler
     if wait > 86400:
         wait = 86400
@@ -116,13 +137,17 @@ cdef bint _turn(int number, double wait, dict handlers, int inner) except -1:
         descriptor = events[i].data.fd
         handler = handlers.get(descriptor)
         if handler is None:
-            asked = asked or descriptor == inner
-        elif type(handler) is End:
+            found |= 2 if descriptor == inner else 0
+        elif type(handler) is End and (<End>handler).is_client:
             (<End>handler).ready(events[i].events)
         else:
-            turns += 1
-            handler(events[i].events)
-    return asked
+            events[later] = events[i]
+            later += 1
+    for i in range(later):
+        handler = handlers.get(events[i].data.fd)
+        if handler is not None:
+            _ready(handler, events[i].events, ledger)
+    return found | (1 if count > 0 else 0)
 
 
 def run(plane, int number, int inner, dict handlers not None, double end):
@@ -146,10 +171,21 @@ def run(plane, int number, int inner, dict handlers not None, double end):
 cdef bint _run(plane, int number, int inner, dict handlers, double end) except -1:
     """See `run`."""
     cdef double wait, bound, left
+    cdef int found, looked = 0
+    cdef Ledger ledger
     while True:
         ledger = plane.lanes
+        if ledger is not None and ledger.committer._urgent and (busy or ledger.files == SYNCED) and looked < LOOKS and not plane.woken:
+            # Others may be about to ask, and share the commit.
+            looked += 1
+            found = _turn(number, 0, handlers, inner, ledger)
+            if found & 2:
+                return True
+            if found:
+                continue
+        looked = 0
         if ledger is not None:
-            bound = _before_wait(<Ledger?>ledger)
+            bound = _before_wait(ledger)
         else:
             given = plane.before_wait()
             bound = -1 if given is None else given
@@ -161,7 +197,7 @@ cdef bint _run(plane, int number, int inner, dict handlers, double end) except -
             if left < 0:
                 left = 0
             wait = left if bound < 0 or left < bound else bound
-        if _turn(number, wait, handlers, inner):
+        if _turn(number, wait, handlers, inner, ledger) & 2:
             return True
         if plane.woken or (end >= 0 and _seconds() >= end):
             return False
