@@ -22,9 +22,14 @@ _STOOD = "LOCKGATE"
 _RELATION = re.compile(r" :relid ([0-9]+)(?= )")
 
 
+def without_places(tree: str) -> str:
+    """A tree on one line in which every position in the text is unknown."""
+    return _PLACES.sub(r"\1 -1", tree)
+
+
 def normal(trees: str) -> str:
     """A printed tree in which every position in the text is unknown."""
-    return _PLACES.sub(r"\1 -1", unwrap(trees))
+    return without_places(unwrap(trees))
 
 
 def only_query(tree: str) -> str:

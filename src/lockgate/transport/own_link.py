@@ -20,7 +20,7 @@ from lockgate.errors import BackendProtocolError, InvariantError, RefusedStateme
 from lockgate.model.catalog import Catalog, OwnTable
 from lockgate.model.statement import Analysis, Parsed
 from lockgate.session.wishes import AnalysedHere, AnalyseHere, Failed, Substitute, Substituted
-from lockgate.sql.analysis import analyse
+from lockgate.sql.analysis import analyse, analyse_queries
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.sql.utility import analyse_utility, analysis_text, named, quoted
 from lockgate.transport.bodies import with_bodies
@@ -33,11 +33,8 @@ from lockgate.transport.pgclient import (
     ServerRejectedError,
     own_frames,
 )
+from lockgate.transport.quiet import NOT_SILENT, not_silent, plain_queries, with_tree
 
-NOT_SILENT = Failed(
-    "0A000", "what only this session sees cannot be analysed, because its role may not keep the analysis out of the server's log",
-    "An administrator can allow it: GRANT SET ON PARAMETER log_min_messages TO the role of masked sessions.", reason="analysis-not-silent",
-)  # fmt: skip
 _SAVEPOINT = "lockgate_analysis"
 _SETTINGS = ("log_min_messages=fatal", "client_min_messages=log", "debug_pretty_print=off", "debug_print_rewritten=on")
 _RELATION = re.compile(r" :relid ([0-9]+)(?= )")
@@ -54,8 +51,11 @@ class OwnClient(PgClient):
 
 
 @asynccontextmanager
-async def apart(client: OwnClient, *, in_transaction: bool) -> AsyncIterator[None]:
+async def apart(client: OwnClient, *, in_transaction: bool, prints: bool = True) -> AsyncIterator[None]:
     """A savepoint, or a transaction where none is open, that is rolled back at the end whatever happened.
+
+    Args:
+        prints: the server prints trees, and nothing into its log.
 
     Raises:
         RefusedStatementError: the server would write statements into its log.
@@ -67,14 +67,12 @@ async def apart(client: OwnClient, *, in_transaction: bool) -> AsyncIterator[Non
     await client.query(begin)
     try:
         try:
-            for name, value in (setting.split("=") for setting in _SETTINGS):
+            for name, value in (setting.split("=") for setting in _SETTINGS if prints):
                 await client.query(f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
         except ServerRejectedError as rejected:
             if rejected.sqlstate != "42501":
                 raise
-            raise RefusedStatementError(
-                NOT_SILENT.reason, NOT_SILENT.sentence, sqlstate=NOT_SILENT.sqlstate, hint=NOT_SILENT.hint
-            ) from None
+            raise not_silent() from None
         yield
     finally:
         try:
@@ -91,7 +89,18 @@ async def analyse_here(
     Raises:
         RefusedStatementError: a part is not understood.
     """
-    async with apart(client, in_transaction=wish.in_transaction):
+    try:
+        return await _analyse_here(client, wish, catalog, labels, prints=True)
+    except RefusedStatementError as refused:
+        if refused.reason != NOT_SILENT.reason:
+            raise
+    return await _analyse_here(client, wish, catalog, labels, prints=False)
+
+
+async def _analyse_here(
+    client: OwnClient, wish: AnalyseHere, catalog: Catalog, labels: Labels, *, prints: bool
+) -> AnalysedHere | ParseReply:
+    async with apart(client, in_transaction=wish.in_transaction, prints=prints):
         schema = await _own_schema(client)
         tables = await _numbered(client, wish.tables)
         replies: dict[int, ParseReply] = {}
@@ -104,6 +113,7 @@ async def analyse_here(
             reply = await client.parse_only(text, wish.parameter_types)
             if reply.error:
                 return reply
+            reply = reply if prints else await with_tree(client, text, reply, catalog)
             replies[place] = reply
             oids |= {int(number) for tree in reply.trees for number in _RELATION.findall(tree)}
         # A table that everybody sees and that is newer than the snapshot is not the session's own: the snapshot is read again for it.
@@ -112,6 +122,8 @@ async def analyse_here(
         path = (*([schema] if schema else ()), *(part.strip().strip('"') for part in wish.search_path.split(",")))
         found = [
             await _analysed(client, wish.search_path, one, replies.get(at), seen, path)
+            if prints or at not in replies
+            else _analysed_quietly(one, replies[at], seen)
             for at, one in enumerate(wish.statements)
         ]
     own = {oid: one for oid, one in seen.relations.items() if catalog.relations.get(oid) is not one}
@@ -132,6 +144,13 @@ async def _analysed(
         "\n".join(reply.trees), parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types, row_description=reply.row_description,
         bodies=bodies,
     ), in_transaction=True)  # fmt: skip
+
+
+def _analysed_quietly(parsed: Parsed, reply: ParseReply, catalog: Catalog) -> Analysis:
+    return analyse_queries(
+        plain_queries(reply, catalog), parsed=parsed, catalog=catalog, parameter_types=reply.parameter_types,
+        row_description=reply.row_description,
+    )  # fmt: skip
 
 
 async def _own_schema(client: OwnClient) -> str:
