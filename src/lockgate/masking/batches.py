@@ -69,13 +69,23 @@ class Column:
 
 @dataclass(slots=True)
 class _Hidden:
-    """The cells of one masked column in a chunk."""
+    """The cells of one masked column in a chunk, one for each row; None is NULL."""
 
     number: int
     column: Column
-    cells: list[bytes] = field(default_factory=list)
+    cells: list[bytes | None] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
-    """Where the length of each row's cell stands, -1 for NULL."""
+    """Where the length of each cell stands."""
+    ends: list[int] = field(default_factory=list)
+
+    def framed(self) -> list[bytes]:
+        """The masks behind their lengths."""
+        present = [cell for cell in self.cells if cell is not None]
+        shown = self.column.show(present)
+        if len(present) < len(self.cells):
+            masks = iter(shown)
+            shown = [None if cell is None else next(masks) for cell in self.cells]
+        return [_NULL if mask is None else len(mask).to_bytes(4, "big") + mask for mask in shown]
 
 
 class Masks:
@@ -126,10 +136,11 @@ class Masks:
         )
         for one in hidden:
             number = one.number
-            one.cells = [row[number] for row in rows if row[number] != null]
+            cells = [row[number] for row in rows if row[number] != null]
             if not csv:
-                one.cells = [unescaped(cell) if b"\\" in cell else cell for cell in one.cells]
-            masks = one.column.show(one.cells)
+                cells = [unescaped(cell) if b"\\" in cell else cell for cell in cells]
+            one.cells.extend(cells)
+            masks = one.column.show(cells)
             if None in masks or (csv and (number in forced or len(self._columns) == 1 or null in masks)):
                 return None
             written = [mask for mask in masks if mask is not None]
@@ -147,7 +158,7 @@ class Masks:
     def _counts(self, hidden: Sequence[_Hidden]) -> list[int]:
         counts = [0] * len(self._columns)
         for one in hidden:
-            counts[one.number] = len(one.cells)
+            counts[one.number] = len(one.cells) - one.cells.count(None)
         return counts
 
     def _taken_apart(self, span: bytes, hidden: Sequence[_Hidden], tag: int) -> list[int]:
@@ -168,15 +179,16 @@ class Masks:
             try:
                 for column in wanted:
                     size = length_at(span, position)[0]
-                    if column is not None:
-                        column.places.append(position if size >= 0 else -1)
-                        if size >= 0:
-                            column.cells.append(span[position + 4 : position + 4 + size])
+                    after = position + 4
                     if size > 0:
-                        position += size
+                        after += size
                     elif size < -1:
-                        position = whole  # which is beyond what this row can have
-                    position += 4
+                        after = whole + 1  # which is beyond what any row can have
+                    if column is not None:
+                        column.cells.append(None if size < 0 else span[position + 4 : after])
+                        column.places.append(position)
+                        column.ends.append(after)
+                    position = after
             except struct.error:
                 position = -1
             if position != end:
@@ -200,29 +212,18 @@ def _problem(span: bytes, position: int, end: int, count: int) -> str:
 
 def _together(span: bytes, ends: Sequence[int], hidden: Sequence[_Hidden]) -> list[bytes]:
     """The rows' bodies with the masks in their places."""
-    changes = [(iter(one.places), iter(one.cells), iter(one.column.show(one.cells))) for one in hidden]
-    bodies, start = [], 0
-    for end in ends:
-        parts, copied = [], start + 5
-        for places, cells, masks in changes:
-            place = next(places)
-            if place < 0:
-                continue
-            mask = next(masks)
-            parts.append(span[copied:place])
-            parts.append(_NULL if mask is None else len(mask).to_bytes(4, "big") + mask)
-            copied = place + 4 + len(next(cells))
-        parts.append(span[copied:end])
-        bodies.append(b"".join(parts))
-        start = end
-    return bodies
+    pieces = []
+    before = [start + 5 for start in (0, *ends[:-1])]
+    for one in hidden:
+        pieces.append([span[start:end] for start, end in zip(before, one.places, strict=False)])
+        pieces.append(one.framed())
+        before = one.ends
+    pieces.append([span[start:end] for start, end in zip(before, ends, strict=False)])
+    return list(map(b"".join, zip(*pieces, strict=True)))
 
 
 def _messages(tag: bytes, bodies: Sequence[bytes]) -> bytes:
-    parts: list[bytes] = []
-    for body in bodies:
-        parts += (tag, (len(body) + 4).to_bytes(4, "big"), body)
-    return b"".join(parts)
+    return b"".join([tag + (len(body) + 4).to_bytes(4, "big") + body for body in bodies])
 
 
 def _lines(span: bytes, delimiter: bytes, count: int) -> list[list[bytes]] | None:
