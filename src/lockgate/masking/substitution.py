@@ -284,11 +284,8 @@ class Substitution:
         )
         beside = [self._column(relation, c, []) for _, c in sorted(relation.columns.items()) if c is not column]
         # In binary, which no setting of the session rounds.
-        row = (
-            f"(SELECT pg_catalog.record_send(x) FROM (SELECT {', '.join(beside)}) AS x)"
-            if beside
-            else "''::pg_catalog.bytea"
-        )
+        listed = ", ".join(beside) or "NULL"
+        row = f"(SELECT pg_catalog.record_send(x) FROM (SELECT {listed}) AS x)"  # noqa: S608 - our own pieces
         rows = f"SELECT {key} AS v, {domain} AS w, {_in_bytes(f'{shape}::pg_catalog.text')} AS h, {row} AS s FROM {_name(relation)} AS {_BASE}"  # noqa: S608
         rows += f" WHERE ({self.filters[relation.oid]})" if relation.oid in self.filters else ""
         values = f"SELECT p.v, p.w, {_in_bytes('ROW(p.h, pg_catalog.array_agg(p.s ORDER BY p.s))::pg_catalog.text')} AS s FROM ({rows}) AS p GROUP BY p.v, p.w, p.h"  # noqa: S608
