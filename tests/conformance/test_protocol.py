@@ -84,6 +84,12 @@ DIALOGUES: dict[str, list[list[object]]] = {
     "copy data that nobody asked for": [[data(b"1\tx\n"), DONE, Q("SELECT 1")]],
     "cursors of sql": [[Q("BEGIN")], [Q("DECLARE c SCROLL CURSOR FOR SELECT id FROM things ORDER BY id")], [Q("FETCH 3 FROM c")], [Q("FETCH BACKWARD 1 FROM c")], [Q("MOVE 5 IN c")], [P("", "FETCH 2 FROM c"), B("", ""), D("P", ""), E("", 0), S], [Q("CLOSE c")], [Q("FETCH c")], [Q("ROLLBACK")]],
     "prepared in sql": [[Q("PREPARE q(int) AS SELECT $1 + 1")], [Q("EXECUTE q(4)")], [P("", "EXECUTE q(5)"), B("", ""), D("P", ""), E("", 0), S], [B("", "q", (), (b"6",)), E("", 0), S], [Q("DEALLOCATE q")], [Q("EXECUTE q(4)")]],
+    "prepared with types of one's own": [
+        [Q("CREATE DOMAIN small AS int CHECK (value < 9)")], [Q("PREPARE d(small) AS SELECT $1")], [Q("EXECUTE d(4)")], [Q("EXECUTE d(abs(-4))")],
+        [Q("EXECUTE d(NULL)")], [Q("EXECUTE d(abs(-40))")], [Q("DEALLOCATE d")], [Q("DROP DOMAIN small")],
+        [Q("BEGIN")], [Q("CREATE DOMAIN small AS int CHECK (value < 9)")], [Q("PREPARE d(small) AS SELECT $1")], [Q("EXECUTE d(abs(-4))")], [Q("ROLLBACK")],
+    ],
+    "prepared with types that are not there": [[Q("PREPARE e(nonesuch) AS SELECT $1")], [Q("PREPARE é(int, text,  nonesuch) AS SELECT $1, $2")]],
     "function call": [[SQUARE], [Q("SELECT 1")], [Q("BEGIN")], [Q("SELECT nothing")], [SQUARE], [Q("ROLLBACK")]],
     "settings": [[Q("SET datestyle = 'German'")], [Q("SET standard_conforming_strings = off")], [Q("SELECT 'a\\\\b'")], [Q("RESET ALL")], [Q("SHOW datestyle")]],
     "another encoding": [[LATIN1], [CAFE], [NO_CAFE], [PARSE_CAFE, B("", "", (), (b"\xe8",)), D("P", ""), E("", 0), S], [Q("SELECT 'e'")], [UTF8], [Q("SELECT 'café'")]],

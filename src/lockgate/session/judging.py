@@ -86,7 +86,13 @@ class Judging(Temporary):
             if isinstance(answer, tuple):
                 answer = self._unless_called(statements, answer)
             if isinstance(answer, tuple):
+                under = self.version()
                 verdicts = yield from self._verdicts(statements, answer, types, named)
+                if self.version() != under and any(v.effect != "permit" for v in verdicts):
+                    # Definitions or policies changed meanwhile, so what was refused may not be what the statement means now.
+                    answer = yield from self._analyse(statements, text, types, named)
+                    if isinstance(answer, tuple):
+                        verdicts = yield from self._verdicts(statements, answer, types, named)
                 lasting = all(
                     v.effect == "permit" and v.decision.expires_at is None and self._cacheable(v) for v in verdicts
                 )
@@ -168,7 +174,10 @@ class Judging(Temporary):
                 found[place] = self.of_prepare(parsed, inner[0], prepared)
                 continue
             found[place] = replace(inner[0], parsed=parsed, named=prepared)
-            given = "" if inner[0].sqlstate else self.given_to(parsed, inner[0])
+            unknown = (yield from self.known_types(inner[0].analysis.parameter_types)) if parsed.arguments else None
+            if unknown is not None and not self.sees_everything():
+                return unknown
+            given = "" if inner[0].sqlstate or unknown is not None else self.given_to(parsed, inner[0])
             if not given:
                 continue
             others = yield from self.judge_all(split_and_parse(given), given, ())
@@ -189,6 +198,9 @@ class Judging(Temporary):
         first = yield from self.judge_all(known.parsed, known.text, known.parameter_types)
         if first is None or first[0].sqlstate:
             return None if first is None else replace(first[0], parsed=parsed)
+        unknown = yield from self.known_types(first[0].analysis.parameter_types)
+        if unknown is not None:
+            return unknown
         text = self.with_arguments(known.text, run, first[0].analysis.parameter_types)
         if isinstance(text, Failed):
             return text

@@ -20,7 +20,7 @@ from lockgate.model.statement import Kind, Parsed
 from lockgate.session.judge import Verdict, without_result
 from lockgate.session.rewriting import Rewriting
 from lockgate.session.runs import Prepared
-from lockgate.session.wishes import Failed, Wish
+from lockgate.session.wishes import Failed, FreshCatalog, Wish
 from lockgate.sql.literals import with_parameters
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import quoted
@@ -59,7 +59,7 @@ class Naming(Rewriting):
             asked = "SELECT " + ", ".join(f"CAST(NULL AS {text})" for _, text in parsed.arguments)
             answer = yield from self.asked(split_and_parse(asked), asked, ())
             if isinstance(answer, Failed):
-                return _elsewhere(answer)
+                return _elsewhere(answer, parsed)
             types = tuple(output.type_oid for output in answer.analyses[0].outputs)
         return Prepared(parsed.inner, split_and_parse(parsed.inner), types, parsed.inner, pending=False)
 
@@ -118,6 +118,14 @@ class Naming(Rewriting):
         pairs = zip(run.arguments, types, strict=True)
         return with_parameters(text, [f"({value})::{self._type_name(kind)}" for (_, value), kind in pairs])
 
+    def known_types(self, types: Sequence[int]) -> Generator[Wish, Any, Failed | None]:
+        """Know every type by name, also one that was made since the last look; why that is not possible, or None."""
+        if any(oid not in self.around.catalog.types for oid in types):
+            yield FreshCatalog()
+        if all(oid in self.around.catalog.types for oid in types):
+            return None
+        return Failed("0A000", "the type of an argument is not known to the gate", reason="arguments")
+
     def _type_name(self, oid: int) -> str:
         known = self.around.catalog.types.get(oid)
         if known is None:
@@ -154,6 +162,14 @@ def _unknown(name: str) -> Failed:
     return Failed("26000", said, report={"S": "ERROR", "V": "ERROR", "C": "26000", "M": said}, reason="unknown-name")
 
 
-def _elsewhere(failed: Failed) -> Failed:
-    """A report about a text of the gate's own: its position would point elsewhere in the client's."""
-    return replace(failed, report={key: value for key, value in failed.report.items() if key != "P"})
+def _elsewhere(failed: Failed, parsed: Parsed) -> Failed:
+    """A report about types that were asked for in a text of the gate's own: its position is found in the client's, where it is one statement."""
+    report = {key: value for key, value in failed.report.items() if key != "P"}
+    at, behind = failed.report.get("P", ""), len("SELECT ")
+    for begins, text in parsed.arguments:
+        behind += len("CAST(NULL AS ")
+        within = int(at) - 1 - behind if at.isdigit() else -1
+        if 0 <= within < len(text) and not parsed.at:
+            report["P"] = str(len(parsed.text.encode()[:begins].decode()) + within + 1)
+        behind += len(text) + len("), ")
+    return replace(failed, report=report)
