@@ -99,7 +99,7 @@ class Stage:
 
     def __init__(self, folder: Path, name: str, disk: RealFiles) -> None:
         self.clock, self.counters, self.disk = ScriptedClock(), ScriptedCounters(), disk
-        around = ScriptedSurroundings(catalog(), ENGINE)
+        around = self.around = ScriptedSurroundings(catalog(), ENGINE)
         self.log = LedgerLog.open(
             f"{folder}/log", origin="gate/1", signer=Ed25519Signer("gate/1", b"s" * 32), files=self.disk, text_key=b"k" * 32,
             clock=self.clock.now, entropy=lambda size: b"e" * size, person_key=b"p" * 32,
@@ -295,6 +295,7 @@ MASKED: dict[str, list[tuple[str, bytes]]] = {
     "masked, fails": query(MAILS, MAIL, be.DataRow((b"zoe@person.example",)), failure(), ready()),
     "masked, damaged": query(MAILS, MAIL, be.DataRow((b"a", b"b")), done("SELECT 1"), ready()),
     "masked, parsed": rounds(MAILS, b"1", parse=True, describe=True, rows=MAIL),
+    "another epoch": [("epoch", b"2")],
     "another style": [("backend", be.ParameterStatus("DateStyle", "German, DMY").encode())],
 }
 
@@ -321,6 +322,9 @@ def play(folder: Path, steps: Bytes, core: str, name: str = "ann", disk: type[Re
             if side == "disk":
                 if isinstance(stage.disk, Disk):
                     stage.disk.full = bool(data)
+                continue
+            if side == "epoch":
+                stage.around.epoch = int(data)
                 continue
             if side == "segment":
                 stage.put_in_the_place_of_the_segment(data.decode())

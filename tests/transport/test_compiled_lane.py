@@ -132,6 +132,16 @@ def test_masked_answers_are_taken_in_c(tmp_path_factory: pytest.TempPathFactory,
     assert played.seen[-1][0][1] == played.seen[5][0][1]
 
 
+def test_masks_of_another_epoch_are_made_anew(tmp_path_factory: pytest.TempPathFactory) -> None:
+    steps = [*MASKED["masked"] * 4, *MASKED["another epoch"], *MASKED["masked"] * 3]
+    shown = [dict(part)["client"] for part in both(tmp_path_factory, steps).seen]
+    answers = [one for one in shown if b"@" in one]
+    assert len(answers) == 7
+    assert set(answers[:4]) == {answers[0]}
+    assert set(answers[4:]) == {answers[4]}
+    assert answers[0] != answers[4]
+
+
 @pytest.mark.parametrize(("move", "refused"), [("writes", "refused write"), ("writes in text", "refused text")])
 def test_a_write_whose_intent_cannot_be_written_is_never_forwarded(
     tmp_path_factory: pytest.TempPathFactory, move: str, refused: str
