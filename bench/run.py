@@ -50,6 +50,7 @@ STATEMENTS = {
     "50,000 rows, 4 of 10 columns masked": "SELECT * FROM wide",
     "3 of 4 columns masked": "SELECT id, email, phone, card FROM people ORDER BY id",
 }
+NOT_FOR_ROWS = "plain|Unix"
 COPY = "COPY (SELECT id, a, b, f, h, i FROM wide) TO STDOUT"
 
 
@@ -118,9 +119,19 @@ def copied(psql: str, place: Place) -> float:
 
 
 def measure(
-    places: list[Place], *, rounds: int, seconds: int, scratch: Path, only: str, say: Callable[[str], None]
+    places: list[Place],
+    *,
+    rounds: int,
+    seconds: int,
+    scratch: Path,
+    only: str,
+    say: Callable[[str], None],
+    until: float,
 ) -> Figures:
-    """Interleaved, shuffled rounds of every cell whose name the expression `only` is found in."""
+    """Interleaved, shuffled rounds of every cell whose name the expression `only` is found in.
+
+    Rows are measured in the first round only, and by fewer places: they move less. No round begins that would end after `until`.
+    """
     program, psql = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench", find_program("psql") or "psql"
     cells: dict[str, list[str]] = {}
     for mode, clients in MODES:
@@ -132,9 +143,19 @@ def measure(
         cells[cell] = ["-f", str(script), "-c", "1", "-T", str(seconds)]
     cells = {cell: arguments for cell, arguments in cells.items() if re.search(only, cell)}
     figures, shuffled = Figures(), random.Random(7)
+    lasted = 0.0
     for number in range(rounds):
+        if number and time.monotonic() + lasted > until:
+            say(f"{number} of {rounds} rounds: there is no time for another")
+            break
+        few = [place for place in places if not re.search(NOT_FOR_ROWS, place.name)]
+        begun = time.monotonic()
         for cell, arguments in cells.items():
-            for place in shuffled.sample(places, len(places)):
+            rows = cell in STATEMENTS
+            if rows and number:
+                continue
+            asked = few if rows else places
+            for place in shuffled.sample(asked, len(asked)):
                 run = pgbench(program, place, scratch, *arguments)
                 figures.note(figures.rates, cell, place.name, run.rate)
                 if place.pid:
@@ -144,7 +165,9 @@ def measure(
                         figures.note(
                             figures.latencies, f"{cell} p{share}", place.name, times[len(times) * share // 100]
                         )
-        for place in shuffled.sample(places, len(places)) if re.search(only, "COPY OUT") else ():
+            if not rows:
+                lasted = time.monotonic() - begun
+        for place in shuffled.sample(few, len(few)) if re.search(only, "COPY OUT") and not number else ():
             figures.note(figures.rates, "COPY OUT", place.name, copied(psql, place))
         say(f"round {number + 1} of {rounds}")
     return figures
@@ -176,10 +199,12 @@ def added(table: dict[str, dict[str, list[float]]], base: str) -> dict[str, dict
 
 def markdown(title: str, cells: dict[str, dict[str, float]], form: str) -> list[str]:
     """One table."""
-    names = list(next(iter(cells.values())))
+    names = list(dict.fromkeys(name for row in cells.values() for name in row))
     lines = [f"| {title} | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
     for cell, row in cells.items():
-        lines.append(f"| {cell} | " + " | ".join(format(row[name], form) for name in names) + " |")
+        lines.append(
+            f"| {cell} | " + " | ".join(format(row[name], form) if name in row else "-" for name in names) + " |"
+        )
     return [*lines, ""]
 
 
@@ -217,7 +242,11 @@ def everything(only: str) -> Iterator[tuple[list[Place], Path]]:
             "gate": {}, "gate, not synced": unsynced, "gate, not synced, Unix socket": unsynced,
             "gate, not synced, plain": {**unsynced, "gateway": 'core = "plain"'}, "gate, plain": {"gateway": 'core = "plain"'},
         }  # fmt: skip
-        found = [place for place in found if place.name == "PgBouncer" or re.search(only, place.name)]
+        found = [
+            place
+            for place in found
+            if place.name == "PgBouncer" or (re.search(only, place.name) and (only or place.name != "socat"))
+        ]
         for number, (name, settings) in enumerate(kinds.items()):
             if not re.search(only, name):
                 continue
@@ -241,11 +270,13 @@ def main() -> int:
     parser.add_argument("--cells", default="", help="only cells in whose name this expression is found")
     parser.add_argument("--places", default="", help="only places in whose name this is found, and PgBouncer")
     parser.add_argument("--nice", type=int, default=0, help="priority of everything measured; below 0 needs root")
+    parser.add_argument("--minutes", type=float, default=12, help="no round begins that would end later than this")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--svg", type=Path, help="write a picture of the rates here")
     options = parser.parse_args()
     if options.nice:
         os.nice(options.nice)
+    until = time.monotonic() + 60 * options.minutes
     with everything(options.places) as (places, scratch):
         figures = measure(
             places,
@@ -254,6 +285,7 @@ def main() -> int:
             scratch=scratch,
             only=options.cells,
             say=lambda t: print(t, file=sys.stderr),
+            until=until,
         )
     rates = ratios(figures.rates, "PgBouncer")
     print("\n".join(markdown("rate over PgBouncer", rates, ".2f")))
@@ -264,7 +296,7 @@ def main() -> int:
     }
     print("\n".join(markdown("processor microseconds per statement", cpu, ".0f")))
     print(
-        f"{options.rounds} rounds of {options.seconds} s, medians; gates: {speed.name()} core unless said; Python {sys.version.split()[0]}"
+        f"{max(len(v) for row in figures.rates.values() for v in row.values())} rounds of {options.seconds} s, medians; gates: {speed.name()} core unless said; Python {sys.version.split()[0]}"
     )
     if options.json:
         options.json.write_text(json.dumps(vars(figures), indent=1))
