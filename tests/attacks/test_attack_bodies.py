@@ -40,6 +40,7 @@ CREATE FUNCTION pinged(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT CASE WHEN
 CREATE OR REPLACE FUNCTION ponged(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT pinged($1)';
 CREATE FUNCTION owned(p int) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER AS 'SELECT email FROM people WHERE id = p';
 CREATE FUNCTION owned_there(p int) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS 'SELECT email FROM people WHERE id = p';
+CREATE FUNCTION by_user(p int) RETURNS text LANGUAGE sql STABLE SET search_path = "$user", public AS 'SELECT city FROM people WHERE id = p';
 CREATE FUNCTION setting(p int) RETURNS text LANGUAGE sql STABLE SET row_security = off AS 'SELECT city FROM people WHERE id = p';
 CREATE FUNCTION written(p int) RETURNS int LANGUAGE sql AS 'INSERT INTO seen VALUES (p) RETURNING id';
 CREATE FUNCTION any_of(anyelement) RETURNS anyelement LANGUAGE sql STABLE AS 'SELECT $1';
@@ -117,7 +118,7 @@ def test_a_body_that_computes_runs_over_stand_ins_and_one_that_reads_masked_valu
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("SELECT pinged(1)", "calls itself"), ("SELECT owned(1)", "runs as its owner"), ("SELECT setting(1)", "changes settings"),
+        ("SELECT pinged(1)", "calls itself"), ("SELECT owned(1)", "who runs it"), ("SELECT by_user(1)", "who runs it"), ("SELECT setting(1)", "changes settings"),
         ("SELECT written(1)", "more than read"), ("SELECT any_of(city) FROM people", "does not read its body"),
         ("SELECT around_closed(1)", "public.closed"), ("SELECT by_default()", "left out"), ("SELECT not_yours(1)", "does not read its body"),
     ],

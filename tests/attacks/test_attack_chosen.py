@@ -133,3 +133,14 @@ def test_how_frequent_a_guessed_value_is_does_not_show(clerk: Client) -> None:
         clerk.rollback()
         said.append((refused.value.sqlstate, refused.value.diag.message_primary))
     assert said[0] == said[1]
+    answers = set()
+    for value in (
+        "canary1@real.example",
+        "a",
+        "zzz",
+    ):  # no lookup, and refused alike whatever the estimate would have been
+        with pytest.raises(psycopg.Error) as refused:
+            clerk.execute(f"UPDATE people SET city = 'x' WHERE email > '{value}'".encode())
+        clerk.rollback()
+        answers.add((refused.value.sqlstate, refused.value.diag.message_primary))
+    assert len(answers) == 1

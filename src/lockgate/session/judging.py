@@ -14,7 +14,7 @@ from typing import Any
 from lockgate.errors import RefusedStatementError
 from lockgate.model.catalog import OwnTable
 from lockgate.model.plan import Order
-from lockgate.model.statement import UNKNOWN_COLUMN, Analysis, Kind, Parsed
+from lockgate.model.statement import UNKNOWN_COLUMN, Analysis, Kind, Parsed, UseKind
 from lockgate.session import texts
 from lockgate.session.judge import PINNED, SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
 from lockgate.session.runs import Portal, Prepared
@@ -350,16 +350,7 @@ class Judging(Temporary):
             known = self._remembered(parsed)
             declared = _declared_before(statements, i)
             estimated = None
-            sees = (
-                not analysis.reads & self.clearance.masked
-            )  # an estimate over masked values would tell how frequent a guess is
-            if (
-                sees
-                and analysis.writes
-                and not is_bounded(analysis, None, 0)
-                and parsed.parameters == 0
-                and not analysis.opaque
-            ):
+            if self._may_estimate(parsed, analysis):
                 estimated = yield Estimate(parsed.text)
             ask = self.ask(now=now, estimated_rows=estimated)
             if parsed.kind is Kind.SET and parsed.name in PINNED:
@@ -385,6 +376,17 @@ class Judging(Temporary):
                 verdict = replace(verdict, makes=OwnTable(parsed.tables[0][1]))
             verdicts.append((yield from self.rewritten(verdict, ask, types)))
         return tuple(verdicts)
+
+    def _may_estimate(self, parsed: Parsed, analysis: Analysis) -> bool:
+        """Whether the planner is asked how many rows a write touches.
+
+        Not where masked values or hidden rows decide it: whether the answer is few would tell how frequent a guessed value is.
+        """
+        quiet = (UseKind.OUTPUT, UseKind.WRITE_SOURCE, UseKind.WRITE_TARGET)
+        telling = any(use.columns & self.clearance.masked and use.kind not in quiet for use in analysis.uses)
+        telling = telling or bool(analysis.relations & (self.clearance.filters.keys() | self.clearance.unreadable))
+        asks = bool(analysis.writes) and not is_bounded(analysis, None, 0)
+        return asks and not telling and parsed.parameters == 0 and not analysis.opaque
 
     def _cacheable(self, verdict: Verdict) -> bool:
         """Whether a verdict may be used again for the same key without asking the server.

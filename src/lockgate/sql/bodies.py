@@ -193,8 +193,8 @@ class Bodies(Writes):
         if any(name not in _SETTINGS and name != "search_path" for name, _ in body.settings):
             return "it changes settings while it runs"
         path = path_of(body.settings, "")
-        if body.as_owner and body.is_text and (not path or "$user" in path):
-            return "it runs as its owner, and where its names resolve depends on who calls it"
+        if "$user" in path or (body.as_owner and body.is_text and not path):
+            return "where its names resolve depends on who runs it"
         if None in values or len(values) < body.arguments:
             numbers = [int(number) for number in _CALLED.findall(body.defaults)]
             if any(why_opaque(self.catalog.functions.get(number)) for number in numbers):
