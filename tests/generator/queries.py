@@ -44,6 +44,11 @@ class Grammar:
     aliases: int = 0
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def relations(self) -> list[Rel]:
+        """What may be named; clear statements leave out what a masked value decides."""
+        return [rel for rel in self.made.relations if not (self.clear and rel.decided)]
+
     # columns
 
     def pick(self, items: list[Item], family: str = "", *, masked: bool | None = None) -> tuple[str, Col] | None:
@@ -105,7 +110,7 @@ class Grammar:
             return self._tame_condition(items)
         make = self.choices.one_of(_CONDITIONS)
         inner = self.boolean(items, depth - 1) if depth > 0 and "{b}" in make else "true"
-        rel = self.choices.one_of(self.made.relations)
+        rel = self.choices.one_of(self.relations)
         other = self.pick([Item("q", rel.columns)])
         return (
             make.replace("{t}", self.text(items, depth)).replace("{u}", self.text(items, 0)).replace("{n}", self.number(items, 0))
@@ -118,7 +123,7 @@ class Grammar:
         text = self.plain(items, "text", "'aa'")
         found = self.pick(items, masked=True)
         masked = found[0] if found else number
-        rel = self.choices.one_of(self.made.relations)
+        rel = self.choices.one_of(self.relations)
         forms = [f"{number} < 20", f"{text} = 'aa'", f"{number} IN (1, 2, 3)", f"{masked} IS NOT NULL", f"{masked} IS NULL OR {number} > 2",
                  f"EXISTS (SELECT 1 FROM {rel.name} q WHERE q.n = {number})"]  # fmt: skip
         if found is not None:
@@ -133,9 +138,7 @@ class Grammar:
         return self.choices.one_of(forms)
 
     def _same_class(self, column: Col) -> tuple[str, str] | None:
-        found = [
-            (r.name, c.name) for r in self.made.relations for c in r.columns if c.sort == column.sort and c.injective
-        ]
+        found = [(r.name, c.name) for r in self.relations for c in r.columns if c.sort == column.sort and c.injective]
         return self.choices.one_of(found) if found and column.injective else None
 
     # FROM
@@ -147,7 +150,7 @@ class Grammar:
         if depth > 0 and self.choices.chance(22):
             text, columns = self.select(depth - 1)
             return f"({text}) {alias}", Item(alias, columns)
-        rel = self.choices.one_of(self.made.relations)
+        rel = self.choices.one_of(self.relations)
         sample = " TABLESAMPLE BERNOULLI (60) REPEATABLE (3)" if rel.writable and self.choices.chance(4) else ""
         only = "ONLY " if rel.writable and self.choices.chance(5) else ""
         columns = tuple(c for c in rel.columns if not c.sort) if self.clear else rel.columns
@@ -168,7 +171,7 @@ class Grammar:
                 value = self.pick(items)
                 self.aliases += 1
                 alias = f"r{self.aliases}"
-                rel = self.choices.one_of(self.made.relations).name
+                rel = self.choices.one_of(self.relations).name
                 number = self.plain(items, "num", "1")
                 pieces = f"SELECT q.s AS l0 FROM {rel} q WHERE q.n = {number} ORDER BY q.id LIMIT 2"
                 inner = self.choices.one_of([f"SELECT {value[0] if value else '1'} AS l0", pieces])
@@ -300,7 +303,7 @@ class Grammar:
         if self.choices.chance(35):
             limit = str(1 + self.choices.below(9))
             if not self.tame and self.choices.chance(12):
-                rel = self.choices.one_of(self.made.relations)
+                rel = self.choices.one_of(self.relations)
                 other = self.pick([Item("q", rel.columns)])
                 limit = f"(SELECT length({other[0] if other else 'q.s'}::text) FROM {rel.name} q WHERE q.id = 3)"
             text += f" LIMIT {limit}" + (f" OFFSET {self.choices.below(5)}" if self.choices.chance(25) else "")
@@ -308,7 +311,7 @@ class Grammar:
 
     def set_operation(self, depth: int) -> tuple[str, tuple[Col, ...]]:
         """UNION, INTERSECT, EXCEPT of one class or of anything."""
-        left, right = self.choices.one_of(self.made.relations), self.choices.one_of(self.made.relations)
+        left, right = self.choices.one_of(self.relations), self.choices.one_of(self.relations)
         operator = self.choices.one_of(["UNION ALL", "UNION", "INTERSECT", "EXCEPT", "EXCEPT ALL"])
         first = self.pick([Item("q", left.columns)], masked=True) or ("q.s", PLAIN_TEXT)
         same = [c for c in right.columns if c.sort == first[1].sort and c.family == first[1].family]
@@ -388,7 +391,7 @@ class Grammar:
             )
             return (f"CREATE TEMP TABLE loot AS {text}", read, "DROP TABLE IF EXISTS loot")
         if which == 13:
-            rel = self.choices.one_of(self.made.relations)
+            rel = self.choices.one_of(self.relations)
             return (self.choices.one_of([f"TABLE {rel.name}", f"COPY {rel.name} TO STDOUT", f"SELECT z FROM {rel.name} z ORDER BY z.id",
                                          f"SELECT to_jsonb(z) FROM {rel.name} z WHERE z.id = 3", f"SELECT tableoid::regclass, ctid FROM {rel.name} ORDER BY id",
                                          "SELECT * FROM f_rows() LIMIT 3"]),)  # fmt: skip
@@ -396,7 +399,7 @@ class Grammar:
 
     def write(self, query: str) -> tuple[str, ...]:
         """A write that is rolled back."""
-        rel = self.choices.one_of([r for r in self.made.relations if r.writable])
+        rel = self.choices.one_of([r for r in self.relations if r.writable])
         item = [Item(rel.name, rel.columns)]
         masked = self.pick(item, masked=True)
         name = masked[1].name if masked else "s"

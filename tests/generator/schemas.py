@@ -62,12 +62,13 @@ class Col:
 
 @dataclass(frozen=True, slots=True)
 class Rel:
-    """A relation that queries may name; `writable` when it is a plain table."""
+    """A relation that queries may name; `writable` when it is a plain table, `decided` when a masked value decides which rows it has."""
 
     name: str
     columns: tuple[Col, ...]
     key: str = "id"
     writable: bool = False
+    decided: bool = False
 
 
 @dataclass
@@ -179,19 +180,19 @@ def _table(made: Made, choices: Choices, name: str) -> Rel:
     made.tables[name] = "id"
     made.script.append(_rows(made, choices, name, columns))
     _indexes(made, choices, name, columns, partitioned=bool(partition))
-    _row_security(made, choices, name, columns)
+    filtered = _row_security(made, choices, name, columns)
     extra = tuple(Col("made", "text", "text", c.sort) for c in generated)
-    rel = Rel(name, (*columns, *extra), writable=True)
+    rel = Rel(name, (*columns, *extra), writable=True, decided=filtered)
     made.relations.append(rel)
     if partition and choices.chance(40):
-        made.relations.append(Rel(f"{name}_1", rel.columns))
+        made.relations.append(Rel(f"{name}_1", rel.columns, decided="(id)" not in partition and "(n)" not in partition))
     return rel
 
 
-def _row_security(made: Made, choices: Choices, name: str, columns: list[Col]) -> None:
-    """A filter of the database's own now and then, over unmasked columns for the most part."""
+def _row_security(made: Made, choices: Choices, name: str, columns: list[Col]) -> bool:
+    """A filter of the database's own now and then, over unmasked columns for the most part; whether a masked one decides."""
     if not choices.chance(12):
-        return
+        return False
     condition = choices.one_of(
         [
             "n < 3",
@@ -205,6 +206,8 @@ def _row_security(made: Made, choices: Choices, name: str, columns: list[Col]) -
         f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
         f"CREATE POLICY shown ON {name} USING ({condition})",
     ]
+    first = next((r for r in made.relations if r.name == "t1"), None)
+    return condition.endswith("NOT NULL") or ("t1" in condition and first is not None and first.decided)
 
 
 def _label(made: Made, table: str, column: str, sort: str, kind: str) -> None:
@@ -367,7 +370,9 @@ def _views(made: Made, choices: Choices, bases: list[Rel]) -> None:
                 f"CREATE VIEW {name}{barrier} AS SELECT {', '.join(f'l.{c.name} AS {r.name}' for c, r in zip(base.columns, renamed, strict=True))}"
                 f" FROM {base.name} l JOIN {other.name} r ON r.id = l.id"
             )
-        made.relations.append(Rel(name, renamed))
+        filtered = "security_invoker" in barrier and any(b.decided for b in bases)
+        merged = kind == 6 and not all(c.injective for c in renamed[len(PLAIN) : len(PLAIN) + 1])
+        made.relations.append(Rel(name, renamed, decided=filtered or merged))
 
 
 def _composed(kind: int, listed: str, base: Rel, choices: Choices) -> str:
