@@ -219,9 +219,19 @@ def test_one_byte_at_a_time_is_the_same_statement(gate: GateProcess) -> None:
     assert b"SELECT 1\x00" in received
 
 
+HALF_OPEN = (
+    b"", startup.ssl_request(), startup.ssl_request() + b"\x16", startup.startup_message([("user", "bot"), ("database", "shop")]),
+    startup.startup_message([("user", "bot"), ("database", "shop")])[:9], b"\x16\x03\x01\x02\x00",
+)  # fmt: skip
+"""What a client may have sent when it stops: nothing, a request, half a handshake, a name without a credential, half a name."""
+
+
 def test_half_open_logins_do_not_block_a_good_one(gate: GateProcess) -> None:
-    idle = [link(gate) for _ in range(500)]
+    idle = []
     try:
+        for number in range(500):
+            idle.append(link(gate))
+            idle[-1].sendall(HALF_OPEN[number % len(HALF_OPEN)])
         with gate.connect("bot", "shop") as client:
             assert client.execute("SELECT 2").fetchone() == (2,)
     finally:

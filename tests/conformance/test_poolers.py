@@ -76,7 +76,7 @@ def pooler(target: str, *, mode: str, users: str, ignored: str = "extra_float_di
             running.wait(10)
 
 
-@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("mode", [pytest.param("session", marks=pytest.mark.slow), "transaction"])
 def test_a_pooler_before_the_gate_shares_sessions_of_one_principal(place: tuple[GateProcess, str], mode: str) -> None:
     gate, _ = place
     target = f"host={gate.host} port={gate.port} dbname=shop user=ann password={gate.token('ann')}"

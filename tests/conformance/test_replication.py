@@ -196,6 +196,7 @@ def test_a_base_backup_is_recorded_and_counted(gate: GateProcess, tmp_path: Path
     assert recorded(gate, "replication-stream")
 
 
+@pytest.mark.slow
 def test_wal_is_received_through_the_gate(gate: GateProcess, server: EmbeddedPostgres, tmp_path: Path) -> None:
     assert ran(gate, "keeper", "pg_receivewal", "--create-slot", "--slot", "archive").returncode == 0
     command = [program("pg_receivewal"), "-D", str(tmp_path), "--slot", "archive", "--no-loop"]

@@ -82,7 +82,7 @@ def run(suite: Suite, source: Path, place: Path, target: dict[str, str], only: s
     left_out = [word for name in suite.left_out for word in ("--ignore", f"tests/{name}")]
     command = [
         sys.executable, "-m", "pytest", "-q", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull, "--rootdir", str(place),
-        "--junit-xml", str(report), "-o", "junit_family=xunit1", "--timeout", "120", *left_out, *(["-k", only] if only else []), "tests",
+        "--junit-xml", str(report), "-o", "junit_family=xunit1", "--timeout", "600", *left_out, *(["-k", only] if only else []), "tests",
     ]  # fmt: skip
     with (place / "output.txt").open("w") as output:
         subprocess.run(command, cwd=place, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False, timeout=6000)  # fmt: skip
