@@ -26,8 +26,8 @@ Link = psycopg.Connection[tuple[object, ...]]
 
 
 @pytest.fixture(scope="module")
-def gate(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    dsn = create_database(postgres, "not_silent", SCRIPT)
+def gate(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    dsn = create_database(pg15, "not_silent", SCRIPT)
     running = GateProcess(tmp_path_factory.mktemp("not-silent") / "gate", {"dev": (dsn, "development")}).init()
     for column in ("people.city", "ruled.city", "secured.city"):
         running.run(
@@ -40,7 +40,7 @@ def gate(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
     running.start()
     yield running
     running.stop()
-    drop_database(postgres, "not_silent")
+    drop_database(pg15, "not_silent")
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def shown(bot: Link, text: str, *given: object) -> list[tuple[object, ...]]:
     return rows
 
 
-def test_work_in_temporary_tables_goes_on_and_stays_masked(bot: Link, postgres: EmbeddedPostgres) -> None:
+def test_work_in_temporary_tables_goes_on_and_stays_masked(bot: Link, pg15: EmbeddedPostgres) -> None:
     masked = shown(bot, "SELECT id, email FROM people ORDER BY id")
-    before = postgres.log_text()
+    before = pg15.log_text()
     bot.execute("CREATE TEMP TABLE t AS SELECT id, email, city FROM people")
     assert shown(bot, "SELECT id, email FROM t ORDER BY id") == masked
     assert shown(bot, "SELECT t.id FROM t JOIN people p ON p.email = t.email WHERE p.id = %s", 2) == [(2,)]
@@ -69,7 +69,7 @@ def test_work_in_temporary_tables_goes_on_and_stays_masked(bot: Link, postgres: 
     with bot.transaction():
         assert shown(bot, "SELECT email FROM t WHERE id = 1") == [(masked[0][1],)]
     assert shown(bot, "SELECT count(*) FROM pg_proc WHERE proname LIKE 'lockgate%'") == [(0,)]
-    assert "QUERY :commandType" not in postgres.log_text()[len(before) :]
+    assert "QUERY :commandType" not in pg15.log_text()[len(before) :]
 
 
 @pytest.mark.parametrize(
