@@ -370,7 +370,7 @@ def _views(made: Made, choices: Choices, bases: list[Rel]) -> None:
                 f"CREATE VIEW {name}{barrier} AS SELECT {', '.join(f'l.{c.name} AS {r.name}' for c, r in zip(base.columns, renamed, strict=True))}"
                 f" FROM {base.name} l JOIN {other.name} r ON r.id = l.id"
             )
-        filtered = "security_invoker" in barrier and any(b.decided for b in bases)
+        filtered = base.decided or (kind == 7 and any(b.decided for b in bases))
         merged = kind == 6 and not all(c.injective for c in renamed[len(PLAIN) : len(PLAIN) + 1])
         made.relations.append(Rel(name, renamed, decided=filtered or merged))
 
