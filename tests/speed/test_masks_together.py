@@ -304,3 +304,12 @@ def test_a_row_with_too_few_values_is_an_error_whatever_stands_behind_it(core: s
     span = b"D" + (13).to_bytes(4, "big") + b"\0\2" + be.DataRow((b"abc",)).encode()[7:]
     with pytest.raises(BackendProtocolError, match=r"inside the length|longer than its row"):
         masker.span(span + rest)
+
+
+@pytest.mark.parametrize("radix", [2, 10])
+def test_more_lengths_than_are_gathered_apart_are_encrypted_alike(core: str, radix: int) -> None:
+    del core
+    lengths = range(20, 100) if radix == 2 else range(6, 60)
+    values = [(3 ** (7 * n) * (k + 1) % radix**n, n, b"t") for k in range(9) for n in lengths]
+    ff1 = Ff1(bytes(range(32)), radix)
+    assert ff1.encrypt_many(values) == [ff1.encrypt_int(*value) for value in values]
