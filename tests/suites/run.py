@@ -4,8 +4,8 @@ For: which of a driver's own tests pass directly and not through the gate. Each 
 superuser, and through a gate as a principal who may do everything over the same role (`unsafe_superuser`).
 Not for: masks (`tests/conformance/test_driver_matrix.py`). Tests that need a server of their own, started by the suite itself, run in
 neither: no gate would be before that server.
-It fails when a test differs that `explained.toml` does not name, when one named there no longer differs, or when more than one in a
-hundred differ.
+It fails when a test differs that `explained.toml` does not name, or when more than one in a hundred differ. One named there that passes is told: some
+differ only on a busy machine.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def row(suite: Suite, passing: int, differing: int, tests: int) -> str:
     )
 
 
-def judged(suite: Suite, expected: dict[str, str], got: dict[str, str], *, whole: bool) -> tuple[str, bool]:
+def judged(suite: Suite, expected: dict[str, str], got: dict[str, str]) -> tuple[str, bool]:
     """What both runs of one suite gave: its line, and whether all is explained."""
     passing = [test for test, outcome in expected.items() if outcome == "passed"]
     differing = {test for test in passing if got.get(test) != "passed"}
@@ -114,8 +114,7 @@ def judged(suite: Suite, expected: dict[str, str], got: dict[str, str], *, whole
             print(f"fails directly too: {suite.name}: {test}")
     line = row(suite, len(passing), len(differing), len(expected))
     print(line, flush=True)
-    right = explained & set(passing) == differing if whole else differing <= explained
-    return line, right and len(differing) <= SHARE_MAX * max(len(passing), 1)
+    return line, differing <= explained and len(differing) <= SHARE_MAX * max(len(passing), 1)
 
 
 def main() -> int:
@@ -156,7 +155,7 @@ def main() -> int:
             gated["PGPORT"] = str(gate.port)
             for suite, source in chosen.items():
                 got = run(suite, source, scratch / f"{suite.name}-gate", gated, arguments.only)
-                line, good = judged(suite, runs[suite], got, whole=not arguments.only)
+                line, good = judged(suite, runs[suite], got)
                 lines.append(line)
                 right = right and good
         finally:

@@ -86,6 +86,11 @@ class GateProcess:
         """The worker's log."""
         return next((self.folder / "log").glob("*-1"))
 
+    @property
+    def log_folders(self) -> list[Path]:
+        """The logs of all workers."""
+        return sorted((self.folder / "log").glob("*-[0-9]*"))
+
     def init(self) -> GateProcess:
         """Run `lockgate init --create-roles` for every database and write principals, policies and settings."""
         for name, (dsn, environment) in self.databases.items():

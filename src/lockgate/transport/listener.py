@@ -26,7 +26,7 @@ from lockgate.session.state import Judged
 from lockgate.session.texts import application_prefix
 from lockgate.session.wishes import Failed, HoldEnded
 from lockgate.transport import replication
-from lockgate.transport.committer import Committer
+from lockgate.transport.committer import CommitResult, Committer
 from lockgate.transport.database import Database
 from lockgate.transport.link import SessionLink
 from lockgate.transport.login import Intake, Startup, read_parameters, read_password, read_startup, rejected
@@ -285,14 +285,23 @@ class Listener:
         _end_with_credential(link, identity, gate)
 
     async def _durable(self, index: int) -> None:
-        """A session begins when its entry is on disk."""
+        """A session begins when its entry is on disk; how many turns of the loop that takes is the committer's affair."""
         committer = self._gate.committer
-        for _ in range(3):
-            if index < committer.durable:
-                return
-            await asyncio.sleep(0)
-        if index >= committer.durable:
-            raise _ledger_unavailable()
+        while index >= committer.durable:
+            told: asyncio.Future[CommitResult] = asyncio.get_running_loop().create_future()
+
+            def tell(result: CommitResult, told: asyncio.Future[CommitResult] = told) -> None:
+                if not told.done():
+                    told.set_result(result)
+
+            committer.wait(tell)
+            try:
+                result = await told
+            finally:
+                committer.unsubscribe(tell)
+            if index in result.failed:
+                raise _ledger_unavailable()
+            index = result.moved.get(index, index)
 
     async def close(self) -> None:
         """End logins in progress."""
