@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,6 +45,8 @@ class Pairs:
     def learn(self, column: str, here: bytes, there: bytes) -> None:
         """Remember a pair; pairs that are not one-to-one become contradictions, but for the short tags of secrets."""
         self._pairs.add((here, there))
+        if here[:1] == there[:1] == b"{":
+            self._pairs.add((_as_jsonb(here), _as_jsonb(there)))  # as the server writes a mask that the client gives it
         forward, backward = self._forward.setdefault(here, there), self._backward.setdefault(there, here)
         if (forward, backward) != (there, here) and not here.startswith(_TAGGED):
             self.contradictions.append(f"{column}: equal masks in one twin are different ones in the other")
@@ -87,6 +90,20 @@ class Pairs:
             known = sorted((k for k, v in self._forward.items() if k != v and len(k) >= _SHORTEST_MASK), key=len)
             self._pattern = re.compile(b"|".join(map(re.escape, reversed(known))) or rb"(?!)")
         return self._pattern.sub(lambda m: self._forward[m[0]], text)
+
+
+def _as_jsonb(document: bytes) -> bytes:
+    """A document with its keys in the order of jsonb; the same bytes for what is none."""
+
+    def sorted_keys(value: object) -> object:
+        if isinstance(value, dict):
+            return {k: sorted_keys(value[k]) for k in sorted(value, key=lambda k: (len(k.encode()), k.encode()))}
+        return [sorted_keys(one) for one in value] if isinstance(value, list) else value
+
+    try:
+        return json.dumps(sorted_keys(json.loads(document)), ensure_ascii=False).encode()
+    except ValueError:
+        return document
 
 
 def _binary_fields(cell: bytes) -> list[tuple[bytes, bytes | None]]:

@@ -184,9 +184,13 @@ def _table(made: Made, choices: Choices, name: str) -> Rel:
     extra = tuple(Col("made", "text", "text", c.sort) for c in generated)
     rel = Rel(name, (*columns, *extra), writable=True, decided=filtered)
     made.relations.append(rel)
-    if partition and choices.chance(40):
+    if partition and choices.chance(40) and not _is_filtered(made, name):
         made.relations.append(Rel(f"{name}_1", rel.columns, decided="(id)" not in partition and "(n)" not in partition))
     return rel
+
+
+def _is_filtered(made: Made, name: str) -> bool:
+    return f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY" in made.script
 
 
 def _row_security(made: Made, choices: Choices, name: str, columns: list[Col]) -> bool:
@@ -347,6 +351,9 @@ def _views(made: Made, choices: Choices, bases: list[Rel]) -> None:
         )
         barrier = choices.one_of(["", "", "", "", " WITH (security_barrier)", " WITH (security_invoker)"])
         kind = choices.below(8)
+        if any(_is_filtered(made, b.name) for b in bases):
+            # Masks are learned through the tables: what those do not show must not be shown elsewhere.
+            barrier, kind = " WITH (security_invoker)", 0 if kind == 2 else kind
         if kind == 0 or not masked:
             made.script.append(f"CREATE VIEW {name}{barrier} AS SELECT {listed} FROM {base.name}")
         elif kind == 1:
