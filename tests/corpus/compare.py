@@ -45,8 +45,10 @@ class Pairs:
     def learn(self, column: str, here: bytes, there: bytes) -> None:
         """Remember a pair; pairs that are not one-to-one become contradictions, but for the short tags of secrets."""
         self._pairs.add((here, there))
-        if here[:1] == there[:1] == b"{":
-            self._pairs.add((_as_jsonb(here), _as_jsonb(there)))  # as the server writes a mask that the client gives it
+        # As the server writes a mask that the client gives it, in text or binary.
+        for head in (b"", b"\x01"):
+            if here.startswith(head + b"{") and there.startswith(head + b"{"):
+                self._pairs.add(tuple(head + _as_jsonb(one[len(head) :]) for one in (here, there)))  # type: ignore[arg-type]  # two of them
         forward, backward = self._forward.setdefault(here, there), self._backward.setdefault(there, here)
         if (forward, backward) != (there, here) and not here.startswith(_TAGGED):
             self.contradictions.append(f"{column}: equal masks in one twin are different ones in the other")
