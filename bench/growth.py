@@ -87,7 +87,7 @@ class Stage:
                 made = range(first, min(first + BATCH, tables))
                 connection.execute("; ".join(f"CREATE TABLE t{n} (id int PRIMARY KEY, a text, b int)" for n in made))
         gate = GateProcess(
-            self.private / name, {"bench": (admin, "production")}, settings={"ledger": "unsafe_skip_sync = true"},
+            self.private / name, {"bench": (admin, "production")}, settings={"ledger": "unsafe_skip_sync = true", "limits": "links_max = 20000"},
             policies={"60-many.cedar": "".join(POLICY.format(n=n) for n in range(policies))} if policies else {},
         ).init()  # fmt: skip
         self.stack.callback(gate.stop)

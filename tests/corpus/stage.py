@@ -58,7 +58,7 @@ SELECT coalesce(string_agg(quote_ident(relname), ' ' ORDER BY c.oid), '') FROM p
 """
 
 
-_SESSIONS_MAX = 40
+_SESSIONS_MAX = 64
 
 
 @dataclass
