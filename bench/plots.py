@@ -10,20 +10,27 @@ import math
 from collections.abc import Mapping, Sequence
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 260, 46, 40, 46
-COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2")
+ROW = 16
+COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#79706e", "#ff9da6")
 
 
 def _frame(title: str, body: list[str], names: Sequence[str]) -> str:
     legend = []
-    x = LEFT
+    x, row = LEFT, 0
     for number, name in enumerate(names):
-        legend.append(f'<rect x="{x}" y="24" width="10" height="10" fill="{COLOURS[number % len(COLOURS)]}"/>')
-        legend.append(f'<text x="{x + 14}" y="33">{name}</text>')
-        x += 26 + 7 * len(name)
+        wide = 26 + 6 * len(name)
+        if x > LEFT and x + wide > WIDTH:
+            x, row = LEFT, row + 1
+        legend.append(
+            f'<rect x="{x}" y="{24 + row * ROW}" width="10" height="10" fill="{COLOURS[number % len(COLOURS)]}"/>'
+        )
+        legend.append(f'<text x="{x + 14}" y="{33 + row * ROW}">{name}</text>')
+        x += wide
+    more = row * ROW
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="11">\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="15" font-size="13">{title}</text>\n'
-        + "\n".join([*legend, *body]) + "\n</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + more}" font-family="sans-serif" font-size="11">\n'
+        f'<rect width="{WIDTH}" height="{HEIGHT + more}" fill="white"/><text x="{LEFT}" y="15" font-size="13">{title}</text>\n'
+        + "\n".join([*legend, f'<g transform="translate(0 {more})">', *body, "</g>"]) + "\n</svg>\n"
     )  # fmt: skip
 
 
