@@ -213,8 +213,9 @@ class Stage:
         self, world: World, table: str, key: str, column: str, clients: Sequence[tuple[Twin, Client]], *, binary: bool
     ) -> None:
         seen: list[list[list[bytes | None]]] = []
+        source = self._own_rows(world, table)
         for twin, client in clients:
-            answer = client.extended(f"SELECT {key}, {column} FROM {table} ORDER BY {key}", binary=binary)
+            answer = client.extended(f"SELECT {key}, {column} FROM {source} ORDER BY {key}", binary=binary)
             if answer.errors or answer.ended:
                 reason = answer.errors[0].message if answer.errors else "the connection ended"
                 twin.unreadable.append(f"{world.name}: {table}.{column}: {reason}")
@@ -227,6 +228,11 @@ class Stage:
         for (*_, one), (*_, other) in zip(*seen, strict=True):
             if one is not None and other is not None:
                 self.pairs[world.name].learn(f"{table}.{column}", one, other)
+
+    def _own_rows(self, world: World, table: str) -> str:
+        """Where a table's own rows are read: in those of tables that inherit from it, a key may come again."""
+        with psycopg.connect(self.x.server.dsn(world.name), autocommit=True) as connection:
+            return stored_columns(connection, table)[1]
 
     @staticmethod
     def _value_pairs(world: World, here: Twin, there: Twin) -> Iterator[tuple[str, str, str]]:
@@ -259,7 +265,8 @@ class Stage:
         def value(match: re.Match[str]) -> str:
             for masked in world.masked:
                 if masked.column == match[1]:
-                    query = f"SELECT {match[1]}::text FROM {masked.table} WHERE {world.tables[masked.table]}::text = '{match[2]}'"
+                    source, key = self._own_rows(world, masked.table), world.tables[masked.table]
+                    query = f"SELECT {match[1]}::text FROM {source} WHERE {key}::text = '{match[2]}'"
                     return twin.ask(world, query)[2:-3]
             return "no such value"
 
@@ -271,7 +278,7 @@ class Stage:
         for table, key in world.tables.items():
             columns = [m.column for m in world.masked if m.table == table]
             with Client(replace(twin.direct_address(world), user="postgres", password=twin.server.password)) as client:
-                rows = client.simple(f"SELECT {key}, {', '.join(columns)} FROM {table}").rows
+                rows = client.simple(f"SELECT {key}, {', '.join(columns)} FROM {self._own_rows(world, table)}").rows
             for row in rows:
                 row_key = b"/".join(part or b"" for part in row[: len(row) - len(columns)]).decode()
                 for column, cell in zip(columns, row[len(row) - len(columns) :], strict=True):

@@ -61,7 +61,7 @@ class Player:
 
     def __init__(self, stage: Stage, world: World, made: Made) -> None:
         self._stage = stage
-        self._world = world
+        self.world = world
         self._made = made
         self._judge = Judge(stage, world)
         self._clients: dict[int, Client] = {}
@@ -74,11 +74,11 @@ class Player:
 
     def clear_columns(self) -> Iterator[str]:
         """Masked columns whose values a plain reading shows as they are stored."""
-        for masked in self._world.masked:
-            stored = set(self._stage.x.values[self._world.name].get((masked.table, masked.column), ())) - {None}
+        for masked in self.world.masked:
+            stored = set(self._stage.x.values[self.world.name].get((masked.table, masked.column), ())) - {None}
             shown = [
                 mask.decode("utf-8", "replace")
-                for (table, column, _), mask in self._stage.x.masks[self._world.name].items()
+                for (table, column, _), mask in self._stage.x.masks[self.world.name].items()
                 if (table, column) == (masked.table, masked.column) and len(mask) >= _PIECE
             ]
             if shown and sum(value in stored for value in shown) > _SHOWN_MAX * len(shown):
@@ -113,7 +113,7 @@ class Player:
 
         small = make_case(Choices(record=shrink(choices.record, fails)), self._made, name)
         judged = self._judge.attack(small)
-        tally.found.append(Found(self._world.name, small, judged.verdict, judged.remarks))
+        tally.found.append(Found(self.world.name, small, judged.verdict, judged.remarks))
 
     def _compare(self, case: Case, here: Run, tally: Tally) -> None:
         """What uses no masked column is answered as the server answers it; which rows a LIMIT takes of equals is the planner's."""
@@ -129,12 +129,12 @@ class Player:
             or (sizes[0] != sizes[1] and not ("DISTINCT" in case.statements[0] and _by_place(case)))
             or (rows[0] != rows[1] and not limited and not _by_place(case))
         ):
-            tally.found.append(Found(self._world.name, case, "WRONG", (f"{sizes} rows, errors {errors}",)))
+            tally.found.append(Found(self.world.name, case, "WRONG", (f"{sizes} rows, errors {errors}",)))
 
     def _suspicious(self, here: Run, there: Run) -> bool:
         if any(a.ended for a in (*here.answers, *there.answers)):
             return True
-        if difference(here.answers, there.answers, self._stage.pairs[self._world.name]) is not None:
+        if difference(here.answers, there.answers, self._stage.pairs[self.world.name]) is not None:
             return True
         return any(True for _ in self._judge.leaks(here, there)) or any(
             True for _ in self._judge.leaks(there, here, twin=True)
@@ -144,10 +144,10 @@ class Player:
         place = 0 if direct else id(twin)
         client = self._clients.get(place)
         if client is None:
-            address = twin.direct_address(self._world) if direct else twin.gate_address(self._world)
+            address = twin.direct_address(self.world) if direct else twin.gate_address(self.world)
             client = self._clients[place] = Client(address)
         done = Run()
-        run_on(client, case, lambda text: self._stage.placeholders(twin, self._world, text), done)
+        run_on(client, case, lambda text: self._stage.placeholders(twin, self.world, text), done)
         if done.answers[-1].ended:
             client.close()
             del self._clients[place]

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
                 break
     finally:
         report(tally)
-    return 1 if tally.found else 0
+    return 1 if tally.found or tally.clear else 0
 
 
 def play_stage(seed: str, major: int, deadline: float, tally: Tally, statements: int = 0, worlds: int = WORLDS) -> None:
@@ -54,6 +54,9 @@ def play_stage(seed: str, major: int, deadline: float, tally: Tally, statements:
         for player in players:
             for line in player.clear_columns():
                 print(f"  CLEAR {seed}: {line}", flush=True)
+                tally.clear.append(f"{seed}: {line}")
+            for line in sorted(set(stage.pairs[player.world.name].contradictions)):
+                print(f"  PAIRS {seed}: {line}", flush=True)
                 tally.clear.append(f"{seed}: {line}")
         turn = 0
         while time.monotonic() < deadline and (not statements or turn < statements):
@@ -70,7 +73,7 @@ def play_stage(seed: str, major: int, deadline: float, tally: Tally, statements:
 def report(tally: Tally) -> None:
     """Counts, a table of refusals by kind of statement and reason, and what the server itself rejected."""
     print(
-        f"{tally.played.total()} statements, {tally.unstable} unstable, {len(tally.found)} found, {len(tally.clear)} columns in clear"
+        f"{tally.played.total()} statements, {tally.unstable} unstable, {len(tally.found)} found, {len(tally.clear)} columns in clear or wrongly paired"
     )
     for kind, played in tally.played.items():
         refused = sum(count for (of, _), count in tally.refused.items() if of == kind)

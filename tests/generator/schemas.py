@@ -8,7 +8,7 @@ themselves.
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from corpus.twins import Masked, World
 from generator.choices import Choices
@@ -331,7 +331,7 @@ def _child(made: Made, choices: Choices, base: Rel) -> None:
     made.script.append(f"CREATE TABLE {name} (extra integer) INHERITS ({base.name})")
     made.script.append(_rows(made, choices, name, plain))
     made.tables[name] = "id"
-    made.masked += [Masked(name, m.column, m.kind, m.group) for m in made.masked if m.table == base.name]
+    made.masked += [replace(m, table=name) for m in made.masked if m.table == base.name]
     made.relations.append(Rel(name, base.columns))
 
 
