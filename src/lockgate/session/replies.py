@@ -10,10 +10,9 @@ Source: PostgreSQL documentation, 55.2 (message flow); architecture section 1, p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from lockgate.errors import BackendProtocolError, RefusedStatementError
-from lockgate.masking.batches import split
+from lockgate.errors import BackendProtocolError
 from lockgate.masking.errors_text import redact_report
 from lockgate.model.catalog import FoundLabel
 from lockgate.model.plan import Order
@@ -21,16 +20,16 @@ from lockgate.model.statement import Kind
 from lockgate.session import row_filters, texts
 from lockgate.session.drift import ANALYSED_ROWS, drift_of
 from lockgate.session.ports import Told
+from lockgate.session.rows_shown import RowsShown
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.wire.postgres import backend as be
-from lockgate.wire.postgres.frames import BackendReader, Frame, message
+from lockgate.wire.postgres.frames import BackendReader, Frame, LargeRowError, message
+from lockgate.wire.postgres.tags import ROWS
 from lockgate.wire.postgres.typed import from_backend
 
-ROWS = frozenset({ord("D"), ord("d")})
 NOTHING: frozenset[int] = frozenset()
 ANSWERING = frozenset({"query", "execute"})
 """What rows answer."""
-_COPY_TRAILER = b"\xff\xff"
 AGREED_MAX = 256
 """Row descriptions remembered as agreeing with their analysis."""
 
@@ -72,13 +71,14 @@ class Replies:
         self.skipping = False
         self._make_masker = make_masker
         self._make_copier = make_copier
-        self._learn_labels = learn_labels
         self._finish = finish
         self._parameter_changed = parameter_changed
         self._sees_everything = sees_everything
         self.known_as: Told = {}  # process numbers of backends -> those that clients were told
         self._out: list[bytes] = []
+        self._rows = RowsShown(self._out, learn_labels)
         self._swallow_to_sync = False
+        self._dropping = False
         self._agreed: dict[bytes, bytes] = {}
         self.failed_names: list[tuple[str, Prepared | Portal]] = []
         self.succeeded_names: list[Prepared | Portal] = []
@@ -119,20 +119,29 @@ class Replies:
             head = self.owed[0] if self.owed else None
             run = head.run if head is not None else None
             streaming, gathered = False, NOTHING
-            if run is not None and head is not None and not self._swallow_to_sync and not head.silent:
+            self._dropping = self._drops(head, run)
+            if run is not None and head is not None and not self._dropping and not head.silent:
                 streaming = run.streams_rows
                 gathered = NOTHING if streaming or head.kind not in ANSWERING else run.gathers
-            self.reader.passthrough = ROWS if streaming else gathered
+            self.reader.passthrough = ROWS if streaming or self._dropping else gathered
             self.reader.whole = bool(gathered)
             before_rows = self.reader.rows
-            piece = self.reader.next()
+            try:
+                piece = self.reader.next()
+            except LargeRowError as error:
+                if run is None or head is None or head.kind not in ANSWERING or head.silent:
+                    raise
+                run.failed, run.failed_rule = texts.LARGE_ROW.format(error.bytes_max), "row-size"
+                continue
             if piece is None:
                 break
             if isinstance(piece, bytes):
+                if self._dropping:
+                    continue
                 if run is None:
                     raise BackendProtocolError("rows without a statement")
                 if gathered:
-                    self._gathered(run, piece, self.reader.rows - before_rows)
+                    self._rows.gathered(run, piece, self.reader.rows - before_rows)
                     continue
                 run.rows += self.reader.rows - before_rows
                 run.row_bytes += len(piece)
@@ -142,6 +151,17 @@ class Replies:
         shown = b"".join(out)
         out.clear()
         return shown
+
+    def _drops(self, head: Expect | None, run: Run | None) -> bool:
+        """Whether rows that come now are shown to nobody: then they pass through no buffer either."""
+        if self._swallow_to_sync:
+            return True
+        return run is not None and head is not None and bool(run.failed) and head.kind in ANSWERING and not head.silent
+
+    @property
+    def mid_message(self) -> bool:
+        """True when the client has got a part of a message: nothing else may be sent to it now."""
+        return self.reader.mid_message and not self._dropping
 
     # -- one message ---------------------------------------------------------------------------------------------------------
 
@@ -210,7 +230,7 @@ class Replies:
             return
         head.error = dict(report.fields)
         if run is not None:
-            self._scanned(run)
+            self._rows.scanned(run)
         if not head.silent and not self._swallow_to_sync:
             alike, told = run is not None and run.plan.errors_alike, row_filters.words_of(run, report.fields)
             own = told is not report.fields or not self._guarded(run)
@@ -268,7 +288,7 @@ class Replies:
             raise BackendProtocolError(f"message `{letter}` answers nothing that was asked")
         run = head.run
         if letter == "c" and run is not None and run.copier is not None:
-            self._copied(run, run.copier.finish())
+            self._rows.copied(run, run.copier.finish())
         if letter != "c" or run is None or not run.failed:
             self._show(frame, head)
         if letter in "123":
@@ -286,7 +306,7 @@ class Replies:
         elif head.kind not in ANSWERING:
             raise BackendProtocolError(f"message `{letter}` answers nothing that was asked")
         elif letter in "Dd":
-            self._row(frame, run)
+            self._rows.row(frame, run)
         elif letter in "GHW":
             self.copy_in = letter != "H"
             if letter == "H" and run is not None and (run.plan.masks or run.plan.order is not Order.KEEP):
@@ -356,97 +376,8 @@ class Replies:
             or (self.masked and run.parsed.kind in ANALYSED_ROWS)
         )
 
-    def _row(self, frame: Frame, run: Run | None) -> None:
-        if run is None:
-            raise BackendProtocolError("rows without a statement")
-        if run.failed:
-            return
-        if frame.tag == ord("d") and run.copier is not None:
-            self._copied(run, run.copier.feed(frame.body))
-            return
-        if self._is_beyond(run):
-            return
-        if frame.tag == ord("d"):
-            if run.plan.masks or run.plan.order is not Order.KEEP:
-                raise BackendProtocolError("COPY data for a masked statement")
-            self._out.append(message(frame.tag, frame.body))
-            run.rows += frame.body != _COPY_TRAILER  # the server sends one row a message
-            run.row_bytes += len(frame.body) + 5
-            return
-        if (run.masker is None and run.plan.masks) or (run.sorter is None and run.plan.order is not Order.KEEP):
-            run.failed = "the shape of the result is not known, so it cannot be masked"
-            return
-        self._gathered(run, message(frame.tag, frame.body), 1)
-
-    def _gathered(self, run: Run, span: bytes, rows: int) -> None:
-        """Whole rows that are masked, ordered, looked at or counted before they are shown."""
-        try:
-            if run.copier is not None:
-                shown, rows = run.copier.span(span)
-            elif run.sorter is None and run.scan is None and run.rows_max is None:
-                shown = span if run.masker is None else run.masker.span(span)
-            else:
-                self._one_by_one(run, span)
-                return
-        except RefusedStatementError as error:
-            run.failed = error.sentence
-            return
-        self._out.append(shown)
-        run.rows += rows
-        run.row_bytes += len(shown)
-
-    def _one_by_one(self, run: Run, span: bytes) -> None:
-        seen = [row[5:] for row in split(span)]
-        for raw, body in zip(seen, run.masker.apart(span) if run.masker else seen, strict=True):
-            if run.failed or self._is_beyond(run):
-                return
-            if run.sorter is not None:
-                run.sorter.add(body)
-            elif run.scan is not None:
-                run.scan.add(raw, message(ord("D"), body))
-                self._scanned(run, full=True)
-            else:
-                self._out.append(message(ord("D"), body))
-            run.rows += 1
-            run.row_bytes += len(body) + 5
-
-    @staticmethod
-    def _is_beyond(run: Run) -> bool:
-        """Whether a row more is one too many: then the rest of the answer is withheld."""
-        if run.rows_max is None or run.rows < run.rows_max:
-            return False
-        run.failed, run.failed_rule = texts.ROWS_MAX.format(run.rows_max), "row-limit"
-        return True
-
-    def _scanned(self, run: Run, *, full: bool = False) -> None:
-        """Release the rows that were looked at, or withhold them and label their columns."""
-        scan = run.scan
-        if scan is None or (full and not scan.is_full):
-            return
-        found = scan.found()
-        run.scan = scan.again()
-        if found:
-            self._learn_labels(run, found)
-            run.failed, run.failed_rule = texts.CONTENT_FOUND, "content-found"
-        else:
-            self._out += scan.kept
-
-    def _copied(self, run: Run, pieces: Iterable[tuple[bool, bytes]]) -> None:
-        """COPY data that may be shown now, row by row as the server sends it."""
-        if run.failed:
-            return
-        try:
-            for is_row, data in pieces:
-                if is_row and self._is_beyond(run):
-                    return
-                self._out.append(message(ord("d"), data))
-                run.rows += is_row
-                run.row_bytes += len(data) + 5
-        except RefusedStatementError as error:
-            run.failed = error.sentence
-
     def _completed(self, letter: str, frame: Frame, head: Expect, run: Run) -> None:
-        self._scanned(run)
+        self._rows.scanned(run)
         tag = from_backend(frame, be.CommandComplete).tag if letter == "C" else ""
         if run.failed:
             self._out.append(be.error("0A000", f"lockgate: {run.failed}", detail=f"rule={run.failed_rule}"))

@@ -51,6 +51,9 @@ CONTENT_FOUND = (
     "a column that nobody labelled holds what looks sensitive; it is labelled now, so run the statement again"
 )
 ROWS_MAX = "the result has more than the {} rows that you may see of it; ask for fewer"
+LARGE_ROW = (
+    "a row of the result is larger than {} bytes, the most that can be masked at once; ask for parts of its values"
+)
 DRIFT = "the catalog changed between analysis and execution; run the statement again"
 
 

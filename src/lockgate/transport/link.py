@@ -452,7 +452,7 @@ class SessionLink(asyncio.Protocol):
 
     def _fatal(self, sqlstate: str, sentence: str) -> None:
         self._settle()
-        if self._client is not None and not self._ended and not self.conversation.replies.reader.mid_message:
+        if self._client is not None and not self._ended and not self.conversation.replies.mid_message:
             self._client.write(be.error(sqlstate, sentence, severity="FATAL"))
         self._drop_backend()
         self.end("protocol")

@@ -24,7 +24,7 @@ from lockgate.errors import (
     LimitExceededError,
     LockgateError,
 )
-from lockgate.wire.postgres.tags import tag_name
+from lockgate.wire.postgres.tags import ROWS, tag_name
 
 _HEADER: Final = Struct("!Bi")
 _HEADER_BYTES: Final = 5
@@ -182,6 +182,19 @@ class FrameReader(_Buffer):
         return self._cut(tag, length) if self._has(1 + length) else None
 
 
+class LargeRowError(BackendProtocolError):
+    """A row of a backend is longer than a message that becomes a frame may be; it can still be passed as a span.
+
+    Args:
+        sentence: what is wrong.
+        bytes_max: longest body.
+    """
+
+    def __init__(self, sentence: str, bytes_max: int) -> None:
+        super().__init__(sentence)
+        self.bytes_max = bytes_max
+
+
 class BackendReader(_Buffer):
     """Cut what a backend sends into frames and opaque spans of rows.
 
@@ -236,6 +249,7 @@ class BackendReader(_Buffer):
         Raises:
             BackendProtocolError: a length below 4, or a frame longer than `body_bytes_max`. Messages before it have
                 been given out by earlier calls.
+            LargeRowError: the longer frame is a row; it stays where it is, to be passed or refused.
         """
         if not self._has(self._needed or (1 if self._unfinished else _HEADER_BYTES)):
             return None
@@ -249,6 +263,8 @@ class BackendReader(_Buffer):
         if position > start:
             return self._cut_span(start, position, size, rows)
         tag, length = _HEADER.unpack_from(front, start)
+        if tag in ROWS and length - _LENGTH_MIN > self._body_bytes_max:
+            raise LargeRowError(_beyond(tag, length, self._body_bytes_max), self._body_bytes_max)
         _check_length(tag, length, self._body_bytes_max, BackendProtocolError)
         return self._cut(tag, length) if self._has(1 + length) else None
 
@@ -278,4 +294,8 @@ def _check_length(tag: int, length: int, body_bytes_max: int, blame: type[Lockga
         raise blame(f"message `{tag_name(tag)}`: length {length} is out of bounds")
     if length - _LENGTH_MIN > body_bytes_max:
         error = LimitExceededError if issubclass(blame, ClientProtocolError) else blame
-        raise error(f"message `{tag_name(tag)}`: {length - _LENGTH_MIN} bytes exceed the limit of {body_bytes_max}")
+        raise error(_beyond(tag, length, body_bytes_max))
+
+
+def _beyond(tag: int, length: int, body_bytes_max: int) -> str:
+    return f"message `{tag_name(tag)}`: {length - _LENGTH_MIN} bytes exceed the limit of {body_bytes_max}"

@@ -53,6 +53,8 @@ PORTAL_SUSPENDED: Final = ord("s")
 READY_FOR_QUERY: Final = ord("Z")
 ROW_DESCRIPTION: Final = ord("T")
 
+ROWS: Final = frozenset({DATA_ROW, COPY_DATA})
+
 FRONTEND: Final = frozenset(
     {
         *(BIND, CLOSE, COPY_DATA, COPY_DONE, COPY_FAIL, DESCRIBE, EXECUTE),
