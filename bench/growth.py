@@ -1,7 +1,8 @@
 """Growth curves: the gate's rate while something grows that should not matter, over its rate where that is smallest.
 
-One command: `python bench/growth.py`. Points of a curve are taken in interleaved rounds on one gate.
-Not for: peers (`run`).
+One command: `python bench/growth.py`. Points of a curve are taken in interleaved rounds on one gate; what is slower for everybody, a wide
+result, stands beside PgBouncer and the database itself in the same rounds.
+Not for: peers otherwise (`run`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import plots
 import psycopg
-from places import Place, gate_place
+from places import Place, gate_place, peers
 from run import markdown, pgbench
 
 from lockgate.testing.engines import EmbeddedPostgres, debian_installation, scratch_directory
@@ -34,12 +35,17 @@ CREATE TABLE points AS SELECT g AS id, g * 2 AS a FROM generate_series(1, 1000) 
 ALTER TABLE points ADD PRIMARY KEY (id);
 """
 POLICY = '@id("other-{n}")\n@reason("somebody else")\npermit (principal == Person::"other{n}", action == Action::"read", resource);\n\n'
-TABLES, POLICIES = (10, 1000, 5000), (1, 100, 1000)
+TABLES, POLICIES, WIDTHS = (10, 1000, 5000), (1, 100, 1000), (10, 1000, 10_000)
 BATCH = 100
-# A constant that is compared is lifted, so any number of values is one statement.
-LIFTED = "\\set n random(1, {size})\nSELECT a FROM points WHERE id = :n;\n"
-# A constant that is not compared stays in the key, so each number makes a statement of its own.
-DISTINCT = "\\set n random(1, {size})\nSELECT a + :n FROM points WHERE id = 7;\n"
+DRAWN = "\\set n random(1, {size})\n"
+# Constants that are compared or computed with are lifted, so any number of values is one statement.
+LIFTED = {
+    "compared": "SELECT a FROM points WHERE id = :n;\n",
+    "computed with": "SELECT a + :n FROM points WHERE id = 7;\n",
+}
+# One that the server matches with other expressions stays in the key, so each number makes a statement of its own.
+KEPT = "SELECT a FROM points WHERE id = 7 ORDER BY a + :n;\n"
+ANY = 2_000_000_000
 WIDTH = "SELECT repeat('x', {size}) FROM points WHERE id = 7;\n"
 
 
@@ -70,6 +76,15 @@ class Curves:
             ]
         return found
 
+    def over(self, peer: str) -> list[tuple[float, float]]:
+        """The gate's rate over a peer's for each width of a result, over the same ratio where it is smallest."""
+        gate, other = (self.rates[f"bytes of the result, {name}"] for name in ("gate", peer))
+        ratios = {size: [a / b for a, b in zip(gate[size], other[size], strict=True)] for size in gate}
+        first = ratios[min(ratios)]
+        return [
+            (float(size), statistics.median(a / b for a, b in zip(r, first, strict=True))) for size, r in ratios.items()
+        ]
+
 
 @dataclass
 class Stage:
@@ -94,6 +109,15 @@ class Stage:
         return gate_place(name, gate.start())
 
 
+def see_all(place: Place, size: int) -> None:
+    """Have every statement of the curve whose constants are kept seen once."""
+    with psycopg.connect(
+        host="127.0.0.1", port=place.port, user=place.user, password=place.password, dbname="bench", sslmode="disable"
+    ) as connection:
+        for number in range(1, size + 1):
+            connection.execute(KEPT.replace(":n", str(number)).encode())
+
+
 def idle_memory(place: Place, stack: ExitStack, clients: int) -> float:
     """Bytes of the gate for each of so many clients that have signed in and say nothing."""
     before = place.memory_bytes()
@@ -116,6 +140,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of one run; its first second does not count")
     parser.add_argument("--idle", type=int, default=1000, help="idle clients of the last curve")
+    parser.add_argument("--kept", type=int, default=10_000, help="most distinct statements whose constants are kept")
     parser.add_argument("--nice", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
@@ -136,14 +161,23 @@ def main() -> int:
         place = stage.gate("gate", 0, 0)
         grown = {("tables", size): stage.gate(f"tables{size}", size, 0) for size in TABLES}
         grown |= {("policies", size): stage.gate(f"policies{size}", 0, size) for size in POLICIES}
+        create_database(
+            server, "bench", "CREATE ROLE bench LOGIN PASSWORD 'bench';" + SETUP + "GRANT SELECT ON points TO bench"
+        )
+        beside = [p for p in stack.enter_context(peers(scratch, server)) if p.name in ("PgBouncer", "direct")]
         curves = Curves(scratch, options.seconds)
+        see_all(place, options.kept)
         for number in range(options.rounds):
-            for size in (10, 1000, 100_000):
-                curves.point(place, "distinct statements, values lifted", size, LIFTED.format(size=size))
-            for size in (10, 100, 1000, 10_000):
-                curves.point(place, "distinct statements, nothing lifted", size, DISTINCT.format(size=size))
-            for size in (10, 1000, 10_000):
-                curves.point(place, "bytes of the result", size, WIDTH.format(size=size))
+            for name, text in LIFTED.items():
+                for size in (10, 1000, 100_000):
+                    curves.point(place, f"distinct statements, constants {name}", size, DRAWN.format(size=size) + text)
+            for size in (10, 100, 1000, options.kept):
+                curves.point(place, "distinct statements, constants kept", size, DRAWN.format(size=size) + KEPT)
+            curves.point(place, "all for the first time", 10, DRAWN.format(size=10) + KEPT)
+            curves.point(place, "all for the first time", ANY, DRAWN.format(size=ANY) + KEPT)
+            for size in WIDTHS:
+                for other in (place, *beside):
+                    curves.point(other, f"bytes of the result, {other.name}", size, WIDTH.format(size=size))
             for (curve, size), other in grown.items():
                 curves.point(other, curve, size, WIDTH.format(size=10))
             curves.point(place, "idle clients", 1, WIDTH.format(size=10))
@@ -152,6 +186,8 @@ def main() -> int:
         for _ in range(options.rounds):
             curves.point(place, "idle clients", options.idle, WIDTH.format(size=10))
     found = curves.relative()
+    for peer in beside:
+        found[f"bytes of the result, over {peer.name}"] = curves.over(peer.name)
     rows = {
         f"{curve}: {size:g}": {"rate over the smallest": value}
         for curve, points in found.items()

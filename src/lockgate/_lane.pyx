@@ -742,7 +742,7 @@ cdef Py_ssize_t _quoted(const unsigned char *text, Py_ssize_t at, Py_ssize_t siz
 
 cdef bint _lift(const unsigned char *text, Py_ssize_t size, Constants *found) noexcept:
     """`sql.lifting.lift`: the constants of a text that may be lifted; false when there is none or its tokens are uncertain."""
-    cdef Py_ssize_t at = 0, end, i, last_word = -1, last_string = -1
+    cdef Py_ssize_t at = 0, end, i, point, last_word = -1, last_string = -1
     cdef unsigned char c
     cdef uint64_t value
     cdef bint plain
@@ -756,9 +756,21 @@ cdef bint _lift(const unsigned char *text, Py_ssize_t size, Constants *found) no
         if 48 <= c <= 57:
             end = at
             plain = True
+            point = -1
             while end < size and (_wordly(text[end]) or text[end] == 46):
-                plain = plain and 48 <= text[end] <= 57
+                if text[end] == 46 and plain and point < 0:
+                    point = end
+                else:
+                    plain = plain and 48 <= text[end] <= 57
                 end += 1
+            if point >= 0:
+                if plain and point + 1 < end and end - at <= 64 and not (at > 0 and text[at - 1] == 46):
+                    if found.count >= CONSTANTS:
+                        return False
+                    found.starts[found.count], found.ends[found.count], found.marks[found.count] = at, end, 110
+                    found.count += 1
+                at = last_word = end
+                continue
             if plain and end - at <= 19 and not (at > 0 and text[at - 1] == 46):
                 value = 0
                 for i in range(at, end):

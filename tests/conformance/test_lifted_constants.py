@@ -23,6 +23,7 @@ CREATE TABLE people(id int PRIMARY KEY, big bigint, small smallint, email text, 
 CREATE TABLE orders(id int PRIMARY KEY, person int, state text, total int);
 CREATE VIEW open_orders AS SELECT * FROM orders WHERE state = 'open' AND total > 10;
 """
+DECIMALS = st.sampled_from(["0.0", "1.5", "00.10", "123456789012345678901234567890.5"])
 INTEGERS = st.sampled_from(["0", "1", "2", "3", "17", "2147483647", "2147483648", "99999999999"])
 STRINGS = st.sampled_from(["'a'", "'York'", "'x''y'", "'2020-01-01'", "'1'", "'open'", "''"])
 PLACES = [
@@ -38,6 +39,23 @@ PLACES = [
     "SELECT city FROM people WHERE id > {i} AND id = {i}", "SELECT city FROM people WHERE tags[{i}] = {s}", "SELECT {s} = city FROM people WHERE id = -{i}",
     "SELECT set_config({s}, {s}, false)", "SELECT city FROM (VALUES ({i}, {s})) v(id, city) WHERE id = {i}", "SELECT city FROM people WHERE (id, city) = ({i}, {s})",
     "SELECT id FROM people WHERE city = {s} OR city LIKE {s}", "SELECT interval {s} FROM people", "SELECT id FROM orders WHERE state = {s} FOR UPDATE",
+    "SELECT id + {i} FROM people", "SELECT id % {i}, {i} FROM people WHERE id > {i} AND id < {i}", "SELECT id FROM people WHERE city LIKE {s}",
+    "SELECT id + {i}, count(*) FROM people GROUP BY id + {i}", "SELECT id, id + {i} FROM people GROUP BY id, id + {i}", "SELECT id FROM people ORDER BY id + {i}",
+    "SELECT id, id + {i} FROM people ORDER BY id + {i}", "SELECT DISTINCT id + {i}, {i} FROM people ORDER BY id + {i}", "SELECT DISTINCT ON (id + {i}) id + {i} FROM people",
+    "SELECT count(*) FROM people HAVING count(*) > {i}", "SELECT id, count(*) FROM people GROUP BY id HAVING id + {i} > {i}", "SELECT sum(id + {i}) + {i} FROM people",
+    "SELECT id + {i}, row_number() OVER (PARTITION BY id + {i} ORDER BY id + {i}) FROM people", "SELECT sum(id) OVER (ORDER BY id ROWS {i} PRECEDING) FROM people",
+    "SELECT sum(id) OVER (ORDER BY id + {i}), sum(big) OVER (ORDER BY id + {i}) FROM people", "SELECT count(DISTINCT id + {i}), string_agg(city, {s} ORDER BY id + {i}) FROM people",
+    "SELECT paid * {d} FROM people WHERE paid > {d}", "SELECT {d} FROM people", "SELECT id FROM people WHERE id = {d}", "SELECT id FROM people WHERE big BETWEEN {i} AND {i}",
+    "SELECT city || {s} FROM people", "SELECT id FROM people WHERE born > {s} AND born < {s}::date", "SELECT {s}::timestamptz, {s}::numeric FROM people", "SELECT repeat({s}, {i}) FROM people",
+    "SELECT round(paid, {i}) FROM people", "SELECT to_char(born, {s}) FROM people", "SELECT email || {s} FROM people", "SELECT id FROM people WHERE email > {s}",
+    "SELECT id + {i} FROM people LIMIT {i}", "SELECT id FROM people OFFSET {i}", "SELECT id FROM people FETCH FIRST {i} ROWS ONLY", "SELECT {s}::regclass", "SELECT {s}::regtype, {i} FROM people",
+    "SELECT has_table_privilege({s}, 'select')", "SELECT city FROM people WHERE id IN (SELECT person + {i} FROM orders WHERE total > {i} GROUP BY person)", "SELECT {i} UNION SELECT id FROM people",
+    "SELECT {i}, city FROM people UNION SELECT {i}, {s} ORDER BY {i}", "SELECT city::varchar({i}) FROM people", "SELECT paid::numeric({i}, {i}) FROM people", "SELECT * FROM generate_series({i}, {i}) g",
+    "SELECT x + {i} FROM (SELECT id + {i} AS x FROM people) s WHERE x > {i}", "WITH s AS (SELECT id + {i} AS x FROM people) SELECT x, x + {i} FROM s", "SELECT coalesce(city, {s}) FROM people",
+    "SELECT id FROM people WHERE tags = ARRAY[{s}, {s}]", "SELECT id FROM people WHERE tags && {s}", "SELECT id FROM people TABLESAMPLE bernoulli ({i})", "SELECT doc @> {s} FROM people",
+    "SELECT jsonb_path_query(doc, {s}) FROM people", "SELECT to_tsvector({s}, city) FROM people", "SELECT extract(year FROM born) + {i} FROM people", "SELECT {s}::bit({i})",
+    "SELECT nullif(city, {s}), greatest(id, {i}) FROM people", "SELECT -{i}, - {i} FROM people", "SELECT CASE WHEN id > {i} THEN {i} ELSE {i} END FROM people", "SELECT interval {s} + born FROM people",
+    "SELECT grouping(id + {i}) FROM people GROUP BY GROUPING SETS ((id + {i}), ())", "SELECT (SELECT {i}), EXISTS (SELECT {i}) FROM people", "SELECT date_trunc({s}, born) FROM people",
 ]  # fmt: skip
 
 
@@ -49,7 +67,7 @@ def statements(draw: st.DrawFn) -> list[str]:
     for _ in range(2):
         text, position = shape, 0
         while (position := text.find("{", position)) >= 0:
-            value = draw(INTEGERS if text[position + 1] == "i" else STRINGS)
+            value = draw({"i": INTEGERS, "d": DECIMALS}.get(text[position + 1], STRINGS))
             text = text[:position] + value + text[position + 3 :]
             position += len(value)
         found.append(text)
@@ -58,7 +76,7 @@ def statements(draw: st.DrawFn) -> list[str]:
 
 def plain(analysis: Analysis) -> Analysis:
     """Without the places of constants, which move with their lengths."""
-    return replace(analysis, compared=(), uses=tuple(replace(use, givens=None) for use in analysis.uses))
+    return replace(analysis, compared=(), unread=(), uses=tuple(replace(use, givens=None) for use in analysis.uses))
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -78,7 +96,7 @@ def test_texts_that_share_a_key_have_the_same_analysis(pg15: EmbeddedPostgres, m
                 except (LookupError, RefusedStatementError):
                     return None
 
-            @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck), database=None)
+            @settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck), database=None)
             @given(statements())
             def check(texts: list[str]) -> None:
                 nonlocal shared
@@ -91,7 +109,10 @@ def test_texts_that_share_a_key_have_the_same_analysis(pg15: EmbeddedPostgres, m
                     if not places or more.without(places) != lifted.without(places):
                         continue
                     shared += 1
-                    assert other is not None
+                    if other is None:  # only the value itself may be what the server does not read
+                        with pytest.raises(psycopg.DataError):
+                            connection.execute(second.encode())
+                        continue
                     assert plain(other[1]) == plain(one[1])
                     if not getattr(one[0], "lookups", ()):
                         assert other[0] == one[0]
@@ -99,4 +120,4 @@ def test_texts_that_share_a_key_have_the_same_analysis(pg15: EmbeddedPostgres, m
             check()
     finally:
         drop_database(pg15, "lifting")
-    assert shared > 10
+    assert shared > 40

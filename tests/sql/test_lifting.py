@@ -19,6 +19,7 @@ PIECES = st.sampled_from([
 VALUES = {
     b"\x00i": ["0", "7", "2147483647"],
     b"\x00l": ["2147483648", "9223372036854775807"],
+    b"\x00n": ["0.0", "17.25", "007.50"],
     b"\x00s": ["''", "'z'", "'a''b --'"],
 }
 
@@ -65,7 +66,7 @@ def test_constants_are_tokens_and_others_of_their_class_can_stand_there(
 
 @pytest.mark.parametrize("text", [
     "SELECT 1 -- 2", "SELECT /* 1 */ 2", "SELECT $1, 2", "SELECT $$1$$, 2", r"SELECT 'a\', 2", "SELECT E'a', 2", "SELECT b'1', 2", "SELECT 'a' 'b', 2",
-    "SELECT 'a'\n'b', 2", 'SELECT U&"x", 2', "SELECT 'open, 2", 'SELECT "open, 2', "SELECT 1\x00", "SELECT a", "SELECT 1.5", "SELECT 9223372036854775808",
+    "SELECT 'a'\n'b', 2", 'SELECT U&"x", 2', "SELECT 'open, 2", 'SELECT "open, 2', "SELECT 1\x00", "SELECT a", "SELECT 1.", "SELECT .5", "SELECT 1.5e3", "SELECT 1.5.2", "SELECT 9223372036854775808",
 ])  # fmt: skip
 def test_what_is_not_certain_is_not_lifted(text: str) -> None:
     assert lift(text.encode()) is None

@@ -306,6 +306,7 @@ class Analysis:
         functions: qualified names of functions called, for policy context and records.
         copied: of CREATE TABLE AS: what the new table's columns are made of.
         compared: type OID of each given value that nothing but comparisons with columns uses.
+        unread: type OID of each constant that stands only where no analysis looks at its value.
         vouched: functions that are seen into on an administrator's word only.
         own: everything that it defines or changes is a temporary table of the session's.
         called: functions whose bodies belong to it, with those whose bodies are not known yet.
@@ -326,6 +327,7 @@ class Analysis:
     row_description: bytes = b""
     functions: tuple[str, ...] = ()
     compared: tuple[tuple[Given, int], ...] = ()
+    unread: tuple[tuple[Given, int], ...] = ()
     copied: tuple[Output, ...] = ()
     own: bool = False
     vouched: tuple[str, ...] = ()

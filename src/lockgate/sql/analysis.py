@@ -115,6 +115,7 @@ def _analyse(
         row_description=row_description,
         functions=tuple(facts.functions),
         compared=facts.givens.compared(),
+        unread=facts.givens.unread(),
         copied=copied,
         vouched=tuple(facts.vouched),
         called=tuple(facts.called),

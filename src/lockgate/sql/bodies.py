@@ -143,7 +143,8 @@ class Bodies(Writes):
         for at, argument in enumerate(node.nodes("args")):
             named = argument.tag == "NAMEDARGEXPR"
             place = argument.integer("argnumber") if named else at
-            given[place] = self.expression(argument.need("arg") if named else argument, scope, mode)
+            with self.givens.kept():
+                given[place] = self.expression(argument.need("arg") if named else argument, scope, mode)
         return [given.get(place) for place in range(max(given, default=-1) + 1)]
 
     def _enter(self, function: Function, node: Node, values: list[Val | None], scope: Scope) -> _Entered | None:

@@ -27,15 +27,16 @@ class Clauses(Expressions):
     def clauses(self, scope: Scope) -> None:
         """Everything between WHERE and the select list."""
         node, draft = scope.node, self.levels[scope.level]
-        self._groups(scope)
-        having = node.node("havingQual")
-        if having is not None:
-            self.condition(having, scope, "HAVING")
-        for window in node.nodes("windowClause"):
-            self._window_clause(window, scope)
-        draft.single_row = node.flag("hasAggs") and not draft.is_grouped and not node.flag("hasTargetSRFs")
-        self._distinct_clause(scope)
-        self._sort(scope)
+        with self.givens.kept():  # the server matches these with the select list, constants included
+            self._groups(scope)
+            having = node.node("havingQual")
+            if having is not None:
+                self.condition(having, scope, "HAVING")
+            for window in node.nodes("windowClause"):
+                self._window_clause(window, scope)
+            draft.single_row = node.flag("hasAggs") and not draft.is_grouped and not node.flag("hasTargetSRFs")
+            self._distinct_clause(scope)
+            self._sort(scope)
         self._limit(scope)
 
     def key(self, clause: Node, scope: Scope, what: str) -> Columns:
@@ -112,7 +113,8 @@ class Clauses(Expressions):
             bound = scope.node.node(name)
             if bound is None or _is_nothing(bound, zero=name == "limitOffset"):
                 continue
-            self.control(bound, scope, words)
+            with self.givens.kept(unless=name == "limitCount"):
+                self.control(bound, scope, words)
             if not draft.total:
                 draft.order_sensitive[words] = None
 

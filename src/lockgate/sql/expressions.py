@@ -27,7 +27,7 @@ from lockgate.sql.functions import (
     is_extension_function,
     is_vector_function,
 )
-from lockgate.sql.givens import Givens, is_one_value
+from lockgate.sql.givens import Givens, is_one_value, text_constant
 from lockgate.sql.keys import conjuncts
 from lockgate.sql.scope import QUALIFIER, Scope
 from lockgate.sql.tree import Node, child_nodes, refusal, refuse
@@ -44,6 +44,10 @@ _GENERIC: dict[str, str] = {
     "JSONEXPR": "JSON query", "BOOLEXPR": "boolean expression", "COERCEVIAIO": "cast",
 }  # fmt: skip
 """Nodes whose value is a function of their parts."""
+_PUT_TOGETHER = frozenset({"ARRAYEXPR", "ROWEXPR", "SUBSCRIPTINGREF", "MINMAXEXPR", "BOOLEXPR", "BOOLEANTEST"})
+"""Those among them in which a constant's value is nothing but data, for the server's analysis and for ours."""
+_BY_VALUE = frozenset({"AGGREF", "WINDOWFUNC", "JSONCONSTRUCTOREXPR", "GROUPINGFUNC"})
+"""Nodes whose parts the server compares with other expressions of the text, constants included, or that are not known well enough."""
 
 _WHOLE_CONDITIONS = frozenset({"WHERE", "JOIN"})
 """Conditions whose parts joined by AND must hold for every row that comes out, outer joins' missing rows apart."""
@@ -69,9 +73,11 @@ class Expressions(Aggregates):
         tag = node.tag
         method = self._METHODS.get(tag)
         if method is not None:
-            return method(self, node, scope, mode)
+            with self.givens.kept(unless=tag not in _BY_VALUE):
+                return method(self, node, scope, mode)
         if tag in _GENERIC:
-            return self._generic(node, scope, mode, _GENERIC[tag])
+            with self.givens.kept(unless=tag in _PUT_TOGETHER):
+                return self._generic(node, scope, mode, _GENERIC[tag])
         if tag in _CONSTANT_TAGS:
             return COMPUTED
         raise refusal("unknown-node", f"node {tag} is not known in an expression")
@@ -202,7 +208,8 @@ class Expressions(Aggregates):
         arguments = node.nodes("args")
         if builtin and name == "pg_typeof" and len(arguments) == 1 and arguments[0].tag == "VAR":
             return COMPUTED
-        values = self._arguments(node, scope, mode)
+        with self.givens.kept(unless=function is not None and builtin and function.volatility == "i"):
+            values = self._arguments(node, scope, mode)
         if builtin and name in SEQUENCE_FUNCTIONS and not (scope.writing and not any(v.sources for v in values)):
             self.hide(f"function pg_catalog.{name}", "it shows or moves a sequence outside of an INSERT or UPDATE")
         if builtin and name in SEQUENCE_FUNCTIONS:
@@ -485,16 +492,3 @@ class Expressions(Aggregates):
         "COERCETODOMAINVALUE": _domain_value, "ROWCOMPAREEXPR": _row_comparison, "NEXTVALUEEXPR": _next_value,
         "SUBLINK": _sublink, "GROUPINGFUNC": _grouping, "FIELDSELECT": _field, "AGGREF": Aggregates.aggregate, "WINDOWFUNC": Aggregates.window,
     }  # fmt: skip
-
-
-def text_constant(node: Node) -> str | None:
-    """The text of a constant of type text or unknown; None for anything else."""
-    while node.tag in ("RELABELTYPE", "COLLATEEXPR"):
-        node = node.need("arg")
-    if node.tag != "CONST" or node.flag("constisnull") or node.integer("consttype") not in (25, 705, 1043):
-        return None
-    raw = bytes(b & 0xFF for b in node.integers("constvalue"))
-    if len(raw) < 4 or raw[0] & 0x03:
-        return raw[1 : raw[0] >> 1].decode("utf-8", "replace") if raw and raw[0] & 0x01 and raw[0] != 1 else None
-    size = int.from_bytes(raw[:4], "little") >> 2
-    return raw[4:size].decode("utf-8", "replace") if size == len(raw) else None

@@ -1,13 +1,15 @@
 """Values that the client gives, constants and parameters, and whether comparing them with columns is all that is done with them.
 
-For: saying which of them may be translated (`masking.lookups`), because nothing else would notice.
+For: saying which of them may be translated (`masking.lookups`), because nothing else would notice, and which constants stand where
+neither the server's reading of the text nor ours looks at their value (`sql.lifting`).
 Not for: translating. A value that is met anywhere but in a comparison is not translated, and the comparison is refused.
 Source: masking.md 0.4 and 2.3; PostgreSQL 14 to 18, parse_coerce.c (a constant keeps the place of its token through casts).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lockgate.model.statement import Given
@@ -48,12 +50,33 @@ class Givens:
         self._taken: set[int] = set()
         self._mixed: set[Given] = set()
         self._whole_rows = False
+        self._kinds: dict[Given, int] = {}
+        self._kept: set[Given] = set()
+        self._keeping = 0
 
     def meet(self, node: Node) -> None:
         """A constant or parameter was read."""
         given = _given(node)
-        if given is not None:
-            self._met.setdefault(given, set()).add(id(node))
+        if given is None:
+            return
+        self._met.setdefault(given, set()).add(id(node))
+        if node.tag == "CONST" and (
+            self._keeping or self._kinds.setdefault(given, node.integer("consttype")) != node.integer("consttype")
+        ):
+            self._kept.add(given)
+
+    @contextmanager
+    def kept(self, *, unless: bool = False) -> Iterator[None]:
+        """Constants that are met meanwhile matter by their value, as far as is known here.
+
+        Args:
+            unless: they do not after all, for what is read meanwhile.
+        """
+        self._keeping += not unless
+        try:
+            yield
+        finally:
+            self._keeping -= not unless
 
     def meet_column(self, node: Node, scope: Scope) -> None:
         """A column without base columns was read: it may be one of a list of values."""
@@ -87,6 +110,10 @@ class Givens:
             and self._met.get(given, set()) <= self._taken
             and self._only_compared(self._feeds.get(given, set()))
         )
+
+    def unread(self) -> tuple[tuple[Given, int], ...]:
+        """Every constant that stands only where nothing looks at its value before the statement runs, with its type."""
+        return tuple((given, kind) for given, kind in sorted(self._kinds.items()) if given not in self._kept)
 
     def _only_compared(self, places: set[Place]) -> bool:
         if places and self._whole_rows:
@@ -225,3 +252,16 @@ def _values(entry: Node, number: int) -> list[Node] | None:
             return None
         cells.append(cell)
     return cells
+
+
+def text_constant(node: Node) -> str | None:
+    """The text of a constant of type text or unknown; None for anything else."""
+    while node.tag in ("RELABELTYPE", "COLLATEEXPR"):
+        node = node.need("arg")
+    if node.tag != "CONST" or node.flag("constisnull") or node.integer("consttype") not in (25, 705, 1043):
+        return None
+    raw = bytes(b & 0xFF for b in node.integers("constvalue"))
+    if len(raw) < 4 or raw[0] & 0x03:
+        return raw[1 : raw[0] >> 1].decode("utf-8", "replace") if raw and raw[0] & 0x01 and raw[0] != 1 else None
+    size = int.from_bytes(raw[:4], "little") >> 2
+    return raw[4:size].decode("utf-8", "replace") if size == len(raw) else None

@@ -1,7 +1,7 @@
 """Constants of a text set apart from the rest of it, so that texts that differ in them only can be known by what they share.
 
 For: the key under which a verdict is remembered for statements whose constants come in the text (`session.judging`).
-Not for: saying which constants matter: the analysis does (`Analysis.compared`), and only what it proved is left out of a key.
+Not for: saying which constants matter: the analysis does (`Analysis.compared` and `unread`), and only what it proved is left out of a key.
 Invariant: what is called a constant here is one token of PostgreSQL's grammar, wherever it stands, and two texts with the same skeleton
 have the same tokens but for the values of those constants, each of the same type. A text of which that is not certain has no skeleton.
 Source: PostgreSQL documentation 4.1 (lexical structure); ADR 13.
@@ -27,10 +27,20 @@ _INT8_MAX = 2**63 - 1
 _DIGITS_MAX = 19
 _CONSTANTS_MAX = 64
 """Constants of one text; one with more is remembered as it is."""
-_SMALL, _LARGE, _STRING = b"\x00i", b"\x00l", b"\x00s"
+_SMALL, _LARGE, _DECIMAL, _STRING = b"\x00i", b"\x00l", b"\x00n", b"\x00s"
 """What stands for a constant: a zero byte, which no text has, and its class."""
-_TYPES = {_SMALL: (23,), _LARGE: (20,), _STRING: (25, 1043)}
-"""Types that constants of a class have when nothing but their class decides it: int4, int8, text and varchar."""
+_TYPES = {_SMALL: (23,), _LARGE: (20,), _DECIMAL: (1700,), _STRING: (25, 1043)}
+"""Types that constants of a class have when nothing but their class decides it: int4, int8, numeric, text and varchar."""
+_UNREAD_TYPES = _TYPES | {
+    _STRING: (25, 1043, 16, 19, 20, 21, 23, 114, 700, 701, 1042, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 3802)
+}
+"""The same where only the statement's run looks at the value: a string may also be what its context reads it as, if that names nothing.
+
+They are bool, name, the whole numbers, json, the floats, char, date, time, both timestamps, interval, timetz, numeric, uuid and jsonb; never a
+`reg*` type, a jsonpath, a text search configuration or a type of somebody's own.
+"""
+_DECIMAL_MAX = 64
+_FRACTION = re.compile(rb"[0-9]+\.[0-9]+")
 
 
 class Constant(NamedTuple):
@@ -42,7 +52,7 @@ class Constant(NamedTuple):
 
     @property
     def is_string(self) -> bool:
-        """Whether it is a string; else it is a whole number."""
+        """Whether it is a string; else it is a number."""
         return self.mark == _STRING
 
 
@@ -72,8 +82,8 @@ class Lifted(NamedTuple):
 def lift(data: bytes) -> Lifted | None:
     """The constants of a text that may be lifted; None when there is none, or the text has something that makes its tokens uncertain.
 
-    Uncertain are comments, dollar quotes, parameters, backslashes and strings with a prefix or in several pieces. Numbers other than
-    whole ones are no constants here: they stay part of the text.
+    Uncertain are comments, dollar quotes, parameters, backslashes and strings with a prefix or in several pieces. Numbers of other forms
+    than `1` and `1.5` are no constants here: they stay part of the text.
     """
     found = []
     last_word = last_string = -1
@@ -97,7 +107,11 @@ def lift(data: bytes) -> Lifted | None:
                 return None
         elif kind == "number":
             digits, last_word = match[0], end  # what stands right behind may belong to it, as in `1..E'x'`
-            if len(digits) > _DIGITS_MAX or not digits.isdigit() or data[start - 1 : start] == b".":
+            if data[start - 1 : start] == b".":
+                continue
+            if len(digits) <= _DECIMAL_MAX and _FRACTION.fullmatch(digits):
+                found.append(Constant(start, end, _DECIMAL))
+            if len(digits) > _DIGITS_MAX or not digits.isdigit():
                 continue
             value = int(digits)
             if value <= _INT8_MAX:
@@ -108,7 +122,7 @@ def lift(data: bytes) -> Lifted | None:
 
 
 def inert(lifted: Lifted, analysis: Analysis, at: int) -> frozenset[int]:
-    """Numbers of the constants with which nothing is done but comparing them with columns, so that no analysis depends on their values.
+    """Numbers of the constants on whose values no analysis depends: only compared with columns, or not looked at before the statement runs.
 
     Args:
         lifted: the client's text.
@@ -116,8 +130,9 @@ def inert(lifted: Lifted, analysis: Analysis, at: int) -> frozenset[int]:
         at: where that statement's text begins.
     """
     compared = {given.at + at: kind for given, kind in analysis.compared if not given.parameter}
+    unread = {given.at + at: kind for given, kind in analysis.unread}
     return frozenset(
         number
-        for number, constant in enumerate(lifted.constants)
-        if compared.get(constant.start) in _TYPES[constant.mark]
+        for number, (start, _, mark) in enumerate(lifted.constants)
+        if compared.get(start) in _TYPES[mark] or unread.get(start) in _UNREAD_TYPES[mark]
     )

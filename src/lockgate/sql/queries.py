@@ -20,6 +20,8 @@ from lockgate.sql.writes import SELECT
 _RELATION, _SUBQUERY, _JOIN, _FUNCTION, _TABLEFUNC, _VALUES, _CTE, _TUPLESTORE, _RESULT, _GROUP = range(10)
 _UNION = 1
 _ROUNDS = 16
+_MATCHED = ("groupClause", "groupingSets", "windowClause", "distinctClause", "sortClause")
+"""Clauses whose expressions the server matches with the select list, so that constants in it may matter."""
 SECRET_RELATIONS: dict[int, str] = {
     2619: "it holds values that ANALYZE sampled", 3429: "it holds values that ANALYZE sampled", 2613: "it holds large objects",
 }  # fmt: skip
@@ -77,9 +79,13 @@ class Queries(Bodies):
             self.write(scope, command)
             outputs = tuple(t for t in node.nodes("returningList") if not t.flag("resjunk"))
         self._locks(scope)
-        result = Yield(
-            scope, len(outputs), lambda number: self.expression(outputs[number - 1].need("expr"), scope, VALUE)
-        )
+        free = command == SELECT and not any(node.items(name) for name in _MATCHED)
+
+        def read(number: int) -> Val:
+            with self.givens.kept(unless=free):
+                return self.expression(outputs[number - 1].need("expr"), scope, VALUE)
+
+        result = Yield(scope, len(outputs), read)
         self._read_targets(result, outputs, scope, lazy=lazy and command == SELECT)
         for other in scope.commons.values():
             self._common(other)
@@ -97,7 +103,8 @@ class Queries(Bodies):
                 result.one(number)
         for target in scope.targets:
             if target.flag("resjunk"):
-                self.expression(target.need("expr"), scope, VALUE)
+                with self.givens.kept():
+                    self.expression(target.need("expr"), scope, VALUE)
 
     def _is_volatile(self, node: Node) -> bool:
         """Whether a select-list entry must be computed even when nobody reads it."""
@@ -296,7 +303,8 @@ class Queries(Bodies):
             parts.extend(part for part in members if isinstance(part, Node))
         document = self.expression(function.need("docexpr"), scope, VALUE)
         scope.tested.append(document)
-        found = self._computed(parts, entry, scope, "table function in FROM")
+        with self.givens.kept():
+            found = self._computed(parts, entry, scope, "table function in FROM")
         scope.tested.pop()
         return found
 
