@@ -140,6 +140,28 @@ def test_errors_and_views_of_the_session_do_not_show_opened_values(bot: Bot, row
             bot.execute(text)
 
 
+def test_of_the_locks_only_running_transactions_are_shown(bot: Bot) -> None:
+    """Rows and pages that a plan went through are locked as well, and tell where values lie."""
+    numbered = "transactionid IS NOT NULL"
+    assert bot.execute(f"SELECT l.transactionid FROM pg_locks l WHERE {numbered}".encode()).fetchall() == []
+    for text in (
+        "SELECT count(*) FROM pg_locks",
+        "SELECT transactionid FROM pg_locks WHERE transactionid IS NULL",
+        f"SELECT transactionid FROM pg_locks WHERE {numbered} OR true",
+        f"SELECT transactionid FROM pg_locks WHERE NOT ({numbered})",
+        f"SELECT page FROM pg_locks WHERE {numbered}",
+        f"SELECT l FROM pg_locks l WHERE {numbered}",
+        f"SELECT 1 FROM pg_locks WHERE {numbered} AND page = 1",
+        f"SELECT a.transactionid FROM pg_locks a, pg_locks b WHERE a.{numbered}",
+        f"SELECT (SELECT count(*) FROM pg_locks) FROM pg_locks WHERE {numbered}",
+        f"SELECT transactionid FROM pg_lock_status() WHERE {numbered}",
+        "SELECT n_dead_tup FROM pg_stat_user_tables",
+        "SELECT seq_scan FROM pg_stat_user_tables",
+    ):
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            bot.execute(text.encode())
+
+
 def test_writes_are_not_chosen_by_masked_values_nor_set_them(bot: Bot, gate: GateProcess, row: tuple[Any, ...]) -> None:
     with gate.connect("ann", "shop") as ann:
         shown = ann.execute("SELECT email FROM people WHERE id = 7").fetchone()

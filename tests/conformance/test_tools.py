@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -54,17 +55,23 @@ def statements(tool: str) -> list[str]:
     return [line.rstrip(";") for line in lines if line and not line.startswith("--")]
 
 
-def replay(dsn: str, tool: str) -> list[tuple[str, object]]:
+Answer = tuple[Any, Any]
+"""Names and rows, or an SQLSTATE and a text."""
+
+
+def is_failure(answer: Answer) -> bool:
+    """Whether the statement was not answered."""
+    return isinstance(answer[0], bytes)
+
+
+def replay(dsn: str, tool: str) -> list[tuple[str, Answer]]:
     """Each statement, prepared by the protocol as JDBC does it, with its answer."""
-    found: list[tuple[str, object]] = []
+    found: list[tuple[str, Answer]] = []
     with psycopg.connect(dsn, autocommit=True) as link:
         for number, text in enumerate(statements(tool)):
-            try:
-                link.pgconn.prepare(f"s{number}".encode(), text.encode())
+            result = link.pgconn.prepare(f"s{number}".encode(), text.encode())
+            if result.status == pq.ExecStatus.COMMAND_OK:
                 result = link.pgconn.exec_prepared(f"s{number}".encode(), [])
-            except psycopg.Error as error:
-                found.append((text, error.sqlstate))
-                continue
             if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
                 found.append((text, (result.error_field(pq.DiagnosticField.SQLSTATE), result.error_message)))
                 continue
@@ -82,14 +89,16 @@ def test_what_a_tool_asks_at_its_start_is_answered_as_without_the_gate(
     tool: str, place: tuple[str, GateProcess]
 ) -> None:
     dsn, gate = place
-    direct, gated = replay(dsn, tool), replay(gate.dsn("ann", "tools"), tool)
-    assert [text for text, answer in direct if not isinstance(answer, tuple) or isinstance(answer[0], bytes)] == []
-    for (text, expected), (_, got) in zip(direct, gated, strict=True):
+    direct = replay(dsn, tool)
+    assert [text for text, answer in direct if is_failure(answer)] == []
+    assert replay(gate.dsn("root", "tools"), tool) == direct
+    masked = replay(gate.dsn("ann", "tools"), tool)
+    assert [text for text, answer in masked if is_failure(answer)] == [text for text, _ in direct if "_size(" in text]
+    for (text, expected), (_, got) in zip(direct, masked, strict=True):
         if "people" in text and "email" in text:
-            assert isinstance(got, tuple)
             assert not any(value in str(got) for value in raw_values())
-            assert len(got[1]) == len(expected[1]) == 50  # type: ignore[index]
-        else:
+            assert len(got[1]) == len(expected[1]) == 50
+        elif not is_failure(got):
             assert got == expected, text
 
 

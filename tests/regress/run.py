@@ -29,6 +29,13 @@ DEBIAN = Path("/usr/lib/postgresql/15")
 PROGRAM = DEBIAN / "lib/pgxs/src/test/regress/pg_regress"
 RELEASES = {15: "bookworm", 17: "trixie", 18: "sid"}
 """Where Debian has the sources of a major version."""
+PINNED = {
+    17: (
+        "pool/main/p/postgresql-17/postgresql-17_17.10.orig.tar.bz2",
+        "078a03516dcdbdb705fecaf415ea3d13a956c589e46f09fed68a06fb00598c90",
+    )
+}
+"""Archives in the pool for when a mirror's index is ahead of what it holds, with their SHA-256."""
 SETTINGS = {
     "lc_messages": "C", "lc_monetary": "C", "lc_numeric": "C", "lc_time": "C", "bytea_output": "hex", "timezone_abbreviations": "Default",
 }  # fmt: skip
@@ -38,25 +45,40 @@ SECONDS_MAX = 4 * 3600
 PRINCIPALS = '[[principal]]\nname = "postgres"\nkind = "person"\ngroups = ["administrators"]\n'
 
 
-def fetch(cache: Path, major: int) -> Path:
-    """The suite's folder, from Debian's source package."""
+def fetch(cache: Path, major: int, archive: Path | None = None) -> Path:
+    """The suite's folder: from an archive at hand, from Debian's source package, or from the pinned one where that cannot be had."""
     found = sorted(cache.glob(f"postgresql-{major}.*/src/test/regress"))
-    if found:
+    if found and archive is None:
         return found[-1]
     cache.mkdir(parents=True, exist_ok=True)
-    sources = cache / "sources.list"
-    places = (
-        Path("/etc/apt/sources.list.d/debian.sources").read_text(encoding="utf-8")
-        if Path("/etc/apt/sources.list.d/debian.sources").exists()
-        else ""
-    )
-    hosts = re.findall(r"(?m)^URIs: (\S+)", places)
+    archive = archive or _from_debian(cache, major) or _pinned(cache, major)
+    if archive is None:
+        raise SystemExit(f"there are no sources of PostgreSQL {major} to be had; name an archive with --archive")
+    subprocess.run(["tar", "xf", str(archive), "--wildcards", "*/src/test/regress/*"], check=True, cwd=cache)
+    return max(cache.glob(f"postgresql-{major}.*/src/test/regress"))
+
+
+def _mirrors() -> list[str]:
+    """The mirrors that this machine is configured for."""
+    places = Path("/etc/apt/sources.list.d/debian.sources")
+    hosts = re.findall(r"(?m)^URIs: (\S+)", places.read_text(encoding="utf-8")) if places.exists() else []
     if not hosts:
         raise SystemExit("no Debian mirror is configured in /etc/apt/sources.list.d/debian.sources")
-    release = RELEASES[major]
-    security = [host for host in dict.fromkeys(hosts) if host.endswith("-security") and release != "sid"]
-    lines = [f"deb-src {host} {release} main\n" for host in dict.fromkeys(hosts) if host not in security]
-    lines = [line for line in lines if "-security " not in line] + [f"deb-src {host} {release}-security main\n" for host in security]  # fmt: skip
+    return list(dict.fromkeys(hosts))
+
+
+def _from_debian(cache: Path, major: int) -> Path | None:
+    """The archive of Debian's source package, None when the mirror does not have what its index names."""
+    release = RELEASES.get(major)
+    if release is None:
+        return None
+    lines = []
+    for mirror in _mirrors():
+        if not mirror.endswith("-security"):
+            lines.append(f"deb-src {mirror} {release} main\n")
+        elif release != "sid":
+            lines.append(f"deb-src {mirror} {release}-security main\n")
+    sources = cache / "sources.list"
     sources.write_text("".join(lines))
     lists = cache / f"lists-{major}"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
@@ -71,17 +93,22 @@ def fetch(cache: Path, major: int) -> Path:
     shown = subprocess.run(
         ["apt-cache", *apt, "showsrc", f"postgresql-{major}"], check=True, capture_output=True, text=True
     ).stdout
-    for version in reversed(re.findall(r"(?m)^Version: (\S+)", shown)):
-        done = subprocess.run(
-            ["apt-get", "-qq", *apt, "source", "--download-only", f"postgresql-{major}={version}"],
-            check=False,
-            cwd=cache,
-        )
-        if done.returncode == 0:
-            break
-    archive = max(cache.glob(f"postgresql-{major}_*.orig.tar.*"))
-    subprocess.run(["tar", "xf", str(archive), "--wildcards", "*/src/test/regress/*"], check=True, cwd=cache)
-    return max(cache.glob(f"postgresql-{major}.*/src/test/regress"))
+    for version in reversed(dict.fromkeys(re.findall(r"(?m)^Version: (\S+)", shown))):
+        command = ["apt-get", "-qq", *apt, "source", "--download-only", f"postgresql-{major}={version}"]
+        if subprocess.run(command, check=False, cwd=cache).returncode == 0:
+            return max(cache.glob(f"postgresql-{major}_*.orig.tar.*"))
+    return None
+
+
+def _pinned(cache: Path, major: int) -> Path | None:
+    """The pinned archive of a version from the mirror's pool."""
+    if major not in PINNED:
+        return None
+    path, digest = PINNED[major]
+    target = cache / Path(path).name
+    helper = ["/usr/lib/apt/apt-helper", "download-file", f"{_mirrors()[0]}/{path}", str(target), f"SHA256:{digest}"]
+    subprocess.run(helper, check=True, stdout=sys.stderr)
+    return target
 
 
 def build(suite: Path, place: Path, major: int) -> Path:
@@ -198,13 +225,14 @@ def main() -> int:
     """Both runs and the count."""
     parser = argparse.ArgumentParser(description="PostgreSQL's regression suite directly and through the gate")
     parser.add_argument("tests", nargs="*", help="only these tests, in this order")
-    parser.add_argument("--major", type=int, default=15, choices=sorted(RELEASES))
+    parser.add_argument("--major", type=int, default=15, choices=(15, 16, 17, 18))
+    parser.add_argument("--archive", type=Path, help="the sources, where Debian has none: postgresql-16.X.tar.bz2")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/lockgate/regress")
     parser.add_argument("--most", type=int, default=3, help="more differing tests than this fail")
     parser.add_argument("--differences", type=Path, default=Path("build/regress"))
     arguments = parser.parse_args()
     major = arguments.major
-    suite = fetch(arguments.cache, major)
+    suite = fetch(arguments.cache, major, arguments.archive)
     with scratch_directory("lockgate-regress-") as scratch:
         shutil.copytree(suite, scratch / "suite")
         suite = scratch / "suite"

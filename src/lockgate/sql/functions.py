@@ -57,7 +57,7 @@ REFUSED: dict[str, str] = {
     "pg_current_logfile": _FILES, "pg_hba_file_rules": _FILES, "pg_ident_file_mappings": _FILES,
     "pg_show_all_file_settings": _FILES, "pg_stat_file": _FILES, "pg_config": _FILES,
     "pg_notify": _EFFECT, "setval": _EFFECT, "setseed": _EFFECT, "pg_export_snapshot": _EFFECT, "pg_reload_conf": _EFFECT,
-    "pg_rotate_logfile": _EFFECT, "txid_current": _EFFECT, "pg_current_xact_id": _EFFECT, "currtid2": _FILES,
+    "pg_rotate_logfile": _EFFECT, "currtid2": _FILES,
     "pg_sequence_last_value": _ACTIVITY, "pg_get_replication_slots": _ACTIVITY, "get_raw_page": _FILES,
     "pg_nextoid": _EFFECT, "pg_stop_making_pinned_objects": _EFFECT, "pg_import_system_collations": _EFFECT,
 }  # fmt: skip
@@ -81,10 +81,13 @@ HARMLESS_VOLATILE: frozenset[str] = frozenset(
     {
         "random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp", "timeofday",
         "statement_timestamp", "transaction_timestamp", "pg_is_in_recovery", "pg_backend_pid", "pg_jit_available",
-        "pg_is_wal_replay_paused", "pg_partition_ancestors", "pg_partition_tree", "pg_partition_root",
+        "pg_is_wal_replay_paused", "txid_current", "pg_current_xact_id", "pg_partition_ancestors", "pg_partition_tree", "pg_partition_root",
     }
 )  # fmt: skip
-"""Volatile built-ins that neither change nor show anything stored."""
+"""Volatile built-ins that neither change nor show anything stored; a transaction's number is given in the order of asking."""
+
+ROW_COUNTS: frozenset[str] = frozenset({"pg_stat_get_live_tuples"})
+"""Of the functions under the statistics views: how many rows a table has, which `pg_class.reltuples` tells as well."""
 
 SEQUENCE_FUNCTIONS: frozenset[str] = frozenset({"nextval", "currval", "lastval"})
 SIZE_FUNCTIONS: frozenset[str] = frozenset(name for name, why in REFUSED.items() if why == _SIZES)
@@ -187,7 +190,7 @@ def why_opaque(function: Function | None) -> str:
     if _LARGE_OBJECT.match(function.name):
         return "reads or writes large objects"
     for prefix, why in _REFUSED_PREFIXES:
-        if function.name.startswith(prefix):
+        if function.name.startswith(prefix) and function.name not in ROW_COUNTS:
             return why
     if function.volatility not in ("i", "s") and function.name not in HARMLESS_VOLATILE:
         return "it is volatile and not on the list of harmless ones"

@@ -19,6 +19,7 @@ from lockgate.sql.writes import SELECT
 
 _RELATION, _SUBQUERY, _JOIN, _FUNCTION, _TABLEFUNC, _VALUES, _CTE, _TUPLESTORE, _RESULT, _GROUP = range(10)
 _UNION = 1
+_IS_NOT_NULL = 1
 _ROUNDS = 16
 _MATCHED = ("groupClause", "groupingSets", "windowClause", "distinctClause", "sortClause")
 """Clauses whose expressions the server matches with the select list, so that constants in it may matter."""
@@ -30,6 +31,9 @@ SECRET_COLUMNS: dict[int, str] = {1260: "rolpassword", 1418: "umoptions", 6100: 
 PG_CURSOR = 2511
 CURSOR_NAME = 1
 """The function under `pg_cursors`, and the only column of it that shows nothing of a statement."""
+PG_LOCKS = 1371
+LOCKED_TRANSACTION = 7
+"""The function under `pg_locks`, and the column that is filled where a transaction's number is locked, whatever it read."""
 
 _TABLEFUNC_PARTS = (
     "ns_uris", "docexpr", "rowexpr", "colexprs", "coldefexprs", "colvalexprs", "passingvalexprs",
@@ -253,8 +257,10 @@ class Queries(Bodies):
             self.levels[scope.level].feeds.add(scope.entries[number].scope.level)
         elif kind == _FUNCTION:
             parts = [f.need("funcexpr") for f in entry.nodes("functions")]
-            if [part.integer("funcid") if part.has("funcid") else 0 for part in parts] == [PG_CURSOR]:
-                scope.entries[number] = Yield(scope, len(entry.need("eref").items("colnames")), self._cursor_column)
+            called = [part.integer("funcid") if part.has("funcid") else 0 for part in parts]
+            if called == [PG_CURSOR] or (called == [PG_LOCKS] and _asks_transactions_only(scope)):
+                read = self._cursor_column if called == [PG_CURSOR] else self._lock_column
+                scope.entries[number] = Yield(scope, len(entry.need("eref").items("colnames")), read)
                 return
             table = self.body_table(parts[0], entry, scope) if len(parts) == 1 else None
             scope.entries[number] = table or self._computed(parts, entry, scope, "function in FROM")
@@ -284,6 +290,12 @@ class Queries(Bodies):
         """A column of `pg_cursors`, which drivers ask whether a cursor of theirs is still open."""
         if number != CURSOR_NAME:
             self.hide("pg_cursors", "its statements are those that the gate made of the session's own")
+        return COMPUTED
+
+    def _lock_column(self, number: int) -> Val:
+        """A column of `pg_locks` where only the numbers of running transactions are asked for, as data tools do before they read catalogues."""
+        if number != LOCKED_TRANSACTION:
+            self.hide("pg_locks", "it shows what other sessions read")
         return COMPUTED
 
     def _computed(self, parts: list[Node], entry: Node, scope: Scope, what: str) -> Yield:
@@ -388,3 +400,26 @@ class Queries(Bodies):
             pure = value.plain and builtin and collation < FIRST_USER_OID
             self.group(value.sources, "UNION, INTERSECT or EXCEPT", scope, literal=value.literal, pure=pure)
         return merged
+
+
+def _asks_transactions_only(scope: Scope) -> bool:
+    """Whether the query around the view `pg_locks` keeps those of its rows alone that have a transaction's number.
+
+    Other rows tell which pages and rows a plan went through.
+    """
+    around = scope.parent
+    if around is None:
+        return False
+    found = around.node.need("jointree").node("quals")
+    conditions = [] if found is None else [found]
+    if found is not None and found.tag == "BOOLEXPR" and found.text("boolop") == "and":
+        conditions = list(found.nodes("args"))
+    for condition in conditions:
+        if condition.tag != "NULLTEST" or condition.integer("nulltesttype") != _IS_NOT_NULL:
+            continue
+        column = condition.need("arg")
+        if column.tag != "VAR" or column.integer("varlevelsup") or column.integer("varattno") != LOCKED_TRANSACTION:
+            continue
+        if around.entry(column.integer("varno")).get("subquery") is scope.node:
+            return True
+    return False

@@ -1,4 +1,4 @@
--- What JetBrains DataGrip asks when it connects and introspects a schema, written for this test.
+-- What JetBrains DataGrip asks when it connects and introspects a schema: catalogues, functions and settings that it reads, in words of this test.
 SET extra_float_digits = 3;
 SET application_name = '';
 SELECT version();
@@ -26,4 +26,14 @@ SELECT T.oid AS table_id, C.oid AS con_id, conname AS con_name, contype AS con_k
 SELECT T.relkind AS view_kind, T.oid AS view_id, pg_catalog.pg_get_viewdef(T.oid, true) AS source_text FROM pg_catalog.pg_class T JOIN pg_catalog.pg_namespace N ON T.relnamespace = N.oid WHERE N.oid = 'public'::regnamespace AND T.relkind IN ('m', 'v') ORDER BY 2;
 SELECT D.objoid AS id, pg_class.relkind AS kind, D.objsubid AS sub_id, D.description FROM pg_catalog.pg_description D JOIN pg_catalog.pg_class ON D.objoid = pg_class.oid WHERE pg_class.relnamespace = 'public'::regnamespace ORDER BY 1, 3;
 SELECT T.oid AS object_id, T.relacl AS acl FROM pg_catalog.pg_class T WHERE relnamespace = 'public'::regnamespace AND T.relname = 'orders';
+SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE (pg_catalog.txid_current() % 4294967296)::varchar::bigint END IS NOT NULL AS has_number;
+SELECT L.transactionid::varchar::bigint AS running FROM pg_catalog.pg_locks L WHERE L.transactionid IS NOT NULL ORDER BY pg_catalog.age(L.transactionid) DESC LIMIT 1;
+SELECT T.oid AS id, T.relname AS name, T.xmin IS NOT NULL AS state FROM pg_catalog.pg_class T JOIN pg_catalog.pg_attribute A ON A.attrelid = T.oid WHERE T.relnamespace = 'public'::regnamespace AND T.relkind IN ('r', 'm', 'v', 'f', 'p') AND (pg_catalog.age(A.xmin) <= coalesce(nullif(greatest(pg_catalog.age('3'::varchar::xid), -1), -1), 2147483647) OR pg_catalog.age(T.xmin) <= coalesce(nullif(greatest(pg_catalog.age('3'::varchar::xid), -1), -1), 2147483647)) GROUP BY 1, 2, 3 ORDER BY 1;
+SELECT C.attrelid AS id, C.attnum AS place, C.attfdwoptions AS options, C.attisdropped AS gone, C.attgenerated AS generated FROM pg_catalog.pg_attribute C JOIN pg_catalog.pg_class T ON T.oid = C.attrelid WHERE T.relnamespace = 'public'::regnamespace AND C.attnum > 0 ORDER BY 1, 2;
+SELECT H.indexrelid AS id, H.indkey AS keys, H.indoption AS options, O.can_order FROM pg_catalog.pg_index H JOIN pg_catalog.pg_class S ON S.oid = H.indexrelid CROSS JOIN pg_catalog.pg_indexam_has_property(S.relam, 'can_order') AS O(can_order) WHERE S.relnamespace = 'public'::regnamespace ORDER BY 1;
+SELECT R.ev_class AS id, R.oid AS rule, R.rulename AS name, translate(R.ev_type, '1234', 'SUID') AS event, R.ev_enabled AS enabled, R.is_instead FROM pg_catalog.pg_rewrite R JOIN pg_catalog.pg_class T ON T.oid = R.ev_class WHERE T.relnamespace = 'public'::regnamespace AND R.rulename <> '_RETURN'::name ORDER BY R.ev_class::bigint, R.ev_type;
+SELECT T.oid AS id, T.relacl AS acl FROM pg_catalog.pg_class T WHERE T.relnamespace = 'public'::regnamespace UNION ALL SELECT F.oid, F.proacl FROM pg_catalog.pg_proc F WHERE F.pronamespace = 'public'::regnamespace UNION ALL SELECT Y.oid, Y.typacl FROM pg_catalog.pg_type Y WHERE Y.typnamespace = 'public'::regnamespace ORDER BY 1;
+SELECT G.aggfnoid::oid AS id, G.aggkind AS kind, G.aggfinalmodify AS final FROM pg_catalog.pg_aggregate G ORDER BY 1;
+SELECT P.polrelid AS id, P.polcmd AS kind FROM pg_catalog.pg_policy P ORDER BY 1;
+SET search_path = "public";
 SELECT t.* FROM public.things t ORDER BY id LIMIT 501;

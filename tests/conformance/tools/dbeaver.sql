@@ -1,4 +1,4 @@
--- What DBeaver asks when it connects and opens a tree: catalogues, functions and settings it reads, written for this test.
+-- What DBeaver asks when it connects and opens a tree: catalogues, functions and settings that its PostgreSQL plug-in reads, in words of this test.
 SET extra_float_digits = 3;
 SET application_name = 'DBeaver 25.1.5 - Main <shop>';
 SELECT current_schema(), session_user = current_user;
@@ -22,4 +22,21 @@ SELECT t.oid, t.spcname FROM pg_catalog.pg_tablespace t ORDER BY t.oid;
 SELECT enumlabel, enumtypid, enumsortorder FROM pg_catalog.pg_enum ORDER BY enumtypid, enumsortorder;
 SELECT x.oid, x.tgname, pg_catalog.pg_get_triggerdef(x.oid) FROM pg_catalog.pg_trigger x WHERE x.tgrelid = 'public.people'::regclass AND NOT x.tgisinternal;
 SELECT dep.deptype, dep.classid, dep.objid FROM pg_catalog.pg_depend dep WHERE dep.refobjid = 'public.orders'::regclass ORDER BY dep.objid;
+SELECT current_schema(), session_user IS NOT NULL;
+SELECT c.contoencoding AS id, pg_catalog.pg_encoding_to_char(c.contoencoding) AS name FROM pg_catalog.pg_conversion c GROUP BY c.contoencoding ORDER BY 2, 1;
+SELECT sd.description FROM pg_catalog.pg_shdescription sd JOIN pg_catalog.pg_database b ON sd.objoid = b.oid WHERE b.datname = current_database();
+SELECT r.oid, r.*, sd.description FROM pg_catalog.pg_roles r LEFT JOIN pg_catalog.pg_shdescription sd ON r.oid = sd.objoid ORDER BY r.rolname;
+SELECT rw.oid, rw.*, pg_catalog.pg_get_ruledef(rw.oid) AS definition FROM pg_catalog.pg_rewrite rw WHERE rw.ev_class = 'public.people'::regclass AND rw.rulename <> '_RETURN'::name;
+SELECT * FROM pg_catalog.pg_policies WHERE schemaname = 'public' AND tablename = 'people';
+SELECT h.*, p.relnamespace FROM pg_catalog.pg_inherits h, pg_catalog.pg_class p WHERE h.inhrelid = 'public.people'::regclass AND p.oid = h.inhparent ORDER BY h.inhseqno;
+SELECT t.oid, t.*, c.relkind, format_type(nullif(t.typbasetype, 0), t.typtypmod) AS base, d.description FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid LEFT JOIN pg_catalog.pg_description d ON t.oid = d.objoid WHERE (c.relkind IS NULL OR c.relkind = 'c') AND (e.typcategory IS NULL OR e.typcategory <> 'C') AND t.typnamespace = 'pg_catalog'::regnamespace ORDER BY t.oid;
+SELECT k.oid, k.*, CASE WHEN k.contype = 'c' THEN "substring"(pg_get_constraintdef(k.oid), 7) END AS check_copy FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid WHERE t.relnamespace = 'public'::regnamespace ORDER BY k.oid;
+SELECT DISTINCT connamespace FROM pg_catalog.pg_constraint WHERE confrelid = 'public.people'::regclass;
+SELECT g.oid, g.*, f.pronamespace AS of_schema, d.description FROM pg_catalog.pg_trigger g LEFT JOIN pg_catalog.pg_proc f ON f.oid = g.tgfoid LEFT JOIN pg_catalog.pg_description d ON d.objoid = g.oid AND d.objsubid = 0 WHERE g.tgrelid = 'public.people'::regclass AND NOT g.tgisinternal;
+SELECT s.oid, s.*, pg_catalog.pg_tablespace_location(s.oid) AS place FROM pg_catalog.pg_tablespace s ORDER BY s.oid;
+SELECT r.oid, pg_catalog.pg_total_relation_size(r.oid) AS with_indexes, pg_catalog.pg_relation_size(r.oid) AS alone FROM pg_catalog.pg_class r WHERE r.relnamespace = 'public'::regnamespace ORDER BY r.oid;
+SELECT i.*, c.relname, pg_catalog.pg_relation_size(i.indexrelid) AS size, pg_catalog.pg_stat_get_numscans(i.indexrelid) AS scans FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = 'public.things'::regclass ORDER BY c.relname;
+SELECT DISTINCT dep.deptype, dep.classid, dep.objid, c.relkind, pg_get_expr(ad.adbin, ad.adrelid) AS expression, CASE WHEN c.relkind IS NOT NULL THEN c.relkind::text || coalesce(dep.objsubid::text, '') WHEN rw.oid IS NOT NULL THEN 'R' WHEN k.oid IS NOT NULL THEN 'C' || k.contype::text ELSE '' END AS sort, coalesce(c.relname, k.conname, f.proname, g.tgname, y.typname, l.lanname, rw.rulename) AS name FROM pg_depend dep LEFT JOIN pg_class c ON dep.objid = c.oid LEFT JOIN pg_proc f ON dep.objid = f.oid LEFT JOIN pg_trigger g ON dep.objid = g.oid LEFT JOIN pg_type y ON dep.objid = y.oid LEFT JOIN pg_constraint k ON dep.objid = k.oid LEFT JOIN pg_rewrite rw ON dep.objid = rw.oid LEFT JOIN pg_language l ON dep.objid = l.oid LEFT JOIN pg_attrdef ad ON ad.oid = dep.objid WHERE dep.refobjid = 'public.people'::regclass ORDER BY sort, dep.objid, dep.deptype;
+SET search_path = public, "$user";
+SHOW TRANSACTION ISOLATION LEVEL;
 SELECT id, name, made FROM public.things ORDER BY id LIMIT 200;

@@ -1,4 +1,4 @@
--- What Apache Superset asks (SQLAlchemy's inspector and its own) when a database is added and a chart is drawn, written for this test.
+-- What Apache Superset asks (SQLAlchemy's inspector and its own) when a database is added and a chart is drawn: what they read, in words of this test.
 SELECT pg_catalog.version();
 SELECT current_schema();
 SHOW standard_conforming_strings;
@@ -15,4 +15,9 @@ SELECT pgd.description AS table_comment FROM pg_catalog.pg_description pgd WHERE
 ROLLBACK;
 SELECT flag AS flag, sum(ratio) AS "SUM(ratio)", count(*) AS count FROM (SELECT * FROM public.things) AS virtual_table WHERE made >= to_date('2020-01-01', 'YYYY-MM-DD') GROUP BY flag ORDER BY "SUM(ratio)" DESC LIMIT 50000;
 SELECT date_trunc('day', at) AS __timestamp, avg(ratio) AS "AVG(ratio)" FROM public.things GROUP BY date_trunc('day', at) ORDER BY "AVG(ratio)" DESC LIMIT 10000;
+SELECT datname FROM pg_database WHERE datistemplate = false ORDER BY datname;
+SET search_path = "public";
+SELECT pg_backend_pid() > 0;
+SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND n.nspname = 'public';
+EXPLAIN SELECT flag, count(*) FROM public.things GROUP BY flag;
 SELECT id, email, city FROM public.people LIMIT 1001;
