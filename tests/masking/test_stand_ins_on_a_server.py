@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from lockgate.masking.substitution import Substitution
-from lockgate.model.catalog import Catalog, ColumnRef
+from lockgate.model.catalog import Catalog, ColumnRef, Relation
+from lockgate.model.statement import Given, Restriction
 from lockgate.testing.engines import EmbeddedPostgres
 from sql.live import read_catalog
 from support.servers import MakeDatabase
@@ -154,6 +155,119 @@ def test_rows_outside_a_filter_are_neither_shown_nor_numbered(make: psycopg.Conn
     oid = next(r.oid for r in catalog.relations.values() if r.name == "a")
     rows = make.execute(substituted(catalog, "a", "name", filters={oid: "id > 1"})[1:-1].encode()).fetchall()
     assert rows == [(2, "Person S2")]
+
+
+ASKED: tuple[tuple[str, tuple[Restriction, ...]], ...] = (
+    ("id = 5", (Restriction("id", "=", (5,)),)), ("id = '5'", (Restriction("id", "=", ("5",)),)), ("id < -1", (Restriction("id", "<", (-1,)),)),
+    ("id >= 3 AND id <= 7", (Restriction("id", ">=", (3,)), Restriction("id", "<=", (7,)))), ("id IN (2, 9, 11)", (Restriction("id", "in", (2, 9, 11)),)),
+    ("code = 'c''1'", (Restriction("code", "=", ("c'1",)),)), ("code IN ('c2', 'c0')", (Restriction("code", "in", ("c2", "c0")),)),
+    ("token = '00000000-0000-0000-0000-000000000003'", (Restriction("token", "=", ("00000000-0000-0000-0000-000000000003",)),)),
+    ("id = 50000000000", (Restriction("id", "=", (50000000000,)),)),
+)  # fmt: skip
+
+
+def asked_table(make: psycopg.Connection, table: str = "a") -> tuple[Catalog, Relation]:
+    make.execute(
+        f"CREATE TABLE {table}(id int PRIMARY KEY, code text, token uuid, mail text, second text, phone text, born date)".encode()
+    )
+    make.execute(
+        f"INSERT INTO {table} SELECT g, CASE g % 3 WHEN 1 THEN 'c''1' ELSE 'c' || g % 3 END, lpad(g::text, 32, '0')::uuid,"
+        " CASE WHEN g <> 5 THEN 'm' || g % 4 || '@d' || g % 2 || '.test' END, CASE WHEN g <> 6 THEN 'm' || g % 3 || '@d1.test' END,"
+        " '+49 30 ' || 1000000 + g % 5, '1975-06-07' FROM generate_series(1, 12) g".encode()
+    )
+    labels = {
+        (table, "mail"): "person.email",
+        (table, "phone"): "person.phone",
+        (table, "second"): "person.email",
+        (table, "born"): "person.birth_date",
+    }
+    catalog = read_catalog(make, labels)
+    return catalog, next(r for r in catalog.relations.values() if r.name == table)
+
+
+@pytest.mark.parametrize("numbered", [("mail",), ("mail", "phone"), ("mail", "second", "phone", "born")])
+def test_of_the_rows_that_are_asked_for_the_same_is_seen_as_of_the_whole_table(
+    make: psycopg.Connection, numbered: tuple[str, ...]
+) -> None:
+    """Which values are equal, which are NULL, and the shape; only the numbers are other ones, and they come from these rows alone."""
+    catalog, relation = asked_table(make)
+    masked = frozenset(
+        ColumnRef(relation.oid, c.attnum)
+        for c in relation.columns.values()
+        if c.label in ("person.email", "person.phone", "person.birth_date")
+    )
+    reads = frozenset(m for m in masked if relation.columns[m.attnum].name in numbered)
+    whole = Substitution(catalog, masked, reads, {}, frozenset())
+    for condition, asked in ASKED:
+        narrow = whole.narrowed({relation.oid: asked}, ())
+        assert narrow is not None, condition
+        assert narrow.subquery(relation.oid) != whole.subquery(relation.oid)
+        rows = [
+            make.execute(
+                f"SELECT * FROM {made.subquery(relation.oid)} s WHERE {condition} ORDER BY id".encode()
+            ).fetchall()
+            for made in (whole, narrow)
+        ]
+        alone = make.execute(narrow.subquery(relation.oid)[1:-1].encode()).fetchall()
+        assert alone == rows[1], "nothing else is in it"
+        assert [row[:3] for row in rows[0]] == [row[:3] for row in rows[1]]
+        for at in (3, 5, 6):
+            among = [[row[at] for row in one] for one in rows]
+            assert [[a == b for b in among[0]] for a in among[0]] == [[a == b for b in among[1]] for a in among[1]], (
+                condition
+            )
+            assert [v is None for v in among[0]] == [v is None for v in among[1]]
+        mails = [[value for row in one for value in row[3:5]] for one in rows]
+        assert [[a == b for b in mails[0]] for a in mails[0]] == [[a == b for b in mails[1]] for a in mails[1]], (
+            condition
+        )
+
+
+def test_values_of_rows_that_are_not_asked_for_decide_no_number(make: psycopg.Connection) -> None:
+    catalog, relation = asked_table(make)
+    masked = frozenset(
+        ColumnRef(relation.oid, c.attnum) for c in relation.columns.values() if c.name in ("mail", "phone")
+    )
+    for condition, asked in ASKED:
+        narrow = Substitution(catalog, masked, masked, {}, frozenset()).narrowed({relation.oid: asked}, ())
+        assert narrow is not None
+        text = narrow.subquery(relation.oid)[1:-1].encode()
+        before = make.execute(text).fetchall()
+        with make.transaction(force_rollback=True):
+            make.execute(
+                f"UPDATE a SET mail = 'm' || id % 2 || '@d1.test', phone = 'none' WHERE ({condition}) IS NOT TRUE".encode()
+            )
+            assert make.execute(text).fetchall() == before, condition
+
+
+def test_what_may_be_compared_otherwise_or_is_hidden_narrows_nothing(make: psycopg.Connection) -> None:
+    catalog, relation = asked_table(make)
+    mail = frozenset(ColumnRef(relation.oid, c.attnum) for c in relation.columns.values() if c.name == "mail")
+    whole = Substitution(catalog, mail, mail, {}, frozenset())
+    given = Given(parameter=True, at=1)
+    for one, types in (
+        (Restriction("mail", "=", ("x",)), ()),
+        (Restriction("nothing", "=", ("x",)), ()),
+        (Restriction("born", "=", ("1975-06-07",)), ()),
+        (Restriction("code", "<", ("x",)), ()),
+        (Restriction("code", "=", (7,)), ()),
+        (Restriction("code", "=", ("a\\b",)), ()),
+        (Restriction("id", "=", (1 << 63,)), ()),
+        (Restriction("id", "=", (given,)), ()),
+        (Restriction("id", "=", (given,)), (1700,)),
+        (Restriction("code", "=", (given,)), (1043,)),
+        (Restriction("id", "any", (given,)), (1009,)),
+        (Restriction("id", "any", (5,)), ()),
+    ):
+        assert whole.narrowed({relation.oid: (one,)}, types) is None, one
+    for types, text in (((20,), "= $1::pg_catalog.int8"), ((1007,), "= ANY ($1::pg_catalog.int4[])")):
+        narrow = whole.narrowed(
+            {relation.oid: (Restriction("id", "any" if types == (1007,) else "=", (given,)),)}, types
+        )
+        assert narrow is not None
+        assert text in narrow.subquery(relation.oid).replace("OPERATOR(pg_catalog.=)", "=")
+    hidden = Substitution(catalog, mail, mail, {}, frozenset(), frozenset({ColumnRef(relation.oid, 1)}))
+    assert hidden.narrowed({relation.oid: (Restriction("id", "=", (5,)),)}, ()) is None
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def comparable(column: Column, catalog: Catalog, value: str) -> str:
 
 def mail_domain(value: str) -> str:
     """The part of an address that may be public; NULL for what is no address."""
-    return f"CASE WHEN {_is_mail(value)} THEN {_domain(value)} END"
+    return f"CASE WHEN {_is_mail(value)} THEN {last_part(value)} END"
 
 
 def shown_domain(domain: str, number: str) -> str:
@@ -180,16 +180,14 @@ def _mail(text: str) -> str:
     return f"CASE WHEN {_is_mail(text)} THEN {shown} ELSE pg_catalog.concat('x_s', {{number}}) END"
 
 
-def _domain(value: str) -> str:
+def last_part(value: str) -> str:
+    """What stands behind the last `@`; the whole of it where there is none."""
     return f"pg_catalog.split_part({value}, '@', -1)"
 
 
 def _is_mail(value: str) -> str:
     """Something before the last `@` and something behind it; asked of every value of a column, so without a regular expression."""
-    domain = _domain(value)
-    longer = f"pg_catalog.length({value}) OPERATOR(pg_catalog.-) pg_catalog.length({domain}) OPERATOR(pg_catalog.>) 1"
-    at = f"pg_catalog.strpos({value}, '@') OPERATOR(pg_catalog.>) 0"
-    return f"({at} AND {domain} OPERATOR(pg_catalog.<>) '' AND {longer})"
+    return f"({value} OPERATOR(pg_catalog.~~) '_%@%' AND {last_part(value)} OPERATOR(pg_catalog.<>) '')"
 
 
 def _address_text(text: str) -> str:

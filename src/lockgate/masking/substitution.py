@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lockgate.errors import RefusedStatementError
-from lockgate.masking.stand_ins import StandIn, comparable, mail_domain, shown_domain, stand_in, type_name
+from lockgate.masking.narrowed import Narrowing, narrowing
+from lockgate.masking.stand_ins import StandIn, comparable, last_part, mail_domain, shown_domain, stand_in, type_name
 from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation
 from lockgate.model.plan import Sought
+from lockgate.model.statement import Restriction
 
 _INTEGERS = frozenset({20, 21, 23})
 _BASE, _ROW = "lockgate_b", "lockgate_r"
@@ -46,6 +48,7 @@ class Substitution:
     unsafe_order: frozenset[int]
     hidden: frozenset[ColumnRef] = frozenset()
     ordered: bool = True
+    _narrowings: Mapping[int, Narrowing] = field(default_factory=dict)
     _groups: dict[tuple[str, str], list[ColumnRef]] = field(default_factory=dict)
     _shown: dict[ColumnRef, StandIn] = field(default_factory=dict)
     _made: dict[tuple[int, bool, str], str] = field(default_factory=dict)
@@ -71,6 +74,32 @@ class Substitution:
         named = {reference.relation for reference in self.masked} | set(self.filters)
         known = self.catalog.relations
         return frozenset(oid for oid in named if oid not in known or known[oid].kind != "v")
+
+    def narrowed(self, asked: Mapping[int, tuple[Restriction, ...]], types: tuple[int, ...]) -> Substitution | None:
+        """The same for a statement that uses only some rows of some tables; None when that makes no difference.
+
+        Args:
+            asked: table -> what every row of it that the statement uses must meet; the statement names each of them once.
+            types: of the statement's parameters.
+        """
+        found = {}
+        for oid in asked.keys() & {reference.relation for reference in self._shown}:
+            relation = self.catalog.relations[oid]
+            if self._has_no_order(relation):
+                continue
+            one = narrowing(asked[oid], relation, self.hidden, types, _BASE)
+            if one is not None:
+                found[oid] = one
+        if not found or not self.ordered:
+            return None
+        return Substitution(
+            self.catalog, self.masked, self.reads, self.filters, self.unsafe_order, self.hidden, _narrowings=found
+        )
+
+    @property
+    def narrow(self) -> frozenset[int]:
+        """Tables whose subqueries have only the rows that the statement asks for."""
+        return frozenset(self._narrowings)
 
     def subquery(self, oid: int, *, only: bool = False, sample: str = "") -> str:
         """The subquery for one relation, in brackets and without an alias.
@@ -105,13 +134,14 @@ class Substitution:
             )
             rows = (
                 f"(SELECT {_BASE}.tableoid, {_BASE}.ctid, {named} FROM {'ONLY ' if only else ''}{_name(relation)} AS {_BASE}{sample}"  # noqa: S608
-                f" WHERE ({self.filters[oid]}) OFFSET 0)"
+                f"{self._condition(oid)} OFFSET 0)"
             )
-            sample = ""
+            sample = condition = ""
         else:
-            rows = f"{'ONLY ' if only else ''}{_name(relation)}"
-        text = f"SELECT {', '.join(columns)} FROM {rows} AS {self._alias(relation)}{sample}{''.join(joins)}"  # noqa: S608 - names are quoted
-        if not self.ordered or not any(reference.relation == oid for reference in self.hidden):
+            rows, condition = f"{'ONLY ' if only else ''}{_name(relation)}", self._condition(oid)
+        text = f"SELECT {', '.join(columns)} FROM {rows} AS {self._alias(relation)}{sample}{''.join(joins)}{condition}"  # noqa: S608
+        is_one = oid in self._narrowings and self._narrowings[oid].one_row
+        if is_one or not self.ordered or not any(reference.relation == oid for reference in self.hidden):
             return f"({text})"
         if self._has_no_order(relation) and self._shows_all(relation):
             # Rows that tie in all of their bytes, as they are shown, cannot be told apart.
@@ -205,12 +235,35 @@ class Substitution:
         if shown is None:
             return self._nothing(column)
         number = domain = ""
-        if shown.family:
+        if shown.family and self._is_one_value(reference):
+            key = comparable(column, self.catalog, value)
+            number, domain = self._only_number(relation, column), shown_domain(last_part(key), "1")
+        elif shown.family:
             alias = f"lockgate_m{len(joins)}"
             key = comparable(column, self.catalog, value)
             joins.append(self._numbers(column.label, shown.family, alias, key))
             number, domain = f"{alias}.n", shown_domain(f"{alias}d.w", f"{alias}d.n")
         return f"{shown.write(value, number, domain)} AS {_quoted(column.name)}"
+
+    def _is_one_value(self, reference: ColumnRef) -> bool:
+        """Whether it is the only value that is numbered: of one row, and with no other column of its class."""
+        found = self._narrowings.get(reference.relation)
+        label = self.catalog.relations[reference.relation].columns[reference.attnum].label
+        alone = len(self._groups[label, self._shown[reference].family]) == 1
+        return alone and found is not None and found.one_row
+
+    def _only_number(self, relation: Relation, column: Column) -> str:
+        """The number of the only value: that of its row, as `_numbers` gives it, or the first."""
+        key = self._key(relation)
+        by_key = key is not None and len(key) == 1 and key[0].type_oid in _INTEGERS and column.label in _ROOMY
+        return f"{self._order(relation)[0]}::pg_catalog.int8" if by_key else "1::pg_catalog.int8"
+
+    def _condition(self, oid: int) -> str:
+        """Which rows of a table there are."""
+        parts = [f"({self.filters[oid]})"] if oid in self.filters else []
+        if oid in self._narrowings:
+            parts.append(self._narrowings[oid].condition)
+        return f" WHERE {' AND '.join(parts)}" if parts else ""
 
     def _numbers(self, label: str, family: str, alias: str, key: str, *, inner: bool = False) -> str:
         """Joins that give a value its number by first appearance, and a mail address its domain.
@@ -267,7 +320,7 @@ class Substitution:
             position = f"ARRAY[{place}::pg_catalog.int8, {position}]"
         value = comparable(column, self.catalog, f"{_BASE}.{_quoted(column.name)}")
         text = f"SELECT {value} AS v, {position} AS o FROM {_name(relation)} AS {_BASE}"  # noqa: S608 - names are quoted
-        return text + (f" WHERE ({self.filters[relation.oid]})" if relation.oid in self.filters else "")
+        return text + self._condition(relation.oid)
 
     def _ranked(self, reference: ColumnRef, place: int | None) -> str:
         """One column's values, ordered by all that is shown of them and of their rows.

@@ -169,6 +169,19 @@ class Given(NamedTuple):
     at: int
 
 
+class Restriction(NamedTuple):
+    """What every row of a table that a statement uses must meet: a column compared with the client's own values.
+
+    Args:
+        operator: `=`, `<`, `<=`, `>`, `>=`; `in`: equal to one of several; `any`: equal to an element of one parameter.
+        values: a number, a string, or a parameter.
+    """
+
+    column: str
+    operator: str
+    values: tuple[int | str | Given, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """One use of base columns' values.

@@ -20,6 +20,7 @@ from lockgate.session.cache import BoundedCache
 from lockgate.session.wishes import Failed, Substitute, Substituted
 from lockgate.sql.analysis import analyse_queries, read_row_description
 from lockgate.sql.free_columns import Keyed
+from lockgate.sql.narrowing import restrictions
 from lockgate.sql.parse import reading_alike
 from lockgate.sql.reanalysis import Known, check, columns_query, only_query
 from lockgate.sql.splice import Spliced, splice
@@ -85,7 +86,10 @@ class Substituting:
         inner = analysis_text(wish.statement, catalog) or ""
         work.target = await written_target(client, wish, catalog)
         await client.see_names_as(wish.search_path)
-        asked = work.rewrite(inner, path, placed)
+        asked = (
+            work.rewrite_narrow(inner, path, wish.analysis.parameter_types) if wish.masked and not wish.sought else None
+        )
+        asked = asked or work.rewrite(inner, path, placed)
         whole = inner == wish.statement.text
         if work.target is not None and not whole:
             raise RefusedStatementError("stand-in-text", "a filtered table is written inside of another statement")
@@ -161,6 +165,24 @@ class _Rewriting:
         self._definitions: dict[int, str] = {}
         self._barriers: set[int] = set()
         self._views: dict[int, Spliced] = {}
+
+    def rewrite_narrow(self, text: str, path: tuple[str, ...], types: tuple[int, ...]) -> Spliced | None:
+        """The text with rows left out that it asks to be left out; None, and nothing is changed, where it cannot be known which these are."""
+        if self.target is not None or "pg_catalog" in (name.lower() for name in path[1:]):
+            return None  # another schema's operators may come before the server's own
+        whole = self.substitution
+        narrow = whole.narrowed(restrictions(text, lambda schema, name: self._resolve(schema, name, path)), types)
+        if narrow is None:
+            return None
+        self.substitution = narrow
+        found = self.rewrite(text, path)
+        total = self.counts(found)
+        if all(total[oid] == found.replaced[oid] == 1 for oid in narrow.narrow):
+            return found
+        self.substitution = whole  # a view reads one of the tables as well
+        self.subqueries.clear()
+        self._views.clear()
+        return None
 
     async def learn_view(self, client: PgClient, oid: int) -> None:
         """Read a user's view, with every name in it qualified."""
