@@ -102,6 +102,28 @@ def test_edited_files_are_taken_over_and_a_broken_one_changes_nothing(
     asyncio.run(main())
 
 
+def test_a_file_that_is_being_written_is_taken_only_when_it_has_settled(settings: Settings) -> None:
+    async def main() -> None:
+        application = app.Application(settings)
+        try:
+            people = settings.files.principals.read_text()
+            assert not application.reload_if_settled()
+            change(settings.files.principals, "")
+            assert not application.reload_if_settled()
+            assert application.documents.principals
+            change(settings.files.principals, people + "# more\n")
+            assert not application.reload_if_settled()
+            assert application.documents.principals
+            assert application.reload_if_settled()
+            assert not application.reload_if_settled()
+            change(app.revoked_path(settings), "0123456789abcdef\n")
+            assert application.reload_if_settled()
+        finally:
+            application.close()
+
+    asyncio.run(main())
+
+
 def test_a_revocation_is_taken_over(settings: Settings) -> None:
     async def main() -> None:
         application = app.Application(settings)

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -219,6 +221,16 @@ class GateProcess:
         with urllib.request.urlopen(f"http://{self.metrics}/metrics") as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split(" ")[0].split("{")[0] == f"lockgate_{name}")
+
+    @contextmanager
+    def reloads(self, seconds: float = 20.0) -> Iterator[None]:
+        """Files are edited inside; afterwards the gate has taken them over, or has refused to."""
+        before, deadline = self.published("reloads_total"), time.monotonic() + seconds
+        yield
+        while self.published("reloads_total") == before:
+            if time.monotonic() > deadline:
+                raise AssertionError("the gate did not look at what was edited")
+            time.sleep(0.05)
 
     def wait_for_request(self, seconds: float = 40.0) -> dict[str, object]:
         """The first held request."""

@@ -167,7 +167,7 @@ class Application:
         self._listener = Listener(self.gate)
         self._server: RawServer | None = None
         self._watchers: list[asyncio.Future[None]] = []
-        self._stamps = stamps(settings)
+        self._stamps = self._seen = stamps(settings)
         self.stop = asyncio.Event()
         gauges: dict[str, Callable[[], float]] = {
             "sessions": lambda: len(self.gate.sessions), "ledger_lag": lambda: self.committer.lag,
@@ -233,6 +233,16 @@ class Application:
             self.committer.append({"kind": "admin", "event": "reloaded", "policy": documents.policies.revision})
         self._end_revoked()
         return True
+
+    def reload_if_settled(self) -> bool:
+        """Take over edited files once they look as they did at the last look: an editor may empty a file before it writes it.
+
+        Revocations alone are taken at once.
+        """
+        found = stamps(self.settings)
+        settled, self._seen = found == self._seen, found
+        edited = {path for path, _ in found.items() ^ self._stamps.items()}
+        return (settled or edited == {revoked_path(self.settings)}) and self.reload_if_changed()
 
     def _reload_for_all(self) -> None:
         """Take over what this worker has just changed, and have the others do so as soon as they can."""
@@ -305,7 +315,7 @@ class Application:
         limits, loop = self.settings.limits, asyncio.get_running_loop()
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
-            self.reload_if_changed()
+            self.reload_if_settled()
             self.ledger.notice_erasures()
             if self._witnesses is not None:
                 self.ledger.suspended = self._witnesses.look()
