@@ -34,7 +34,7 @@ def place(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
     )
     gate.init()
     for column, label in (("public.users.prefs->phone", "person.phone"), ("public.noisy.v", "none")):
-        gate.run("catalog", "label", "--config", str(gate.config), "--database", "shop", column, label)
+        gate.label("shop", label, column)
     gate.start()
     found = Place(gate, relay, owner)
     found.learn()

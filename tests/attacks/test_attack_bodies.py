@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import GateProcess
-from support.servers import create_database, drop_database
+from support.gate import GateProcess, served
 
 BODY = "CREATE OR REPLACE FUNCTION city_of(p int) RETURNS text LANGUAGE sql STABLE AS $$ SELECT {} FROM people WHERE id = p $$"
 SCRIPT = f"""
@@ -57,15 +56,11 @@ OPEN = ("public.people.city", "other.people.city", "public.seen.id")
 @pytest.fixture(scope="module", params=(15, 18))
 def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     server: EmbeddedPostgres = request.getfixturevalue(f"pg{request.param}")
-    dsn = create_database(server, "attack_bodies", SCRIPT)
-    folder = tmp_path_factory.mktemp("bodies") / "gate"
-    running = GateProcess(folder, {"dev": (dsn, "development")}, policies={"60-bots.cedar": POLICY}).init()
-    for column in OPEN:
-        running.run("catalog", "label", "--config", str(running.config), "--database", "dev", column, "none")
-    running.start()
-    yield running
-    running.stop()
-    drop_database(server, "attack_bodies")
+    with served(
+        server, "attack_bodies", SCRIPT, tmp_path_factory.mktemp("bodies"), alias="dev", environment="development", clear=OPEN,
+        policies={"60-bots.cedar": POLICY},
+    ) as running:  # fmt: skip
+        yield running
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import psycopg
 import pytest
 
 from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import GateProcess
-from support.servers import create_database, drop_database
+from support.gate import GateProcess, served
 
 SCRIPT = """
 CREATE TABLE people(id int PRIMARY KEY, email text NOT NULL UNIQUE, full_name varchar(80), city text);
@@ -46,19 +45,11 @@ Client = psycopg.Connection[tuple[Any, ...]]
 
 @pytest.fixture(scope="module")
 def gate(pg18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    dsn = create_database(pg18, "attack_chosen", SCRIPT)
-    folder = tmp_path_factory.mktemp("chosen") / "gate"
-    running = GateProcess(
-        folder, {"shop": (dsn, "production")}, principals=PRINCIPALS, policies={"40-c.cedar": POLICY}
-    ).init()
-    for column in ("people.city", "orders.status"):
-        running.run(
-            "catalog", "label", "--config", str(running.config), "--database", "shop", f"public.{column}", "none"
-        )
-    running.start()
-    yield running
-    running.stop()
-    drop_database(pg18, "attack_chosen")
+    with served(
+        pg18, "attack_chosen", SCRIPT, tmp_path_factory.mktemp("chosen"), alias="shop", clear=("people.city", "orders.status"),
+        principals=PRINCIPALS, policies={"40-c.cedar": POLICY},
+    ) as running:  # fmt: skip
+        yield running
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import psycopg
 import pytest
 
 from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import GateProcess
-from support.servers import create_database, drop_database
+from support.gate import GateProcess, served
 
 SETUP = """
 CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE EXTENSION pg_trgm; CREATE EXTENSION pgcrypto; CREATE EXTENSION dblink;
@@ -41,12 +40,8 @@ COMPUTED = ("SELECT upper(email::text) FROM people LIMIT 2", "SELECT email FROM 
 
 @pytest.fixture(scope="module")
 def gate(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    databases = {"extended": (create_database(postgres, "extended", SETUP), "production")}
-    running = GateProcess(tmp_path_factory.mktemp("extended") / "gate", databases).init()
-    running.start()
-    yield running
-    running.stop()
-    drop_database(postgres, "extended")
+    with served(postgres, "extended", SETUP, tmp_path_factory.mktemp("extended")) as running:
+        yield running
 
 
 @pytest.fixture

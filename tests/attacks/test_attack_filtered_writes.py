@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import GateProcess
-from support.servers import create_database, drop_database
+from support.gate import GateProcess, served
 
 ROWS = """
 TRUNCATE orders, logs, parent, tenants; INSERT INTO tenants VALUES (1, 'ann'), (2, 'boss');
@@ -56,30 +55,25 @@ Rows = set[tuple[object, ...]]
 Client = psycopg.Connection[tuple[object, ...]]
 
 
+CLEAR = (
+    "orders.tenant",
+    "orders.total",
+    "logs.tenant",
+    "parent.tenant",
+    "logs.word",
+    "tenants.name",
+    "pairs.low",
+    "pairs.high",
+)
+
+
 @pytest.fixture(scope="module")
 def gate(pg18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    dsn = create_database(pg18, "attack_filtered_writes", SCRIPT)
-    folder = tmp_path_factory.mktemp("filtered-writes") / "gate"
-    running = GateProcess(
-        folder, {"dev": (dsn, "development")}, principals=PRINCIPALS, policies={"40-w.cedar": POLICY}
-    ).init()
-    for column in (
-        "orders.tenant",
-        "orders.total",
-        "logs.tenant",
-        "parent.tenant",
-        "logs.word",
-        "tenants.name",
-        "pairs.low",
-        "pairs.high",
-    ):
-        running.run(
-            "catalog", "label", "--config", str(running.config), "--database", "dev", f"public.{column}", "none"
-        )
-    running.start()
-    yield running
-    running.stop()
-    drop_database(pg18, "attack_filtered_writes")
+    with served(
+        pg18, "attack_filtered_writes", SCRIPT, tmp_path_factory.mktemp("filtered-writes"), alias="dev", environment="development",
+        clear=CLEAR, principals=PRINCIPALS, policies={"40-w.cedar": POLICY},
+    ) as running:  # fmt: skip
+        yield running
 
 
 @pytest.fixture(params=["ann", "bot"])

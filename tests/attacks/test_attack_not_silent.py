@@ -29,10 +29,7 @@ Link = psycopg.Connection[tuple[object, ...]]
 def gate(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     dsn = create_database(pg15, "not_silent", SCRIPT)
     running = GateProcess(tmp_path_factory.mktemp("not-silent") / "gate", {"dev": (dsn, "development")}).init()
-    for column in ("people.city", "ruled.city", "secured.city"):
-        running.run(
-            "catalog", "label", "--config", str(running.config), "--database", "dev", f"public.{column}", "none"
-        )
+    running.label("dev", "none", "people.city", "ruled.city", "secured.city")
     with psycopg.connect(dsn, autocommit=True) as owner:
         roles = owner.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'lockgate%masked'").fetchall()
         for (role,) in roles:

@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import GateProcess
-from support.servers import create_database, drop_database
+from support.gate import GateProcess, served
 
 SETUP = """
 CREATE TABLE by_mail(email text, n int) PARTITION BY HASH (email);
@@ -42,12 +41,8 @@ PLAIN = (
 
 @pytest.fixture(scope="module")
 def gate(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    databases = {"places": (create_database(postgres, "places", SETUP), "production")}
-    running = GateProcess(tmp_path_factory.mktemp("places") / "gate", databases).init()
-    running.start()
-    yield running
-    running.stop()
-    drop_database(postgres, "places")
+    with served(postgres, "places", SETUP, tmp_path_factory.mktemp("places")) as running:
+        yield running
 
 
 @pytest.mark.parametrize("text", TELLING)

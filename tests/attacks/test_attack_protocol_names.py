@@ -31,7 +31,7 @@ def gate(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
     dsn = create_database(pg15, "attack_protocol_names", SCRIPT)
     running = GateProcess(tmp_path_factory.mktemp("names") / "gate", {"dev": (dsn, "development")}).init()
     for column, label in (("public.people.city", "none"), ("public.people.note", "text.free")):
-        running.run("catalog", "label", "--config", str(running.config), "--database", "dev", column, label)
+        running.label("dev", label, column)
     running.start()
     yield running
     running.stop()

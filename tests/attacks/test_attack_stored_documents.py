@@ -32,8 +32,7 @@ STATEMENTS = (
 def gate(pg18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     dsn = create_database(pg18, "attack_stored_documents", SCRIPT)
     running = GateProcess(tmp_path_factory.mktemp("documents") / "gate", {"shop": (dsn, "development")}).init()
-    label = ("public.people.prefs->phone", "person.phone")
-    running.run("catalog", "label", "--config", str(running.config), "--database", "shop", *label)
+    running.label("shop", "person.phone", "people.prefs->phone")
     running.start()
     yield running
     running.stop()

@@ -58,10 +58,7 @@ def place(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     name = f"clients{postgres.major}"
     dsn = create_database(postgres, name, SETUP)
     gate = GateProcess(tmp_path_factory.mktemp(name) / "gate", {"shop": (dsn, "development")}).init()
-    for column in ("tags", "doc", "raw", "name"):
-        gate.run(
-            "catalog", "label", "--config", str(gate.config), "--database", "shop", f"public.things.{column}", "none"
-        )
+    gate.label("shop", "none", "things.tags", "things.doc", "things.raw", "things.name")
     gate.start()
     yield gate, dsn
     assert gate.stop() == 0

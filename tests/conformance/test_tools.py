@@ -40,8 +40,7 @@ def place(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
     second = create_database(pg15, "tools2")
     gate.databases = {"tools2": (second, "development")}
     gate.init()
-    for column in UNLABELLED:
-        gate.run("catalog", "label", "--config", str(gate.config), "--database", "tools", f"public.{column}", "none")
+    gate.label("tools", "none", *UNLABELLED)
     gate.start()
     yield dsn, gate
     assert gate.stop() == 0

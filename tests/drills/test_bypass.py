@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,15 +18,9 @@ from lockgate.testing.engines import EmbeddedPostgres, debian_installation, embe
 from support.gate import GateProcess
 from support.servers import DEBIAN_MAJOR, create_database
 from support.verifying import verify
+from support.waiting import until
 
 SETUP = "CREATE EXTENSION pg_stat_statements; CREATE TABLE marks(id int); CREATE ROLE eve LOGIN PASSWORD 'eve'; GRANT ALL ON marks TO eve"
-
-
-def until(true: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 @pytest.fixture(params=["embedded", pytest.param("debian", marks=pytest.mark.slow)])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from lockgate.testing.engines import EmbeddedPostgres
 from support.gate import GateProcess
 from support.servers import MakeDatabase
+from support.waiting import until
 
 SETUP = "CREATE TABLE people(id int PRIMARY KEY, email text); INSERT INTO people VALUES (1, 'real@raw-value.example')"
 
@@ -40,13 +40,6 @@ def _children(gate: GateProcess, command: str) -> list[int]:
     return found
 
 
-def _until(fact: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
-
-
 def _read(gate: GateProcess) -> None:
     with gate.connect("ann", "shop") as client:
         assert client.execute("SELECT email FROM people").fetchall()
@@ -59,7 +52,7 @@ def _readers(gate: GateProcess) -> tuple[list[dict[str, object]], str]:
 
 def test_statements_are_found_and_sent_and_go_on_without_either(gate: GateProcess) -> None:
     socket, events = gate.folder / "run/index.sock", gate.folder / "events.jsonl"
-    _until(socket.exists)
+    until(socket.exists)
     for count in (1, 2):
         _read(gate)
         rows, remarks = _readers(gate)
@@ -70,14 +63,14 @@ def test_statements_are_found_and_sent_and_go_on_without_either(gate: GateProces
     _read(gate)
     rows, _ = _readers(gate)
     assert rows[0]["statements"] == 3
-    _until(lambda: "log itself" not in _readers(gate)[1])
+    until(lambda: "log itself" not in _readers(gate)[1])
     assert _readers(gate)[0][0]["statements"] == 3
 
     def sent() -> list[str]:
         lines = events.read_text().split("\n")[:-1] if events.exists() else []
         return [made["query_info"]["query_string"] for line in lines if (made := json.loads(line))["class_uid"] == 6005]
 
-    _until(lambda: len(sent()) >= 3)
+    until(lambda: len(sent()) >= 3)
     assert set(sent()) == {"SELECT email FROM people"}
     assert "raw-value" not in events.read_text()
     assert gate.stop() == 0
@@ -85,7 +78,7 @@ def test_statements_are_found_and_sent_and_go_on_without_either(gate: GateProces
 
 
 def test_a_killed_gate_leaves_no_process_behind(gate: GateProcess) -> None:
-    _until(lambda: bool(_children(gate, "index") and _children(gate, "export")))
-    _until((gate.folder / "run/index.sock").exists)
+    until(lambda: bool(_children(gate, "index") and _children(gate, "export")))
+    until((gate.folder / "run/index.sock").exists)
     gate.kill()
-    _until(lambda: not _children(gate, "index") and not _children(gate, "export"))
+    until(lambda: not _children(gate, "index") and not _children(gate, "export"))

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from lockgate.transport.control_socket import ask_gate
 from lockgate.wire.postgres.startup import cancel_request
 from support.gate import GateProcess
 from support.servers import create_database, drop_database
+from support.waiting import until
 
 SETUP = """
 CREATE TABLE marks(id bigint PRIMARY KEY, who text);
@@ -41,13 +42,6 @@ SETTINGS = {
     "analysis": "completeness_seconds = 0.5",
     "limits": "links_max = 40\nprincipal_links_max = 30\nhold_seconds = 60",
 }
-
-
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

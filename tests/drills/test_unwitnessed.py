@@ -6,8 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -23,6 +22,7 @@ from lockgate.testing.engines import EmbeddedPostgres
 from support.gate import GateProcess
 from support.servers import MakeDatabase
 from support.verifying import verify
+from support.waiting import until
 from support.witness import WitnessProcess
 
 
@@ -53,13 +53,6 @@ def witness(gate: GateProcess, tmp_path: Path) -> Iterator[WitnessProcess]:
     process.write_policy(gate.folder / "trust.policy")
     yield process
     process.stop()
-
-
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def is_free(lock: Path) -> bool:

@@ -5,22 +5,32 @@ Not for: tests of single rooms, which need no process.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 
+from lockgate.cli.main import main
+from lockgate.testing.engines import EmbeddedPostgres
+from support.servers import create_database, drop_database
+
 COMMAND = [sys.executable, "-m", "lockgate.cli.main"]
+
+_CALLING = threading.Lock()
+"""Where a command prints is the process's, not a thread's."""
 
 PRINCIPALS = """\
 [[principal]]
@@ -96,7 +106,7 @@ class GateProcess:
     def init(self) -> GateProcess:
         """Run `lockgate init --create-roles` for every database and write principals, policies and settings."""
         for name, (dsn, environment) in self.databases.items():
-            self.run(
+            self.call(
                 "init",
                 "--dir",
                 str(self.folder),
@@ -127,6 +137,23 @@ class GateProcess:
         lines = 'clear_role = "postgres"\nclear_password = "file:keys/superuser"\nunsafe_superuser = true\n'
         self.config.write_text(text.replace("[[database]]\n", "[[database]]\n" + lines))
         return self
+
+    def call(self, *arguments: str) -> str:
+        """What one `lockgate` command prints, in this process: a new one costs most of a second to begin. For commands that set a gate up."""
+        if self.environment:
+            return self.run(*arguments).stdout
+        printed, said = io.StringIO(), io.StringIO()
+        with _CALLING, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+            status = main(list(arguments))
+        if status != 0:
+            raise AssertionError(f"lockgate {arguments[0]} ended with {status}: {said.getvalue()}{printed.getvalue()}")
+        return printed.getvalue()
+
+    def label(self, database: str, label: str, *columns: str) -> None:
+        """Give columns a label, or `none`; those without a schema are in `public`."""
+        for column in columns:
+            name = column if column.count(".") > 1 else f"public.{column}"
+            self.call("catalog", "label", "--config", str(self.config), "--database", database, name, label)
 
     def run(
         self, *arguments: str, check: bool = True, environment: dict[str, str] | None = None
@@ -191,7 +218,7 @@ class GateProcess:
         """A credential, made once per principal and arguments."""
         key = (principal, *arguments)
         if key not in self.tokens:
-            self.tokens[key] = self.run("token", principal, "--config", str(self.config), *arguments).stdout.strip()
+            self.tokens[key] = self.call("token", principal, "--config", str(self.config), *arguments).strip()
         return self.tokens[key]
 
     def dsn(self, principal: str, database: str, *, sslmode: str = "require", **more: str) -> str:
@@ -236,7 +263,7 @@ class GateProcess:
         """The first held request."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            lines = self.run("request", "list", "--config", str(self.config), "--json").stdout.splitlines()
+            lines = self.call("request", "list", "--config", str(self.config), "--json").splitlines()
             if lines:
                 found: dict[str, object] = json.loads(lines[0])
                 return found
@@ -246,3 +273,34 @@ class GateProcess:
     def verify(self) -> subprocess.CompletedProcess[str]:
         """The standalone verifier over the log."""
         return self.run("log", "verify", "--config", str(self.config), check=False)
+
+
+@contextmanager
+def served(
+    server: EmbeddedPostgres,
+    name: str,
+    script: str,
+    folder: Path,
+    *,
+    alias: str = "",
+    environment: str = "production",
+    clear: Iterable[str] = (),
+    principals: str = PRINCIPALS,
+    policies: dict[str, str] | None = None,
+) -> Iterator[GateProcess]:
+    """A gate before a new database, which is dropped at the end.
+
+    Args:
+        name: of the database on the server.
+        script: what is in it.
+        folder: the gate's own folder is made in it.
+        alias: what clients call the database; its name when left out.
+        clear: columns without a label, as somebody would say who knows them.
+    """
+    database = alias or name
+    known = {database: (create_database(server, name, script), environment)}
+    running = GateProcess(folder / "gate", known, principals=principals, policies=policies or {}).init()
+    running.label(database, "none", *clear)
+    yield running.start()
+    running.stop()
+    drop_database(server, name)

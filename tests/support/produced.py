@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from lockgate.testing.engines import EmbeddedPostgres
 from support.gate import GateProcess
 from support.servers import create_database, drop_database
 from support.tampering import stated
+from support.waiting import until
 from support.witness import WitnessProcess
 
 SETUP = "CREATE TABLE people(id int PRIMARY KEY, email text); INSERT INTO people VALUES (1, 'alice@example.com')"
@@ -33,13 +32,6 @@ class Produced:
 
     gate: GateProcess
     earlier: Path
-
-
-def until(true: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def is_covered(gate: GateProcess) -> bool:

@@ -163,8 +163,7 @@ def stage(server: EmbeddedPostgres, folder: Path) -> Iterator[tuple[Target, Targ
     """The fixture, directly as its owner and through a gate as a person who may write but not see."""
     dsn = create_database(server, "matrix", SETUP)
     gate = GateProcess(folder, {"matrix": (dsn, "development")}).init()
-    for column in UNLABELLED:
-        gate.run("catalog", "label", "--config", str(gate.config), "--database", "matrix", f"public.{column}", "none")
+    gate.label("matrix", "none", *UNLABELLED)
     gate.start()
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("GRANT ALL ON scratch TO PUBLIC")
