@@ -387,13 +387,10 @@ cdef class Ledger:
         cdef Sealer sealer
         cdef bytes sealed
         self._mark()
-        if self.sealed is None or memcmp(self.day, self.stamp, 10) != 0 or keys.day is not self.day_text:
-            memcpy(self.day, self.stamp, 10)
-            self.sealers.clear()
-            self.sealed, self.ciphers = keys.sealed_texts, keys.ciphers
+        if self._is_another_day():
+            self._begin_day()
             name = self.log.seal_text(database, text, classes).name.encode()
-            day = <str?>keys.day
-            self.day_text = day if day == self.stamp[:10].decode("ascii") else None
+            self._note_day()
             return name
         whole = (database, classes, text)
         known = self.sealed.get(whole)
@@ -421,6 +418,31 @@ cdef class Ledger:
             self.sealed[whole] = NEW_TUPLE(SealedText, (name, ()))
         self.log._texts.append((name, sealed))
         return <bytes>made_name
+
+    cdef object sealed_lately(self, str database, tuple classes, bytes text):
+        """What is known of a text that was sealed today and is remembered, a `SealedText`; None: nothing."""
+        self._mark()
+        if self._is_another_day():
+            self._begin_day()
+            known = self.log.seal_text(database, text, classes)
+            self._note_day()
+            return known
+        return self.sealed.get((database, classes, text))
+
+    cdef bint _is_another_day(self):
+        """Whether keys and remembered texts are those of another day than now, or were changed by others."""
+        return self.sealed is None or memcmp(self.day, self.stamp, 10) != 0 or self.keys.day is not self.day_text
+
+    cdef int _begin_day(self) except -1:
+        memcpy(self.day, self.stamp, 10)
+        self.sealers.clear()
+        self.sealed, self.ciphers = self.keys.sealed_texts, self.keys.ciphers
+        return 0
+
+    cdef int _note_day(self) except -1:
+        day = <str?>self.keys.day
+        self.day_text = day if day == self.stamp[:10].decode("ascii") else None
+        return 0
 
     cdef int count(self, object counters, bint decided) except -1:
         """Count a statement that was decided again, or one that is complete; `tell` says it to the one who counts."""
@@ -858,12 +880,13 @@ cdef class Permit:
     cdef bint writes
     cdef bint checked
     cdef bint masks
-    cdef dict receipts
+    cdef dict receipts, naming
     cdef Pattern intent, outcome
 
     def __init__(self, known):
         self.known, self.repeated, self.ready = known, known.repeated, known.ready()
         self.writes, self.masks, self.receipts = known.writes, known.verdict.plan.masks, {}
+        self.naming = {}
         self.text, self.description, self.checked = known.text, known.description, known.checked
         self.database, self.classes, self.nameless = known.repeated.database, known.repeated.classes, known.repeated.nameless
         self.intent, self.outcome = Pattern(known.repeated.intent), Pattern(known.repeated.outcome)
@@ -1192,10 +1215,30 @@ cdef class Lane:
             numbers[1] = sequence
             self.intent = self.ledger.append(permit.intent, numbers, 0, name, False)
         else:
-            self.intent = self.evidence.intent_again(permit.repeated, text)
+            self.intent = self._record_named(permit, text)
         self.started_us = self.now()
         self.passed += 1
         return 0
+
+    cdef long long _record_named(self, Permit permit, bytes text) except -1:
+        """The intent of a text that may name persons: here where the same text was looked at lately, in Python where it is new."""
+        cdef long long numbers[HOLES]
+        cdef Pattern pattern = permit.intent
+        known = self.ledger.sealed_lately(permit.database, permit.classes, text)
+        if known is None:
+            return self.evidence.intent_again(permit.repeated, text)
+        persons = <tuple?>known.persons
+        if persons:
+            made = permit.naming.get(persons)
+            if made is None:
+                if len(permit.naming) >= RECEIPTS:
+                    permit.naming.clear()
+                made = permit.naming[persons] = Pattern(self.evidence.naming(permit.repeated, known))
+            pattern = <Pattern?>made
+        sequence = self.evidence._sequence + 1
+        self.evidence._sequence = sequence
+        numbers[1] = sequence
+        return self.ledger.append(pattern, numbers, 0, (<str>known.name).encode(), False)
 
     cdef int _remember(self, bytes data, object asked) except -1:
         """`FastLane` took these bytes: from now on they are taken here."""

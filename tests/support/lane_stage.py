@@ -287,6 +287,8 @@ def _mails(*values: bytes | None) -> tuple[be.BackendMessage, ...]:
 MASKED: dict[str, list[tuple[str, bytes]]] = {
     "masked": query(MAILS, *_mails(b"zoe@person.example")),
     "masked, lifted": query(MAILS + " WHERE id = 7", *_mails(b"zoe@person.example")),
+    "masked, named": query(MAILS + " WHERE id = 70123", *_mails(b"zoe@person.example")),
+    "masked, another": query(MAILS + " WHERE id = 70124", *_mails(b"zoe@person.example")),
     "masked, NULL": query(MAILS, *_mails(None)),
     "masked, none": query(MAILS, *_mails()),
     "masked, some": query(MAILS, *_mails(b"zoe@person.example", None, b"no address", b"")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate import speed
+from lockgate.ledger.tiles import split_bundle
 from lockgate.storage.port import RealFiles, UnsyncedFiles
 from lockgate.transport.plane import DataPlaneLoop
 from lockgate.wire.postgres import backend as be
@@ -130,6 +132,22 @@ def test_masked_answers_are_taken_in_c(tmp_path_factory: pytest.TempPathFactory,
     played = both(tmp_path_factory, MASKED[move] * 4)
     assert played.passed >= 2
     assert played.seen[-1][0][1] == played.seen[5][0][1]
+
+
+@pytest.mark.parametrize("move", ["masked, named", "masked, parsed"])
+def test_texts_that_name_somebody_are_recorded_alike_the_first_and_the_next_time(
+    tmp_path_factory: pytest.TempPathFactory, move: str
+) -> None:
+    other = MASKED["masked, another"]
+    played = both(tmp_path_factory, [*MASKED[move] * 5, *other * 3, *MASKED[move]])
+    assert played.passed >= 3
+    entries = (entry for bundle in played.entries for entry in split_bundle(bundle))
+    intents = [json.loads(entry) for entry in entries if b'"kind":"intent"' in entry]
+    named = [tuple(entry.get("persons", ())) for entry in intents]
+    assert len(intents) == 9
+    assert len(set(named)) == 2
+    assert named[0] == named[4] == named[8] != named[5] == named[7]
+    assert {name for name in named if name}
 
 
 def test_masks_of_another_epoch_are_made_anew(tmp_path_factory: pytest.TempPathFactory) -> None:

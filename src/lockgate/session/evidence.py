@@ -181,6 +181,12 @@ class Evidence:
         self._sequence += 1
         return self._recorder.append_filled(repeated.intent, (), (self._sequence, sealed.name.encode()))
 
+    def naming(self, repeated: Repeated, sealed: SealedText) -> Template:
+        """Intents of one more run of a text that names these persons."""
+        common = {k: v for k, v in self._common.items() if v is not None}
+        said = {k: v for k, v in _said(sealed).items() if k != "text"}
+        return self._recorder.template({"kind": "intent", **common, **repeated.fields, **said}, ("s", "text"))
+
     def outcome_again(
         self, repeated: Repeated, *, intent: int, rows: int, row_bytes: int, affected: int, duration_us: int,
         cells: Sequence[int] = (),
