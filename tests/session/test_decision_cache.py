@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockgate.model.statement import ON_CONFLICT, Analysis, Given, Kind, Use, UseKind
 from lockgate.policy.engine import Engine, PolicySet
 from lockgate.policy.starter import STARTER
 from lockgate.session.cache import BoundedCache
@@ -16,7 +18,20 @@ from lockgate.session.state import Judged
 from lockgate.session.wishes import Analyse
 from lockgate.testing.script import Script
 from lockgate.wire.postgres import frontend as fe
-from support.scripted import ORDERS, PRINCIPALS, TOTALS, catalog, described, done, engine, error_of, knows, ready, who
+from support.scripted import (
+    ORDERS,
+    PRINCIPALS,
+    TOTALS,
+    catalog,
+    described,
+    done,
+    engine,
+    error_of,
+    knows,
+    ready,
+    who,
+    write,
+)
 
 PUTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 100)), max_size=60)
 CONTEXTS = st.fixed_dictionaries(
@@ -114,6 +129,37 @@ def test_the_same_statement_is_analysed_once_for_one_principal_and_again_for_ano
         ann.around.catalog = replace(ann.around.catalog, generation=2)
         _read(ann)
         assert sum(isinstance(w, Analyse) for w in ann.asked) == 2
+
+
+def _analyses(*texts: str, analysis: Analysis) -> int:
+    """How often the server was asked about these statements of one session."""
+    with Script(who("boss"), catalog(), ENGINE) as play:
+        for text in texts:
+            unread = tuple((Given(False, found.start()), 23) for found in re.finditer("[0-9]+", text))
+            play.client(fe.Query(text))
+            if play.waiting_for == "Analyse":
+                knows(play, replace(analysis, unread=unread))
+            assert play.forwarded()
+            play.backend(done("INSERT 0 1" if text.startswith("INSERT") else "UPDATE 1"), ready())
+        return sum(isinstance(w, Analyse) for w in play.asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "analysis", "asked"),
+    [
+        ("INSERT INTO orders VALUES ({}, 2)", write(Kind.INSERT), 1),
+        ("INSERT INTO orders SELECT total + {} FROM orders", replace(write(Kind.INSERT), reads=TOTALS.reads), 2),
+        ("INSERT INTO orders TABLE t{}", replace(write(Kind.INSERT), relations=frozenset({ORDERS, 9})), 2),
+        ("INSERT INTO orders VALUES (1) ON CONFLICT (id) DO UPDATE SET total = {}", replace(write(Kind.INSERT), uses=(
+            Use(UseKind.WRITE_TARGET, TOTALS.reads, ON_CONFLICT),)), 2),
+        ("UPDATE orders SET total = 1 WHERE id = {}", write(Kind.UPDATE), 2),
+        ("DELETE FROM orders WHERE id = {}", write(Kind.DELETE), 2),
+    ],
+)  # fmt: skip
+def test_of_writes_only_what_a_client_inserts_may_differ_under_one_key(
+    text: str, analysis: Analysis, asked: int
+) -> None:
+    assert _analyses(text.format(5), text.format(678), analysis=analysis) == asked
 
 
 def test_a_cached_verdict_still_writes_an_intent_for_every_execution() -> None:

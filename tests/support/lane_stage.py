@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +77,9 @@ class Database:
                 compared = ((Given(False, at), 23),) if at > 4 and parsed.text[at].isdigit() else ()
                 found.append(replace(TOTALS, compared=compared))
             elif parsed.kind in (Kind.UPDATE, Kind.INSERT):
-                found.append(write(parsed.kind))
+                constants = re.finditer(r"\b[0-9]{1,9}\b", parsed.text)
+                unread = tuple((Given(False, len(parsed.text[: m.start()].encode())), 23) for m in constants)
+                found.append(replace(write(parsed.kind), unread=unread))
             else:
                 found.append(replace(PLAIN, kind=parsed.kind))
         return Analysed(tuple(found), self.around.catalog)
@@ -263,6 +266,7 @@ MOVES: dict[str, list[tuple[str, bytes]]] = {
     "write fails": [written(describe=False)[0], ("backend", failure().encode() + ready().encode())],
     "writes in text": query("UPDATE orders SET total = 8 WHERE id = 7", done("UPDATE 1"), ready()),
     "inserts": query("INSERT INTO orders VALUES (1, 2)", done("INSERT 0 1"), ready()),
+    "inserts others": query("INSERT INTO orders VALUES (17, 230)", done("INSERT 0 1"), ready()),
     "writes in a transaction": [*BEGIN, *(written(describe=True, status="T") * 3), *query(SELECT.format(3), *IN_T), *COMMIT],
     "full": [("disk", b"full")], "room": [("disk", b"")],
     "refused write": [written(describe=False)[0]],

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.skipif(
         (["writes, parsed"] * 4, 2),
         (["writes in text"] * 4, 2),
         (["inserts"] * 4, 2),
+        (["inserts", "inserts others", "inserts others", "inserts"], 2),
         (["writes in a transaction"] * 3, 6),
     ],
 )

@@ -146,7 +146,7 @@ class FastLane:
         known = known_by.get(rest)
         if known is None:
             judged = self._talk.lifted_verdicts(rest, ())
-            if judged is None or len(judged) != 1 or not is_plain(judged[0]):
+            if judged is None or not self._takes(judged):
                 return None
             known = self._known(judged[0], judged[0].parsed.text, ())
             if known is None:
@@ -248,9 +248,7 @@ class FastLane:
         judged = self._talk.remembered(text, types)
         if judged is None:
             return None
-        if len(judged) != 1 or not (
-            is_plain(judged[0]) or writes_plainly(judged[0], self._talk.around.catalog, self._talk.search_path)
-        ):
+        if not self._takes(judged):
             known = None
         else:
             known = self._known(judged[0], text, types)
@@ -260,6 +258,12 @@ class FastLane:
             table.clear()
         table[key] = known
         return known
+
+    def _takes(self, judged: tuple[Verdict, ...]) -> bool:
+        """Whether these verdicts are of the kind that is answered here."""
+        if len(judged) != 1:
+            return False
+        return is_plain(judged[0]) or writes_plainly(judged[0], self._talk.around.catalog, self._talk.search_path)
 
     def _known(self, verdict: Verdict, text: str, types: tuple[int, ...]) -> Known | None:
         run = Run(verdict.parsed, verdict.analysis, verdict.plan, -1, 0)

@@ -14,7 +14,7 @@ from typing import Any
 from lockgate.errors import RefusedStatementError
 from lockgate.model.catalog import OwnTable
 from lockgate.model.plan import Order
-from lockgate.model.statement import UNKNOWN_COLUMN, Analysis, Kind, Parsed, UseKind
+from lockgate.model.statement import ON_CONFLICT, UNKNOWN_COLUMN, Analysis, Kind, Parsed, UseKind
 from lockgate.session import texts
 from lockgate.session.judge import PINNED, SETTINGS_FOR_MASKED, WRITES, Verdict, is_bounded, judge
 from lockgate.session.runs import Portal, Prepared
@@ -136,7 +136,11 @@ class Judging(Temporary):
     def _remember(self, text: str, types: tuple[int, ...], verdicts: tuple[Verdict, ...]) -> None:
         size = 4 * len(text) + 4096 + sum(len(v.instead) for v in verdicts)
         lifted = lift(text.encode()) if len(verdicts) == 1 and _may_lift(verdicts[0]) else None
-        places = inert(lifted, verdicts[0].analysis, verdicts[0].parsed.at) if lifted is not None else frozenset()
+        # What the server says of a value it does not take may be shown in other words where labelled data is touched.
+        typed = not verdicts[0].plan.touches_labelled
+        places = frozenset[int]()
+        if lifted is not None:
+            places = inert(lifted, verdicts[0].analysis, verdicts[0].parsed.at, of_any_type=typed)
         if lifted is None or not places:
             self.cache.put(self._key(text, types), Judged(verdicts), size)
             return
@@ -410,9 +414,18 @@ class Judging(Temporary):
 
 
 def _may_lift(verdict: Verdict) -> bool:
-    """Constants of a write, of a text that another takes the place of, and those that are opened first, stay part of the key."""
-    plain = verdict.parsed.kind is Kind.SELECT and verdict.analysis.effect_free
-    return plain and not verdict.plan.lookups and not verdict.instead
+    """Constants of a text that another takes the place of, those that are opened first, and a write's stay part of the key.
+
+    Of writes only an INSERT of nothing but what the client gives may differ in its constants, into a table without labels.
+    """
+    analysis, parsed = verdict.analysis, verdict.parsed
+    reads = parsed.kind is Kind.SELECT and analysis.effect_free
+    inserts = (
+        parsed.kind is Kind.INSERT and [w.kind for w in analysis.writes] == [Kind.INSERT] and not analysis.reads and not analysis.opaque
+        and analysis.relations == {w.relation for w in analysis.writes} and not verdict.plan.touches_labelled
+        and all(use.detail != ON_CONFLICT for use in analysis.uses)
+    )  # fmt: skip
+    return (reads or inserts) and not verdict.plan.lookups and not verdict.instead
 
 
 def _declared_before(statements: tuple[Parsed, ...], at: int) -> int | None:

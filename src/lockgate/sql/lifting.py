@@ -10,10 +10,12 @@ Source: PostgreSQL documentation 4.1 (lexical structure); ADR 13.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
-from lockgate.model.statement import Analysis
+from lockgate.model.statement import Analysis, Given
 
 _TOKEN = re.compile(
     rb"(?P<word>[A-Za-z_\x80-\xff][\w\x80-\xff]*)"
@@ -121,18 +123,44 @@ def lift(data: bytes) -> Lifted | None:
     return Lifted(data, tuple(found))
 
 
-def inert(lifted: Lifted, analysis: Analysis, at: int) -> frozenset[int]:
+def inert(lifted: Lifted, analysis: Analysis, at: int, *, of_any_type: bool = False) -> frozenset[int]:
     """Numbers of the constants on whose values no analysis depends: only compared with columns, or not looked at before the statement runs.
 
     Args:
         lifted: the client's text.
         analysis: of the statement in it.
         at: where that statement's text begins.
+        of_any_type: strings that the server reads as another type than text are among them: it may reject one of another value.
     """
     compared = {given.at + at: kind for given, kind in analysis.compared if not given.parameter}
     unread = {given.at + at: kind for given, kind in analysis.unread}
     return frozenset(
         number
         for number, (start, _, mark) in enumerate(lifted.constants)
-        if compared.get(start) in _TYPES[mark] or unread.get(start) in _UNREAD_TYPES[mark]
+        if compared.get(start) in _TYPES[mark] or unread.get(start) in (_UNREAD_TYPES if of_any_type else _TYPES)[mark]
+    )
+
+
+def moved(analysis: Analysis, before: Lifted, after: Lifted, places: Collection[int]) -> Analysis:
+    """The analysis of one text as that of another, which differs from it in the constants of these numbers only: their places are others."""
+    ends, shifts, shift = [], [], 0
+    for number, (one, other) in enumerate(zip(before.constants, after.constants, strict=True)):
+        if number in places:
+            shift += (other.end - other.start) - (one.end - one.start)
+            ends.append(one.end)
+            shifts.append(shift)
+    if not any(shifts):
+        return analysis
+
+    def place(given: Given) -> Given:
+        passed = 0 if given.parameter else bisect_right(ends, given.at)
+        return Given(given.parameter, given.at + shifts[passed - 1]) if passed else given
+
+    return replace(
+        analysis,
+        compared=tuple((place(given), kind) for given, kind in analysis.compared),
+        unread=tuple((place(given), kind) for given, kind in analysis.unread),
+        uses=tuple(
+            replace(use, givens=frozenset(map(place, use.givens))) if use.givens else use for use in analysis.uses
+        ),
     )

@@ -97,6 +97,10 @@ class Writes(Clauses):
         conflict = scope.node.node("onConflict")
         if conflict is None:
             return
+        with self.givens.kept():  # matched with the expressions and conditions of indexes
+            self._conflict(conflict, relation, scope)
+
+    def _conflict(self, conflict: Node, relation: int, scope: Scope) -> None:
         for element in conflict.nodes("arbiterElems"):
             found = self.expression(element.need("expr"), scope, VALUE)
             self.use(UseKind.CONTROL, found.sources, ON_CONFLICT, scope.level)

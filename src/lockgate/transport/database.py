@@ -34,6 +34,7 @@ from lockgate.sql.analysis import analyse
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.sql.parse import split_and_parse
 from lockgate.sql.utility import analyse_utility, analysis_text
+from lockgate.transport.alike import Alike
 from lockgate.transport.bodies import with_bodies
 from lockgate.transport.catalog_queries import Labels, build_catalog, fingerprint, read_catalog
 from lockgate.transport.own_link import OwnClient, analyse_here, apart
@@ -111,6 +112,7 @@ class Database:
         self._cache: BoundedCache[tuple[bytes, Analysis]] = BoundedCache(
             entries_max=20_000, bytes_max=128 * 1024 * 1024
         )
+        self._alike = Alike()
         self._substituting = Substituting()
 
     # -- Surroundings ---------------------------------------------------------------------------------------------------------
@@ -292,6 +294,9 @@ class Database:
         known = self._cache.get(key)
         if known is not None and not self._has_view(known[1], catalog):
             return known[1]
+        context = (wish.parameter_types, wish.search_path, catalog.generation)
+        if known is None and (like := self._alike.find(parsed, context)) is not None:
+            return like
         async with self._connection() as client:
             await client.see_names_as(wish.search_path)
             reply = await client.parse_only(text, wish.parameter_types)
@@ -306,6 +311,8 @@ class Database:
                 bodies=bodies,
             ))  # fmt: skip
         self._cache.put(key, (seen, analysis), 8 * len(parsed.text) + 2048)
+        if text == parsed.text and not self._has_view(analysis, catalog):
+            self._alike.put(parsed, context, analysis)
         return analysis
 
     async def analyse_here(self, client: OwnClient, wish: AnalyseHere) -> AnalysedHere | Failed:
