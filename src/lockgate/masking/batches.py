@@ -11,18 +11,23 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from lockgate.errors import BackendProtocolError
+from lockgate.errors import BackendProtocolError, InvariantError
 
 CACHED_CELL_BYTES = 256
 """Longest cell that is remembered."""
 
+LAYOUTS = 64
+"""Most sizes of a row's rest whose lengths are remembered."""
 DATA_ROW = ord("D")
 COPY_DATA = ord("d")
 ESCAPES = {8: b"b", 12: b"f", 10: b"n", 13: b"r", 9: b"t", 11: b"v"}
 """Letters that stand behind a backslash for these bytes in COPY's text format."""
 _LETTERS = {letter[0]: bytes((code,)) for code, letter in ESCAPES.items()}
 _INT32 = struct.Struct("!i")
+_HEAD = struct.Struct("!BiH")
+_COPY_HEAD = struct.Struct("!Bi")
 _NULL = b"\xff\xff\xff\xff"
 
 
@@ -42,13 +47,22 @@ def split(messages: bytes) -> list[bytes]:
 
 
 class Column:
-    """A masked column: `many` masks its cells, `kept` remembers at most `kept_max` of them."""
+    """A masked column.
+
+    Args:
+        many: masks its cells.
+        kept: masks that are remembered.
+        framed: the same behind their lengths, as rows have them.
+        kept_max: most of them in each.
+    """
 
     def __init__(
-        self, many: Callable[[list[bytes]], list[bytes | None]], kept: dict[bytes, bytes | None], kept_max: int
-    ) -> None:
+        self, many: Callable[[list[bytes]], list[bytes | None]], kept: dict[bytes, bytes | None], framed: dict[bytes, bytes],
+        kept_max: int,
+    ) -> None:  # fmt: skip
         self._many = many
         self._kept = kept
+        self._framed = framed
         self._kept_max = kept_max
 
     def show(self, cells: list[bytes]) -> list[bytes | None]:
@@ -60,11 +74,25 @@ class Column:
         wanted = [cell for cell in dict.fromkeys(cells) if cell not in kept]
         fresh = dict(zip(wanted, self._many(wanted), strict=True)) if wanted else {}
         shown = [fresh[cell] if cell in fresh else kept[cell] for cell in cells]
+        self._keep(kept, fresh)
+        return shown
+
+    def framed(self, cells: list[bytes]) -> list[bytes]:
+        """The masks of some cells behind their lengths."""
+        shown = [_NULL if mask is None else len(mask).to_bytes(4, "big") + mask for mask in self.show(cells)]
+        self._keep(self._framed, dict(zip(cells, shown, strict=True)))
+        return shown
+
+    @property
+    def seen(self) -> Callable[[bytes], bytes | None]:
+        """The mask of one cell behind its length, where it is remembered."""
+        return self._framed.get
+
+    def _keep(self, kept: dict[bytes, Any], fresh: dict[bytes, Any]) -> None:
         if len(kept) + len(fresh) > self._kept_max:
             kept.clear()
         if len(fresh) <= self._kept_max:
             kept.update((cell, mask) for cell, mask in fresh.items() if len(cell) <= CACHED_CELL_BYTES)
-        return shown
 
 
 @dataclass(slots=True)
@@ -81,11 +109,11 @@ class _Hidden:
     def framed(self) -> list[bytes]:
         """The masks behind their lengths."""
         present = [cell for cell in self.cells if cell is not None]
-        shown = self.column.show(present)
+        shown = self.column.framed(present)
         if len(present) < len(self.cells):
             masks = iter(shown)
-            shown = [None if cell is None else next(masks) for cell in self.cells]
-        return [_NULL if mask is None else len(mask).to_bytes(4, "big") + mask for mask in shown]
+            shown = [_NULL if cell is None else next(masks) for cell in self.cells]
+        return shown
 
 
 class Masks:
@@ -94,6 +122,11 @@ class Masks:
     def __init__(self, columns: Sequence[Column | None]) -> None:
         self._columns = columns
         self._numbers = [number for number, column in enumerate(columns) if column is not None]
+        self._steps = []
+        for number, at in enumerate(self._numbers):
+            passed = range(at - (self._numbers[number - 1] + 1 if number else 0))
+            self._steps.append((number, passed, self._at(at).seen))
+        self._rest = Rest(len(columns) - self._numbers[-1] - 1 if self._numbers else 0)
 
     def mask(self, span: bytes, apart: bool) -> tuple[bytes | list[bytes], int, list[int]]:
         """Whole DataRow messages to (the masked ones, rows, cells masked of each column); `apart` gives a list of their bodies.
@@ -101,6 +134,9 @@ class Masks:
         Raises:
             BackendProtocolError: a row is malformed or has another number of columns.
         """
+        found = None if apart else self._seen(span, DATA_ROW)
+        if found is not None:
+            return found
         hidden = self._hidden()
         ends = self._taken_apart(span, hidden, DATA_ROW)
         bodies = _together(span, ends, hidden)
@@ -120,6 +156,9 @@ class Masks:
         """
         hidden = self._hidden()
         if form == "binary":
+            found = self._seen(span, COPY_DATA)
+            if found is not None:
+                return found
             if not _are_rows(span, len(self._columns)):
                 return None
             bodies = _together(span, self._taken_apart(span, hidden, COPY_DATA), hidden)
@@ -131,29 +170,88 @@ class Masks:
         rows = _lines(span, between, len(self._columns))
         if rows is None:
             return None
-        special = re.compile(
-            b"[" + re.escape(between + mark) + b"\r\n]" if csv else b"[" + re.escape(between) + rb"\\\x08-\x0d]"
-        )
+        special = between + mark + b"\r\n" if csv else between + b"\\\x08\t\n\x0b\f\r"
         for one in hidden:
             number = one.number
-            cells = [row[number] for row in rows if row[number] != null]
-            if not csv:
-                cells = [unescaped(cell) if b"\\" in cell else cell for cell in cells]
+            among = [row for row in rows if row[number] != null]
+            cells = [row[number] for row in among]
+            if not csv and b"\\" in b"".join(cells):
+                cells = [unescaped(cell) for cell in cells]
             one.cells.extend(cells)
             masks = one.column.show(cells)
             if None in masks or (csv and (number in forced or len(self._columns) == 1 or null in masks)):
                 return None
             written = [mask for mask in masks if mask is not None]
-            if special.search(b"".join(written)) is not None:
+            together = b"".join(written)
+            if len(together.translate(None, special)) != len(together):
                 return None
-            shown = iter(written)
-            for row in rows:
-                if row[number] != null:
-                    row[number] = next(shown)
-        return _messages(b"d", [between.join(row) + b"\n" for row in rows]), len(rows), self._counts(hidden)
+            for row, shown in zip(among, written, strict=True):
+                row[number] = shown
+        head = _COPY_HEAD.pack
+        lines = [line for row in rows for line in (b"", between.join(row), b"\n")]
+        for at in range(0, len(lines), 3):
+            lines[at] = head(COPY_DATA, len(lines[at + 1]) + 5)
+        return b"".join(lines), len(rows), self._counts(hidden)
+
+    def _seen(self, span: bytes, tag: int) -> tuple[bytes, int, list[int]] | None:
+        """As `mask`, in one pass, while every value was masked before; None: one was not, or a row is malformed."""
+        length_at, head_at, ends, steps = _INT32.unpack_from, _HEAD.unpack_from, self._rest.ends, self._steps
+        sign, count, whole, start, rows, empty = bytes((tag,)), len(self._columns), len(span), 0, 0, [0] * len(steps)
+        pieces: list[bytes] = []
+        add = pieces.append
+        try:
+            while start < whole:
+                kind, longer, columns = head_at(span, start)
+                end = start + 1 + longer
+                if kind != tag or columns != count or end > whole:
+                    return None
+                copied, position, head = start + 5, start + 7, len(pieces)
+                add(b"")
+                for number, passed, seen in steps:
+                    for _ in passed:
+                        (size,) = length_at(span, position)
+                        position += 4
+                        if size > 0:
+                            position += size
+                        elif size < -1:
+                            return None
+                    (size,) = length_at(span, position)
+                    if size < 0:
+                        if size < -1:
+                            return None
+                        position += 4
+                        empty[number] += 1
+                        continue
+                    add(span[copied:position])
+                    position += 4
+                    copied = position + size
+                    mask = seen(span[position:copied])
+                    if mask is None:
+                        return None
+                    add(mask)
+                    longer += len(mask) - 4 - size
+                    position = copied
+                if not ends(span, position, end):
+                    return None
+                add(span[copied:end])
+                pieces[head] = sign + longer.to_bytes(4, "big")
+                start = end
+                rows += 1
+        except struct.error:
+            return None
+        counts = [0] * len(self._columns)
+        for number, missing in zip(self._numbers, empty, strict=True):
+            counts[number] = rows - missing
+        return b"".join(pieces), rows, counts
 
     def _hidden(self) -> list[_Hidden]:
-        return [_Hidden(n, column) for n in self._numbers if (column := self._columns[n]) is not None]
+        return [_Hidden(n, self._at(n)) for n in self._numbers]
+
+    def _at(self, number: int) -> Column:
+        column = self._columns[number]
+        if column is None:
+            raise InvariantError("a column without a mask")
+        return column
 
     def _counts(self, hidden: Sequence[_Hidden]) -> list[int]:
         counts = [0] * len(self._columns)
@@ -196,6 +294,37 @@ class Masks:
             ends.append(end)
             start = end
         return ends
+
+
+class Rest:
+    """The columns behind the last masked one: whether their lengths add up to the row's end.
+
+    Rows whose rests have one size mostly have the same lengths there: these are compared at once.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
+        self._layouts: dict[int, tuple[Callable[[bytes, int], tuple[int, ...]], tuple[int, ...]]] = {}
+
+    def ends(self, span: bytes, position: int, end: int) -> bool:
+        """Whether these columns, from `position` on, end there."""
+        size = end - position
+        found = self._layouts.get(size)
+        if found is not None and found[0](span, position) == found[1]:
+            return True
+        start, lengths = position, []
+        for _ in range(self._columns):
+            length = _INT32.unpack_from(span, position)[0]
+            if length < -1:
+                return False
+            position += 4 + max(length, 0)
+            lengths.append(length)
+        if position != end:
+            return False
+        if found is None and len(self._layouts) < LAYOUTS and start + size <= len(span):
+            form = "".join(f"i{length}x" if length > 0 else "i" for length in lengths)
+            self._layouts[size] = struct.Struct(f"!{form}").unpack_from, tuple(lengths)
+        return True
 
 
 def _problem(span: bytes, position: int, end: int, count: int) -> str:

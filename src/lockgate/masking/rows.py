@@ -104,7 +104,8 @@ class RowMasker:
             mask = cell_mask(column, type_mod, binary, context)
             many = many_of(mask)
             if speed.core is None:
-                return Column(many, cells, kept_max)
+                framed = cast("dict[bytes, bytes]", self._pool.cells((*name, "framed"))) if pooled else {}
+                return Column(many, cells, framed, kept_max)
             return compiled_column(
                 column, mask, many, cells, kept_max, type_mod=type_mod, binary=binary, context=context
             )
