@@ -33,6 +33,13 @@ CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS 'SELEC
 CREATE FUNCTION same(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';
 CREATE FUNCTION shown(p int) RETURNS text LANGUAGE sql STABLE AS 'SELECT upper(email) FROM people WHERE id = p';
 CREATE FUNCTION guessed(t text) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM people WHERE email = t';
+CREATE FUNCTION guessed_deep(a int, t text) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT a + guessed(t)';
+CREATE FUNCTION one_of(t text[]) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM people WHERE email = ANY (t)';
+CREATE FUNCTION told(t text) RETURNS text LANGUAGE sql STABLE AS 'SELECT t FROM people WHERE email = t';
+CREATE FUNCTION told_size(t text) RETURNS int LANGUAGE sql STABLE AS 'SELECT length(t) FROM people WHERE email = t';
+CREATE FUNCTION told_deep(t text) RETURNS text LANGUAGE sql STABLE AS 'SELECT same(t) FROM people WHERE email = t';
+CREATE FUNCTION either(t text) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM people WHERE email = t OR city = t';
+CREATE FUNCTION built_in() RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT count(*) FROM people WHERE email = 'canary1@real.example' $$;
 CREATE FUNCTION first_of_all() RETURNS text LANGUAGE sql STABLE AS 'SELECT city FROM people ORDER BY email';
 CREATE FUNCTION ponged(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT 0';
 CREATE FUNCTION pinged(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT CASE WHEN $1 > 0 THEN ponged($1 - 1) ELSE 0 END';
@@ -104,10 +111,39 @@ def test_a_body_that_computes_runs_over_stand_ins_and_one_that_reads_masked_valu
     assert shown(bot, "SELECT shout(email) FROM people ORDER BY id LIMIT 2") == shown(
         bot, "SELECT upper(email) FROM people ORDER BY id LIMIT 2"
     )
-    for text in ("SELECT shown(1)", "SELECT guessed('canary1@real.example')", "SELECT id FROM people WHERE mail_of(id) LIKE 'canary%'",
+    for text in ("SELECT shown(1)", "SELECT built_in()", "SELECT id FROM people WHERE mail_of(id) LIKE 'canary%'",
                  "SELECT upper(mail_of(1))", "SELECT id FROM everyone() ORDER BY email", "SELECT first_of_all()", "EXPLAIN ANALYZE SELECT mail_of(1)",
                  "SELECT id FROM everyone() WITH ORDINALITY AS e(id, email, full_name, city, n)"):  # fmt: skip
         refusal(bot, text)
+
+
+def test_a_body_looks_up_what_was_shown_and_knows_nothing_of_a_guess(
+    bot: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    mask = str(shown(bot, "SELECT email FROM people WHERE id = 2")[0][0])
+    for value, found in ((mask, 1), ("canary2@real.example", 0)):
+        for text in (
+            f"SELECT guessed('{value}')",
+            f"SELECT guessed(t => '{value}')",
+            f"SELECT guessed_deep(0, '{value}')",
+            f"SELECT one_of(ARRAY['{value}', 'x'])",
+        ):
+            assert bot.execute(text.encode()).fetchall() == [(found,)], text
+        assert bot.execute("SELECT guessed(%s), guessed_deep(1, %s)", (value, value)).fetchall() == [(found, 1 + found)]
+    assert bot.execute(f"SELECT guessed('{mask}'), '{mask}'".encode()).fetchall() == [(1, mask)]
+    for value in (f"'{mask}'", "'canary2@real.example'"):
+        for text in (
+            f"told({value})",
+            f"told_size({value})",
+            f"told_deep({value})",
+            f"either({value})",
+            f"guessed(lower({value}))",
+            f"guessed(x) FROM (SELECT {value}::text AS x) t",
+        ):
+            refusal(bot, f"SELECT {text}")
+    for text in ("SELECT guessed($1), $1", "SELECT guessed($1), length($1)"):
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            bot.execute(text.replace("$1", "%(v)s"), {"v": mask})
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from corpus.judge import FAILURES, REFUSED, WORKING, Judge, Verdict
 from corpus.music import music_cases, music_world
 from corpus.report import print_counts, print_verdicts, working_share, write_json
 from corpus.second import second_cases, second_world
+from corpus.sixth import sixth_cases, sixth_work, sixth_world
 from corpus.stage import Stage
 from corpus.third import third_benign, third_cases, third_world
 from corpus.twins import World, corpus_world
@@ -38,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     benign_cases = read_cases(benign)
     if options.pg >= 18:
         world = with_vector(world, benign_cases)
-    second, third, music, fifth = second_world(), third_world(), music_world(), fifth_world()
-    with Stage([world, second, third, music, fifth], major=options.pg, seed=options.seed) as stage:
+    second, third, music, fifth, sixth = second_world(), third_world(), music_world(), fifth_world(), sixth_world()
+    with Stage([world, second, third, music, fifth, sixth], major=options.pg, seed=options.seed) as stage:
         for line in stage.x.unreadable:
             print(f"not readable through the gate, so without learned masks: {line}")
         contradictions = sorted({line for pairs in stage.pairs.values() for line in pairs.contradictions})
@@ -66,6 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
                 attack=True,
                 matrix=options.matrix,
             ),
+            "attacks on a sixth schema": play(
+                Judge(stage, sixth, direct=options.direct),
+                chosen(sixth_cases(options.pg), options.only),
+                attack=True,
+                matrix=options.matrix,
+            ),
             "benign": []
             if options.direct
             else play(judge, chosen(benign_cases, options.only), attack=False, matrix=options.matrix),
@@ -79,6 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
             if options.direct
             else play(
                 Judge(stage, fifth), chosen(fifth_work(options.pg), options.only), attack=False, matrix=options.matrix
+            ),
+            "ordinary work on a sixth schema": []
+            if options.direct
+            else play(
+                Judge(stage, sixth), chosen(sixth_work(options.pg), options.only), attack=False, matrix=options.matrix
             ),
         }
         if any(twin.gate.process is not None and twin.gate.process.poll() is not None for twin in (stage.x, stage.y)):

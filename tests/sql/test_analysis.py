@@ -13,7 +13,7 @@ from lockgate.sql.analysis import analyse, read_row_description
 from lockgate.sql.parse import split_and_parse
 from lockgate.testing.engines import EmbeddedPostgres, cached_installation
 from sql.live import SETTINGS, Seen, analysed, decide, read_catalog, replay, see
-from sql.tricky import CASES, LABELS, SETUP, WRITES
+from sql.tricky import CASES, HANDED_ON, LABELS, REACHES, SETUP, WRITES
 from support.servers import OTHER_MAJORS, MakeDatabase, Servers
 
 FOLDER = Path(__file__).parent / "trees"
@@ -116,6 +116,13 @@ def test_a_live_server_gives_the_recorded_decisions(connection: psycopg.Connecti
     connection.execute("SET ROLE nobody_in_particular")
     found = {text: decide(text, see(connection, text), catalog) for text, _ in CASES}
     assert found == dict(CASES)
+    for text, bounded, selective in REACHES:
+        fact = analysed(text, see(connection, text), catalog).writes[0]
+        assert (fact.bounded, fact.selective) == (bounded, selective), text
+    visit = next(r for r in catalog.relations.values() if r.name == "visit")
+    contact = ColumnRef(visit.oid, next(c.attnum for c in visit.columns.values() if c.name == "contact"))
+    for text, is_read in HANDED_ON:
+        assert (contact in analysed(text, see(connection, text), catalog).reads) is is_read, text
 
 
 @pytest.mark.slow

@@ -133,3 +133,33 @@ WRITES: tuple[tuple[str, bool, bool], ...] = (
     ("INSERT INTO visit(visit_id, client_id) SELECT id, id FROM client", True, True),
 )
 """Statement, bounded, selective."""
+
+REACHES: tuple[tuple[str, bool, bool], ...] = (
+    ("DELETE FROM visit WHERE (visit_id, client_id) IN ((1, 2), (3, 4))", True, True),
+    ("DELETE FROM visit WHERE visit_id = 1 OR price > 5", False, True),
+    ("DELETE FROM visit WHERE visit_id = 1 OR client_id = client_id", False, False),
+    ("UPDATE visit v SET state = 'x' FROM client c WHERE c.id = v.visit_id AND c.id = 4", True, True),
+    ("DELETE FROM visit v USING client c WHERE c.id = v.client_id AND c.id = $1", False, True),
+    ("DELETE FROM visit v USING client c WHERE c.id < v.visit_id AND c.id = 4", False, False),
+)
+"""More of the same, asked of a live server only."""
+
+HANDED_ON: tuple[tuple[str, bool], ...] = (
+    ("SELECT price FROM (SELECT price, contact FROM visit UNION ALL SELECT price, contact FROM visit) u", False),
+    ("WITH w AS (SELECT * FROM visit), x AS MATERIALIZED (SELECT * FROM w) SELECT price FROM x", False),
+    ("SELECT id FROM client WHERE EXISTS (SELECT * FROM visit)", False),
+    (
+        "SELECT price FROM (SELECT price, u.m FROM (SELECT price, contact AS m FROM visit UNION ALL SELECT 1, 'x') u UNION ALL SELECT 2, 'y') v",
+        True,
+    ),
+    ("SELECT price FROM (SELECT price, contact FROM visit UNION SELECT price, contact FROM visit) u", True),
+    ("SELECT price FROM (SELECT DISTINCT price, contact FROM visit) u", True),
+    ("SELECT price FROM (SELECT price, length(contact) AS n FROM visit UNION ALL SELECT price, 1 FROM visit) u", True),
+    ("WITH w AS (SELECT price, contact || 'x' AS m FROM visit) SELECT price FROM w", True),
+    (
+        "WITH RECURSIVE w AS (SELECT price, contact FROM visit UNION ALL SELECT price, contact FROM w WHERE price < 0) SELECT price FROM w",
+        True,
+    ),
+    ("SELECT u FROM (SELECT price, contact FROM visit UNION ALL SELECT price, contact FROM visit) u", True),
+)
+"""Statement, and whether it reads `visit.contact`."""

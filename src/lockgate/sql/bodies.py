@@ -140,11 +140,9 @@ class Bodies(Writes):
     def _ordered(self, node: Node, scope: Scope, mode: int) -> list[Val | None]:
         """Values of the arguments in the function's own order; None for one that is left out."""
         given: dict[int, Val | None] = {}
-        for at, argument in enumerate(node.nodes("args")):
-            named = argument.tag == "NAMEDARGEXPR"
-            place = argument.integer("argnumber") if named else at
+        for place, argument in _arguments(node).items():
             with self.givens.kept():
-                given[place] = self.expression(argument.need("arg") if named else argument, scope, mode)
+                given[place] = self.expression(argument, scope, mode)
         return [given.get(place) for place in range(max(given, default=-1) + 1)]
 
     def _enter(self, function: Function, node: Node, values: list[Val | None], scope: Scope) -> _Entered | None:
@@ -166,7 +164,7 @@ class Bodies(Writes):
         given += [COMPUTED] * (body.arguments - len(given))
         self._open.append((function.oid, path_of(body.settings, called.search_path)))
         try:
-            last = self._read(body, Call(tuple(given)), scope)
+            last = self._read(body, Call(tuple(given), _arguments(node), scope), scope)
         except RefusedStatementError:
             self.hide(f"function {name}", "its body is not understood")
             return None
@@ -225,6 +223,15 @@ class Bodies(Writes):
                 value if same and value.plain else self.apply([value], f"function {function.name}", scope, mode)
             )
         return columns
+
+
+def _arguments(node: Node) -> dict[int, Node]:
+    """What a call is given, by place in the function's own order from 0."""
+    given = {}
+    for at, argument in enumerate(node.nodes("args")):
+        named = argument.tag == "NAMEDARGEXPR"
+        given[argument.integer("argnumber") if named else at] = argument.need("arg") if named else argument
+    return given
 
 
 def _given(values: Iterable[Val | None]) -> list[Val]:

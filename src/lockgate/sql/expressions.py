@@ -122,9 +122,7 @@ class Expressions(Aggregates):
         givens = None
         if not any(v.literal for v in values if v.sources):
             others = [node for value, node in zip(values, nodes, strict=True) if not value.sources]
-            givens = None
-            if scope.within() is None or not literal:
-                givens = self.givens.take(others, scope) if literal else frozenset()
+            givens = self.givens.take(others, scope) if literal else frozenset()
         self.use(UseKind.EQUAL, sources, detail, scope.level, literal=literal, givens=givens)
         if len(sources) > 1 or sum(bool(v.sources) for v in values) > 1:
             self.levels[scope.level].matching.update(sources)
@@ -171,6 +169,7 @@ class Expressions(Aggregates):
             if call is None:
                 self.givens.meet(node)
                 return CONSTANT
+            self.givens.meet_argument(node, call)
             if 1 <= number <= len(call.values):
                 return call.values[number - 1]
         if kind == _PARAM_SUBLINK and scope.sublinks and 1 <= number <= len(scope.sublinks[-1]):
@@ -445,7 +444,7 @@ class Expressions(Aggregates):
     def _sublink(self, node: Node, scope: Scope, mode: int) -> Val:
         kind = node.integer("subLinkType")
         inner = self.subquery(node.need("subselect"), scope)
-        outputs = inner.every()
+        outputs = [] if kind == _EXISTS else inner.every()
         if kind in (_EXISTS, _ANY, _ALL):
             self.levels[scope.level].feeds.add(inner.scope.level)
             self.levels[inner.scope.level].stops_early = True

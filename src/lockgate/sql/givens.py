@@ -8,12 +8,12 @@ Source: masking.md 0.4 and 2.3; PostgreSQL 14 to 18, parse_coerce.c (a constant 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lockgate.model.statement import Given
-from lockgate.sql.scope import Scope
+from lockgate.sql.scope import Call, Scope
 from lockgate.sql.tree import Node
 
 _SUBQUERY, _VALUES, _CTE = 1, 5, 6
@@ -27,16 +27,16 @@ _BARE = ("distinctClause", "groupClause", "groupingSets", "sortClause", "windowC
 _EMPTY = ("limitCount", "limitOffset", "setOperations", "havingQual")
 _FLAGS = ("hasAggs", "hasWindowFuncs", "hasTargetSRFs", "hasSubLinks")
 
-Place = tuple[int, int]
-"""A column of a list of values: the node that holds the list, by identity, and the column's number."""
+Place = tuple[Hashable, int]
+"""A column of a list of values: the node that holds the list, by identity, and the column's number; or an argument of a call."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """Where a side of a comparison leads."""
+    """Where a side of a comparison leads, and the places in the tree that it goes through."""
 
     givens: list[tuple[Given, int, Place | None]]
-    nodes: list[Node]
+    marks: list[Hashable]
 
 
 class Givens:
@@ -44,10 +44,10 @@ class Givens:
 
     def __init__(self) -> None:
         self._types: dict[Given, int] = {}
-        self._met: dict[Given, set[int]] = {}
-        self._columns: dict[Place, set[int]] = {}
+        self._met: dict[Given, set[Hashable]] = {}
+        self._columns: dict[Place, set[Hashable]] = {}
         self._feeds: dict[Given, set[Place]] = {}
-        self._taken: set[int] = set()
+        self._taken: set[Hashable] = set()
         self._mixed: set[Given] = set()
         self._whole_rows = False
         self._kinds: dict[Given, int] = {}
@@ -87,13 +87,18 @@ class Givens:
         if place is not None:
             self._columns.setdefault(place, set()).add(id(node))
 
+    def meet_argument(self, node: Node, call: Call) -> None:
+        """An argument was read in the body of a function."""
+        self._columns.setdefault((call, node.integer("paramid")), set()).add((call, id(node)))
+
     def take(self, sides: Iterable[Node], scope: Scope) -> frozenset[Given] | None:
         """The given values that these sides of a comparison consist of; None when they are something else as well."""
         found = _Found([], [])
         for side in sides:
-            if not _follow(side, scope, None, found):
+            follows = _follow if scope.within() is None else _follow_argument
+            if not follows(side, scope, None, found):
                 return None
-        self._taken.update(id(node) for node in found.nodes)
+        self._taken.update(found.marks)
         for given, kind, place in found.givens:
             if self._types.setdefault(given, kind) != kind:
                 self._mixed.add(given)
@@ -148,7 +153,7 @@ def _follow(node: Node, scope: Scope | None, place: Place | None, found: _Found)
     if given is not None:
         kind = node.integer("consttype" if node.tag == "CONST" else "paramtype")
         found.givens.append((given, kind, place))
-        found.nodes.append(node)
+        found.marks.append(id(node))
         return True
     if node.tag == "ARRAYEXPR" and not node.flag("multidims"):
         return all(_follow(part, scope, place, found) for part in node.nodes("elements"))
@@ -157,6 +162,24 @@ def _follow(node: Node, scope: Scope | None, place: Place | None, found: _Found)
     if node.tag == "VAR":
         return _follow_column(node, scope, found)
     return node.tag == "PARAM" and _follow_sublink(node, scope, found)
+
+
+def _follow_argument(node: Node, scope: Scope, place: Place | None, found: _Found) -> bool:
+    """Follow a side of a comparison in a function's body, through calls, to what the client gave; a body's own constants are no such thing."""
+    places: list[Place | None] = [place]
+    while (call := scope.within()) is not None:
+        while node.tag in ("RELABELTYPE", "COLLATEEXPR"):
+            node = node.need("arg")
+        number = node.integer("paramid") if node.tag == "PARAM" and node.integer("paramkind") == _EXTERN else 0
+        argument = call.nodes.get(number - 1)
+        if argument is None:
+            return node.tag == "CONST" and node.flag("constisnull")
+        found.marks.append((call, id(node)))
+        places.append((call, number))
+        node, scope = argument, call.scope
+    while node.tag in ("RELABELTYPE", "COLLATEEXPR"):
+        node = node.need("arg")
+    return all(_follow(node, None, one, found) for one in places)
 
 
 def _is_text_array_cast(node: Node) -> bool:
@@ -173,7 +196,7 @@ def _follow_column(node: Node, scope: Scope, found: _Found) -> bool:
         return False
     entry = scope.up(node.integer("varlevelsup")).entry(node.integer("varno"))
     cells = _cells(entry, node.integer("varattno"), scope.up(node.integer("varlevelsup")), found)
-    found.nodes.append(node)
+    found.marks.append(id(node))
     return cells is not None and all(_follow(cell, None, place, found) for cell in cells)
 
 
@@ -227,7 +250,7 @@ def _query_cells(query: Node, number: int, found: _Found) -> list[Node] | None:
     at = expression.integer("varno")
     if expression.integer("varlevelsup") or not 1 <= at <= len(table) or table[at - 1].integer("rtekind") != _VALUES:
         return None
-    found.nodes.append(expression)
+    found.marks.append(id(expression))
     return _values(table[at - 1], expression.integer("varattno"))
 
 

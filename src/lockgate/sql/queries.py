@@ -10,6 +10,7 @@ from __future__ import annotations
 from lockgate.model.catalog import ColumnRef
 from lockgate.model.statement import UNKNOWN_COLUMN, UseKind
 from lockgate.sql.bodies import Bodies
+from lockgate.sql.expressions import TEXT_TYPES
 from lockgate.sql.facts import COMPUTED, NO_COLUMNS, NULL, Draft, Val, merge
 from lockgate.sql.failing import may_fail
 from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID
@@ -54,6 +55,8 @@ class Queries(Bodies):
     ) -> Yield:
         """One QUERY node.
 
+        Select-list entries that are bare columns of tables are read when somebody asks: to compute one that nobody uses shows nothing.
+
         Args:
             call: the call of the function that this is the body of.
             lazy: leave out select-list entries that nobody asks for, as the server's planner does.
@@ -89,7 +92,9 @@ class Queries(Bodies):
             with self.givens.kept(unless=free):
                 return self.expression(outputs[number - 1].need("expr"), scope, VALUE)
 
-        result = Yield(scope, len(outputs), read)
+        result = Yield(
+            scope, len(outputs), read, lambda number: self._is_bare(outputs[number - 1].need("expr"), scope)
+        )
         self._read_targets(result, outputs, scope, lazy=lazy and command == SELECT)
         for other in scope.commons.values():
             self._common(other)
@@ -103,12 +108,35 @@ class Queries(Bodies):
         node = scope.node
         keep = lazy and scope.arms is None and not node.items("distinctClause") and not node.flag("hasTargetSRFs")
         for number, target in enumerate(outputs, 1):
-            if not keep or target.integer("ressortgroupref") or self._is_volatile(target):
+            waits = node.integer("commandType") == SELECT and not target.integer("ressortgroupref")
+            if not waits or not (self._is_bare(target.need("expr"), scope) or (keep and not self._is_volatile(target))):
                 result.one(number)
         for target in scope.targets:
             if target.flag("resjunk"):
                 with self.givens.kept():
                     self.expression(target.need("expr"), scope, VALUE)
+
+    def _is_bare(self, node: Node, scope: Scope) -> bool:
+        """Whether an expression is a column of a table, as it stands there, by whatever queries it was handed on."""
+        if node.tag == "RELABELTYPE" and node.integer("resulttype") in TEXT_TYPES:
+            return self._is_bare(node.need("arg"), scope)
+        if node.tag != "VAR":
+            return False
+        owner, number = scope.up(node.integer("varlevelsup")), node.integer("varattno")
+        if owner.arms is not None:
+            return owner.arms.is_bare(number)
+        entry = owner.entry(node.integer("varno"))
+        kind = entry.integer("rtekind")
+        if kind == _RELATION:
+            return self.catalog.column(ColumnRef(entry.integer("relid"), number)) is not None
+        if kind in (_SUBQUERY, _CTE):
+            self._item(owner, node.integer("varno"))
+            return owner.entries[node.integer("varno")].is_bare(number)
+        if kind in (_JOIN, _GROUP):
+            parts = entry.nodes_or_none("joinaliasvars" if kind == _JOIN else "groupexprs")
+            part = parts[number - 1] if 1 <= number <= len(parts) else None
+            return part is not None and self._is_bare(part, owner)
+        return False
 
     def _is_volatile(self, node: Node) -> bool:
         """Whether a select-list entry must be computed even when nobody reads it."""
@@ -165,9 +193,7 @@ class Queries(Bodies):
     def column(self, scope: Scope, entry: int, number: int) -> Val:
         """A column of a range table entry; number 0 is the whole row."""
         if scope.arms is not None:
-            if not 1 <= number <= len(scope.arms):
-                refuse("tree-column", "a column of a set operation is not there")
-            return scope.arms[number - 1]
+            return scope.arms.one(number)
         found = scope.entry(entry)
         kind = found.integer("rtekind")
         if kind == _RELATION:
@@ -346,6 +372,9 @@ class Queries(Bodies):
         self._common(common)
         if common.level >= 0:
             self.levels[scope.level].feeds.add(common.level)
+        if common.found is not None:
+            found = common.found
+            return Yield(scope, found.count, found.one, found.is_bare)
         columns = common.columns or []
         return Yield(scope, len(columns), lambda number: columns[number - 1])
 
@@ -361,9 +390,13 @@ class Queries(Bodies):
         common.busy = True
         for _ in range(_ROUNDS):
             found = self.query(common.node.need("ctequery"), common.owner, common=common)
-            columns = found.every()
-            settled = not common.met_itself or columns == common.columns
-            common.columns = columns
+            settled = not common.met_itself
+            if settled:
+                common.found = found
+            else:
+                columns = found.every()
+                settled = columns == common.columns
+                common.columns = columns
             if settled:
                 common.level = found.scope.level
                 common.busy = False
@@ -372,31 +405,36 @@ class Queries(Bodies):
 
     # set operations
 
-    def _arms(self, node: Node, scope: Scope, common: Common | None = None) -> list[Val]:
+    def _arms(self, node: Node, scope: Scope, common: Common | None = None) -> Yield:
         """Columns of a set operation; a recursive WITH query knows its first arm's columns while the second is read."""
         if node.tag == "RANGETBLREF":
             number = node.integer("rtindex")
             self._item(scope, number)
             if number not in scope.entries:
                 refuse("tree-union", "an arm of a set operation is not a query")
-            return scope.entries[number].every()
+            return scope.entries[number]
         if node.tag != "SETOPERATIONSTMT":
             refuse("unknown-node", f"node {node.tag} is not known in a set operation")
         left = self._arms(node.need("larg"), scope)
-        if common is not None and common.columns is None:
-            common.columns = left
+        if common is not None and common.columns is None and common.node.flag("cterecursive"):
+            common.columns = left.every()
         right = self._arms(node.need("rarg"), scope)
         collations = node.integers("colCollations")
-        if not len(left) == len(right) == len(collations):
+        if not left.count == right.count == len(collations):
             refuse("tree-union", "arms of a set operation differ in length")
-        merged = [merge(pair) for pair in zip(left, right, strict=True)]
+        merged = Yield(
+            scope,
+            left.count,
+            lambda number: merge((left.one(number), right.one(number))),
+            lambda number: left.is_bare(number) and right.is_bare(number),
+        )
         if node.integer("op") == _UNION and node.flag("all"):
             return merged
         clauses = node.nodes("groupClauses")
         self.operators(n for c in clauses for n in (c.integer("eqop"), c.integer("sortop")))
         builtin = all(c.integer("eqop") in EQUAL_OPERATORS for c in clauses)
         self.levels[scope.level].distinct = True
-        for value, collation in zip(merged, collations, strict=True):
+        for value, collation in zip(merged.every(), collations, strict=True):
             pure = value.plain and builtin and collation < FIRST_USER_OID
             self.group(value.sources, "UNION, INTERSECT or EXCEPT", scope, literal=value.literal, pure=pure)
         return merged

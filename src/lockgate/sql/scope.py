@@ -7,7 +7,7 @@ Source: PostgreSQL 14 to 18, primnodes.h (Var.varlevelsup).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lockgate.sql.facts import Val
@@ -19,11 +19,12 @@ VALUE, QUALIFIER = 0, 1
 
 @dataclass(slots=True, eq=False)
 class Common:
-    """One WITH query: read at its first reference; `columns` grows while a recursive one settles."""
+    """One WITH query: read at its first reference; `columns` grows while a recursive one settles, `found` is one that is not."""
 
     node: Node
     owner: Scope
     columns: list[Val] | None = None
+    found: Yield | None = None
     level: int = -1
     busy: bool = False
     met_itself: bool = False
@@ -31,9 +32,11 @@ class Common:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One call of a function whose body is read: the values of its arguments."""
+    """One call of a function whose body is read: the values of its arguments, and what they are where it is called."""
 
     values: tuple[Val, ...]
+    nodes: Mapping[int, Node]
+    scope: Scope
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +52,7 @@ class Scope:
     entries: dict[int, Yield] = field(default_factory=dict)
     scanned: set[int] = field(default_factory=set)
     busy: set[tuple[int, int]] = field(default_factory=set)
-    arms: list[Val] | None = None
+    arms: Yield | None = None
     tested: list[Val] = field(default_factory=list)
     sublinks: list[list[Val]] = field(default_factory=list)
     sublink_queries: list[Node] = field(default_factory=list)
@@ -91,11 +94,12 @@ class Scope:
 
 @dataclass(slots=True, eq=False)
 class Yield:
-    """The columns of a FROM item or query, each read when it is asked for."""
+    """The columns of a FROM item or query, each read when it is asked for; `bare` says which are columns of tables as they stand there."""
 
     scope: Scope
     count: int
     read: Callable[[int], Val]
+    bare: Callable[[int], bool] = lambda _number: False
     known: dict[int, Val] = field(default_factory=dict)
 
     def one(self, number: int) -> Val:
@@ -105,6 +109,10 @@ class Yield:
         if number not in self.known:
             self.known[number] = self.read(number)
         return self.known[number]
+
+    def is_bare(self, number: int) -> bool:
+        """Whether column `number` is a column of a table as it stands there."""
+        return 1 <= number <= self.count and self.bare(number)
 
     def every(self) -> list[Val]:
         """All columns in order."""

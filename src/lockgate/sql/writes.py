@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from lockgate.model.catalog import ColumnRef
 from lockgate.model.statement import ON_CONFLICT, Kind, UseKind, WriteFact
+from lockgate.sql.bounds import named
 from lockgate.sql.clauses import Clauses
-from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID
 from lockgate.sql.keys import conjuncts
 from lockgate.sql.scope import VALUE, Scope
 from lockgate.sql.tree import Node, refuse
@@ -121,63 +121,11 @@ class Writes(Clauses):
             return WriteFact(kind, relation, bounded=True, selective=True)
         if command == MERGE:
             return WriteFact(kind, relation, bounded=False, selective=False)
-        fixed: set[int] = set()
-        selective = False
-        for part in conjuncts(scope.node.need("jointree").node("quals")):
-            if part.tag == "CURRENTOFEXPR":
-                return WriteFact(kind, relation, bounded=True, selective=True)
-            column = self._compared(part, number)
-            if column is None:
-                continue
-            selective = True
-            if self._is_equality(part):
-                fixed.add(column)
+        quals = scope.node.need("jointree").node("quals")
+        if any(part.tag == "CURRENTOFEXPR" for part in conjuncts(quals)):
+            return WriteFact(kind, relation, bounded=True, selective=True)
+        found = named(quals)
+        fixed = {column for table, column in found.equal if table == number}
         known = self.catalog.relations.get(relation)
         keys = known.unique_keys if known is not None else ()
-        return WriteFact(kind, relation, bounded=any(key <= fixed for key in keys), selective=selective)
-
-    @staticmethod
-    def _is_equality(part: Node) -> bool:
-        if part.integer("opno") not in EQUAL_OPERATORS or part.integer("inputcollid") >= FIRST_USER_OID:
-            return False
-        return part.tag == "OPEXPR" or part.flag("useOr")
-
-    @staticmethod
-    def _compared(part: Node, number: int) -> int | None:
-        """The target's column that a condition compares with a constant or parameter."""
-        if part.tag not in ("OPEXPR", "SCALARARRAYOPEXPR"):
-            return None
-        arguments = part.nodes("args")
-        if len(arguments) != 2:
-            return None
-        for one, other in (arguments, arguments[::-1]):
-            column = _bare(one)
-            mine = column.tag == "VAR" and not column.integer("varlevelsup") and column.integer("varno") == number
-            if mine and column.integer("varattno") > 0 and is_given(other):
-                return column.integer("varattno")
-        return None
-
-
-def _bare(node: Node) -> Node:
-    while node.tag == "RELABELTYPE":
-        node = node.need("arg")
-    return node
-
-
-def is_given(node: Node) -> bool:
-    """A constant or parameter, cast or in an ARRAY at most."""
-    while True:
-        if node.tag in ("RELABELTYPE", "COERCEVIAIO", "COLLATEEXPR", "ARRAYCOERCEEXPR"):
-            node = node.need("arg")
-        elif node.tag == "FUNCEXPR" and node.integer("funcformat") in (1, 2) and node.items("args"):
-            first, *rest = node.nodes("args")
-            if any(part.tag != "CONST" for part in rest):
-                return False
-            node = first
-        else:
-            break
-    if node.tag == "ARRAYEXPR":
-        return all(is_given(part) for part in node.nodes("elements"))
-    if node.tag == "CONST":
-        return not node.flag("constisnull")
-    return node.tag == "PARAM" and node.integer("paramkind") == 0
+        return WriteFact(kind, relation, bounded=any(key <= fixed for key in keys), selective=number in found.tables)
