@@ -92,9 +92,7 @@ class Queries(Bodies):
             with self.givens.kept(unless=free):
                 return self.expression(outputs[number - 1].need("expr"), scope, VALUE)
 
-        result = Yield(
-            scope, len(outputs), read, lambda number: self._is_bare(outputs[number - 1].need("expr"), scope)
-        )
+        result = Yield(scope, len(outputs), read, lambda number: self._is_bare(outputs[number - 1].need("expr"), scope))
         self._read_targets(result, outputs, scope, lazy=lazy and command == SELECT)
         for other in scope.commons.values():
             self._common(other)
