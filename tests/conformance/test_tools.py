@@ -35,11 +35,12 @@ SKIPPED_COLUMNS = {
 
 @pytest.fixture(scope="module")
 def place(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, GateProcess]]:
-    dsn = create_database(pg15, "tools", SETUP)
-    gate = GateProcess(tmp_path_factory.mktemp("tools") / "gate", {"tools": (dsn, "development")}).init()
-    second = create_database(pg15, "tools2")
-    gate.databases = {"tools2": (second, "development")}
-    gate.init()
+    databases = {
+        name: (create_database(pg15, name, script), "development")
+        for name, script in (("tools", SETUP), ("tools2", ""))
+    }
+    dsn = databases["tools"][0]
+    gate = GateProcess(tmp_path_factory.mktemp("tools") / "gate", databases).init()
     gate.label("tools", "none", *UNLABELLED)
     gate.start()
     yield dsn, gate
