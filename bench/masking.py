@@ -33,10 +33,10 @@ SEEN, HIDDEN = "clara", "ann"
 """Who sees labelled columns, and who sees their masks."""
 
 TABLE = """
-CREATE TABLE orders (id int PRIMARY KEY, email text, phone text, card text, a int, b int, status text, made timestamptz, price numeric(12,2), remark text);
+CREATE TABLE orders (id int PRIMARY KEY, email text, phone text, card text, a int, b int, status text, made timestamptz, price numeric(12,2), shelf text);
 INSERT INTO orders SELECT g, 'user' || g || '@shop' || g % 500 || '.example', '+44 20 ' || lpad((g / 10000)::text, 4, '0') || ' ' || lpad((g % 10000)::text, 4, '0'),
   '4539 57' || lpad((g / 10000)::text, 2, '0') || ' ' || lpad((g % 10000)::text, 4, '0') || ' 0001', g * 2, g * 3, 'status ' || g % 7, now(), g / 7.0,
-  'a longer remark number ' || g FROM generate_series(1, {rows}) g;
+  'a longer shelf number ' || g FROM generate_series(1, {rows}) g;
 ANALYZE orders;
 """
 SELECT = "SELECT * FROM orders ORDER BY id"

@@ -95,6 +95,29 @@ class Column:
             kept.update((cell, mask) for cell, mask in fresh.items() if len(cell) <= CACHED_CELL_BYTES)
 
 
+class FixedColumn(Column):
+    """A masked column whose values all look the same."""
+
+    def __init__(self, mask: bytes | None) -> None:
+        super().__init__(lambda cells: [mask] * len(cells), {}, {}, 0)
+        self._mask = mask
+        self._with_length = _NULL if mask is None else len(mask).to_bytes(4, "big") + mask
+
+    def show(self, cells: list[bytes]) -> list[bytes | None]:
+        """The mask, as often as there are cells."""
+        return [self._mask] * len(cells)
+
+    def framed(self, cells: list[bytes]) -> list[bytes]:
+        """The same behind its length."""
+        return [self._with_length] * len(cells)
+
+    @property
+    def seen(self) -> Callable[[bytes], bytes | None]:
+        """The mask, whatever the cell is."""
+        mask = self._with_length
+        return lambda _cell: mask
+
+
 @dataclass(slots=True)
 class _Hidden:
     """The cells of one masked column in a chunk, one for each row; None is NULL."""

@@ -13,14 +13,14 @@ from typing import Any, cast
 
 from lockgate import speed
 from lockgate.errors import InvariantError
-from lockgate.masking.batches import Column, Masks, data_row, split
+from lockgate.masking.batches import Column, FixedColumn, Masks, data_row, split
 from lockgate.masking.compiled import compiled_column
 from lockgate.masking.copy_formats import CopyShape
 from lockgate.masking.keys import KeyRing
 from lockgate.masking.pseudonyms import Pseudonym, PseudonymPool
 from lockgate.masking.rules import is_injective
 from lockgate.masking.tokens import TokenMaker
-from lockgate.masking.transforms import Context, cell_mask, many_of
+from lockgate.masking.transforms import Constant, Context, cell_mask, many_of
 from lockgate.model.catalog import Type
 from lockgate.model.plan import ColumnPlan, Disposition, Plan
 
@@ -103,6 +103,8 @@ class RowMasker:
         def make() -> Any:
             mask = cell_mask(column, type_mod, binary, context)
             many = many_of(mask)
+            if speed.core is None and isinstance(mask, Constant):
+                return FixedColumn(mask.value)
             if speed.core is None:
                 framed = cast("dict[bytes, bytes]", self._pool.cells((*name, "framed"))) if pooled else {}
                 return Column(many, cells, framed, kept_max)
