@@ -87,7 +87,7 @@ cdef enum:
     HOLES = 8
     RECEIPTS = 64          # remembered outcomes of a masked statement
     ROWS = 16              # most rows of one, as `session.fast` has it
-    KNOWN = 256            # statements of one session
+    KNOWN = 1024           # statements of one session
     PARAMETERS_MAX = 65536
     NAME = 64              # characters of a sealed text's name
     STAMP = 27             # characters of a time
@@ -1269,7 +1269,7 @@ cdef class Lane:
                 rest = _without(<const unsigned char *>PyBytes_AS_STRING(text), len(text), &found, mask)
                 _, known_by = table.get(key) or (0, {})
                 if len(known_by) >= KNOWN:
-                    known_by = {}
+                    del known_by[next(iter(known_by))]
                 known_by[rest] = known.permit
                 value = (mask, known_by)
         elif asked.parsed:
@@ -1280,8 +1280,8 @@ cdef class Lane:
             key = data[6:data.index(0, 6)]
             name = key.decode()
             value = (self.talk.prepared[name], name, known.permit)
-        if len(table) >= KNOWN:
-            table.clear()
+        if len(table) >= KNOWN and key not in table:
+            del table[next(iter(table))]
         table[key] = value
         return 0
 

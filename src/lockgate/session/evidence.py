@@ -31,6 +31,8 @@ NAME_CHARS_MAX = 160
 TABLES_MAX = 100
 RECEIPTS_MAX = 64
 """Different receipts of one statement whose entries are remembered but for what differs each time."""
+REPEATED_MAX = 256
+"""Pairs of entries that one session remembers but for what differs each time."""
 TEXT_BYTES_MAX = 4 << 20
 TEXT_HEAD_BYTES = 32 << 10
 _WITHOUT_DATA = frozenset(
@@ -69,6 +71,7 @@ class Evidence:
         self._clock = clock
         self._database = database
         self._sequence = 0
+        self._repeated: dict[str, Repeated] = {}
         self._common: dict[str, object] = {
             "session": session,
             "principal": identity.principal.name,
@@ -139,8 +142,12 @@ class Evidence:
     def repeated(self, verdict: Verdict, catalog: Catalog, clearance: Clearance) -> Repeated:
         """Intent and outcome of a statement that will run many times under one verdict, but for what differs each time."""
         fields, classes = self._about(verdict, catalog, clearance)
+        name = repr((fields, classes))  # the same for texts that differ in their constants, whatever those are
+        found = self._repeated.get(name)
+        if found is not None and found.plan == verdict.plan:
+            return found
         common = {k: v for k, v in self._common.items() if v is not None}
-        return Repeated(
+        made = Repeated(
             self._recorder.template({"kind": "intent", **common, **fields}, ("s", "text")),
             self._completed([]),
             fields,
@@ -148,6 +155,10 @@ class Evidence:
             self._database,
             verdict.plan,
         )
+        if len(self._repeated) >= REPEATED_MAX:
+            self._repeated.clear()
+        self._repeated[name] = made
+        return made
 
     def _completed(self, receipt: list[dict[str, object]]) -> Template:
         common = {k: v for k, v in self._common.items() if v is not None}

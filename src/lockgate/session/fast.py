@@ -33,7 +33,7 @@ from lockgate.wire.postgres.typed import from_client
 
 RECEIPTED_ROWS_MAX: Final = 16
 """Most rows of a masked answer whose outcome is remembered: the receipts of longer ones hardly ever come again."""
-KNOWN_MAX: Final = 256
+KNOWN_MAX: Final = 1024
 """Statements that one session remembers for its fast lane."""
 
 _INT32 = struct.Struct("!i")
@@ -138,8 +138,7 @@ class FastLane:
             places = self._talk.lifted_places(lifted, ())
             if places is None:
                 return None
-            if len(shapes) >= KNOWN_MAX:
-                shapes.clear()
+            _make_room(shapes)
             shape = shapes[skeleton] = (places, {})
         places, known_by = shape
         rest = skeleton if len(places) == len(lifted.constants) else lifted.without(places)
@@ -151,8 +150,7 @@ class FastLane:
             known = self._known(judged[0], judged[0].parsed.text, ())
             if known is None:
                 return None
-            if len(known_by) >= KNOWN_MAX:
-                known_by.clear()
+            _make_room(known_by)
             known_by[rest] = known
         return known
 
@@ -254,8 +252,7 @@ class FastLane:
             known = self._known(judged[0], text, types)
             if known is None:
                 return None  # the conversation must see its row description first
-        if len(table) >= KNOWN_MAX:
-            table.clear()
+        _make_room(table)
         table[key] = known
         return known
 
@@ -436,3 +433,9 @@ class FastLane:
         self._talk.portals[""] = Portal(run, run.parsed.kind, described=True)
         if known.verdict.plan.touches_labelled:
             self._replies.touched_labelled = True
+
+
+def _make_room(table: dict[Any, Any]) -> None:
+    """Forget the statement that was learnt first."""
+    if len(table) >= KNOWN_MAX:
+        del table[next(iter(table))]
