@@ -762,6 +762,26 @@ cdef Py_ssize_t _quoted(const unsigned char *text, Py_ssize_t at, Py_ssize_t siz
     return -1
 
 
+cdef inline int _two(const unsigned char *text) noexcept:
+    """Two digits as a number; below 0 for anything else."""
+    return (text[0] - 48) * 10 + text[1] - 48 if 48 <= text[0] <= 57 and 48 <= text[1] <= 57 else -1
+
+
+cdef bint _moment(const unsigned char *text, Py_ssize_t size) noexcept:
+    """Whether a string holds a day, or a day and a time, as `sql.lifting` has them."""
+    if size != 10 and size != 16 and size != 19:
+        return False
+    if not 10 <= _two(text) <= 29 or _two(text + 2) < 0 or text[4] != 45 or text[7] != 45:
+        return False
+    if not 1 <= _two(text + 5) <= 12 or not 1 <= _two(text + 8) <= 28:
+        return False
+    if size == 10:
+        return True
+    if text[10] != 32 or not 0 <= _two(text + 11) <= 23 or text[13] != 58 or not 0 <= _two(text + 14) <= 59:
+        return False
+    return size == 16 or (text[16] == 58 and 0 <= _two(text + 17) <= 59)
+
+
 cdef bint _lift(const unsigned char *text, Py_ssize_t size, Constants *found) noexcept:
     """`sql.lifting.lift`: the constants of a text that may be lifted; false when there is none or its tokens are uncertain."""
     cdef Py_ssize_t at = 0, end, i, point, last_word = -1, last_string = -1
@@ -824,7 +844,8 @@ cdef bint _lift(const unsigned char *text, Py_ssize_t size, Constants *found) no
                 last_string = end
                 if found.count >= CONSTANTS:
                     return False
-                found.starts[found.count], found.ends[found.count], found.marks[found.count] = at, end, 115
+                found.starts[found.count], found.ends[found.count] = at, end
+                found.marks[found.count] = 100 if _moment(text + at + 1, end - at - 2) else 115
                 found.count += 1
             at = end
         else:

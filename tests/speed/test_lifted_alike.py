@@ -15,6 +15,18 @@ pytestmark = pytest.mark.skipif(
 
 
 @given(
+    st.from_regex(
+        rb"'[0-3]?[0-9]{3}[-.][0-1]?[0-9]-[0-3]?[0-9]([ T][0-2]?[0-9]:[0-6]?[0-9](:[0-6]?[0-9](\.[0-9])?)?)?'",
+        fullmatch=True,
+    )
+)
+@settings(max_examples=400)
+def test_days_and_times_are_known_alike(text: bytes) -> None:
+    plain = lift(text)
+    assert speed.lane.lifted(text) == (None if plain is None else [tuple(c) for c in plain.constants])
+
+
+@given(
     st.lists(
         st.sampled_from(
             ["SELECT", " ", "a1", "_x", "12", "2147483648", "9223372036854775808", "1.5", ".", "1e3", "2.", "00.10", ".5", "1" * 62 + ".1", "1" * 63 + ".1", "'it''s'", "'x'", "\n", "E", "'", '"', '"q""d"',

@@ -12,7 +12,7 @@ from lockgate.sql import grammar
 from lockgate.sql.lifting import Lifted, lift
 
 PIECES = st.sampled_from([
-    "SELECT", "a", "a1", "_b$2", "é", '"q 1"', '"x""y"', "'it''s'", "''", "'\\'", "'a'", "E'b'", "e", "N", "b'1'", "U&", "U&'x'", "x", "$1", "$$z$$",
+    "SELECT", "a", "a1", "_b$2", "é", '"q 1"', '"x""y"', "'it''s'", "'2026-01-02'", "''", "'\\'", "'a'", "E'b'", "e", "N", "b'1'", "U&", "U&'x'", "x", "$1", "$$z$$",
     "1", "12", "007", "2147483647", "2147483648", "9223372036854775807", "9223372036854775808", "1.5", ".5", "5.", "1e3", "0x1F", "1_000",
     "12ab", "--", "/*", "*/", "-", "+", "=", "(", ")", ",", ";", "::", ":", ".", "..", "[", "]", "\n", " ", "\t", "'", '"', "\\", "&", "@",
 ])  # fmt: skip
@@ -21,6 +21,7 @@ VALUES = {
     b"\x00l": ["2147483648", "9223372036854775807"],
     b"\x00n": ["0.0", "17.25", "007.50"],
     b"\x00s": ["''", "'z'", "'a''b --'"],
+    b"\x00d": ["'2026-02-28'", "'1000-01-01 00:00'", "'2999-12-28 23:59:59'"],
 }
 
 
@@ -77,3 +78,14 @@ def test_width_and_type_stay_in_the_skeleton() -> None:
     skeletons = [(lift(t.encode()) or Lifted(t.encode(), ())).skeleton for t in texts]
     assert len(set(skeletons)) == len(texts)
     assert (lift(b"SELECT 1") or Lifted(b"", ())).skeleton == (lift(b"SELECT 2") or Lifted(b"", ())).skeleton
+
+
+@pytest.mark.parametrize(("value", "is_moment"), [
+    ("2024-02-28", True), ("1000-01-01 00:00", True), ("2999-12-28 23:59:59", True), ("2024-02-29", False), ("2024-13-01", False), ("2024-00-01", False),
+    ("2024-01-00", False), ("2024-1-1", False), ("0999-01-01", False), ("3000-01-01", False), ("2024-01-01 24:00", False), ("2024-01-01 00:60", False),
+    ("2024-01-01 00:00:60", False), ("2024-01-01T00:00", False), ("2024-01-01 ", False), ("today", False),
+])  # fmt: skip
+def test_a_day_that_every_type_of_moment_takes_is_a_class_of_its_own(value: str, is_moment: bool) -> None:
+    found = lift(f"SELECT '{value}'".encode())
+    assert found is not None
+    assert found.constants[0].mark == (b"\x00d" if is_moment else b"\x00s")

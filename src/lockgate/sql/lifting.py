@@ -29,19 +29,25 @@ _INT8_MAX = 2**63 - 1
 _DIGITS_MAX = 19
 _CONSTANTS_MAX = 64
 """Constants of one text; one with more is remembered as it is."""
-_SMALL, _LARGE, _DECIMAL, _STRING = b"\x00i", b"\x00l", b"\x00n", b"\x00s"
+_SMALL, _LARGE, _DECIMAL, _STRING, _MOMENT = b"\x00i", b"\x00l", b"\x00n", b"\x00s", b"\x00d"
 """What stands for a constant: a zero byte, which no text has, and its class."""
-_TYPES = {_SMALL: (23,), _LARGE: (20,), _DECIMAL: (1700,), _STRING: (25, 1043)}
-"""Types that constants of a class have when nothing but their class decides it: int4, int8, numeric, text and varchar."""
-_UNREAD_TYPES = _TYPES | {
-    _STRING: (25, 1043, 16, 19, 20, 21, 23, 114, 700, 701, 1042, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 3802)
-}
+_TYPES = {
+    _SMALL: (23,), _LARGE: (20,), _DECIMAL: (1700,), _STRING: (25, 1043), _MOMENT: (25, 1043, 1082, 1114, 1184),
+}  # fmt: skip
+"""Types that take every constant of a class, and that nothing about it but its class decides: int4, int8, numeric, text and varchar; for days and
+times as ISO 8601 has them also date and both timestamps."""
+_SCALARS = (25, 1043, 16, 19, 20, 21, 23, 114, 700, 701, 1042, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 3802)
+_UNREAD_TYPES = _TYPES | {_STRING: _SCALARS, _MOMENT: _SCALARS}
 """The same where only the statement's run looks at the value: a string may also be what its context reads it as, if that names nothing.
 
 They are bool, name, the whole numbers, json, the floats, char, date, time, both timestamps, interval, timetz, numeric, uuid and jsonb; never a
 `reg*` type, a jsonpath, a text search configuration or a type of somebody's own.
 """
 _DECIMAL_MAX = 64
+_ISO = re.compile(
+    rb"'[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])( ([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?'"
+)
+"""Days and times that every month of every calendar has, whatever DateStyle says."""
 _FRACTION = re.compile(rb"[0-9]+\.[0-9]+")
 
 
@@ -55,7 +61,7 @@ class Constant(NamedTuple):
     @property
     def is_string(self) -> bool:
         """Whether it is a string; else it is a number."""
-        return self.mark == _STRING
+        return self.mark in (_STRING, _MOMENT)
 
 
 class Lifted(NamedTuple):
@@ -103,7 +109,7 @@ def lift(data: bytes) -> Lifted | None:
             ):
                 return None
             last_string = end
-            found.append(Constant(start, end, _STRING))
+            found.append(Constant(start, end, _MOMENT if _ISO.fullmatch(match[0]) else _STRING))
         elif kind == "name":
             if data[start - 1 : start] == b"&":
                 return None
