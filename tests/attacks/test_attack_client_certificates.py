@@ -21,6 +21,7 @@ from lockgate.testing.engines import EmbeddedPostgres
 from support.gate import PRINCIPALS, GateProcess
 from support.servers import create_database, drop_database
 from support.tls import Authority
+from support.waiting import until
 
 SPIFFE = "spiffe://prod.example/ns/jobs/sa/etl"
 NAMES = (
@@ -89,6 +90,14 @@ def refused(gate: GateProcess, user: str, issued: dict[str, str]) -> str:
     return str(caught.value)
 
 
+def is_refused(gate: GateProcess, user: str, issued: dict[str, str]) -> bool:
+    try:
+        connect(gate, user, issued).close()
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
 def token_id(issued: dict[str, str]) -> str:
     """What stands for a certificate in the ledger and in the list of revoked credentials."""
     der = ssl.PEM_cert_to_DER_cert(Path(issued["sslcert"]).read_text())
@@ -104,9 +113,8 @@ def test_each_kind_of_name_opens_a_session_of_its_principal(gate: GateProcess, a
     ):
         with connect(gate, user, issued) as client:
             assert client.execute("SELECT count(*) FROM t").fetchone() == (0,)
-    shown = gate.run(
-        "log", "show", "--config", str(gate.config), str(gate.search("--principal", "etl")[-1]["index"])
-    ).stdout
+    found = gate.search("--principal", "etl")[-1]
+    shown = gate.run("log", "show", "--config", str(gate.config), f"{found['log']}#{found['index']}").stdout
     assert '"binding": "attested"' in shown
     assert '"token": "x509-' in shown
 
@@ -179,13 +187,7 @@ def test_the_list_of_revoked_certificates_is_read_again(gate: GateProcess, autho
     issued, other = authority.issue("meg"), authority.issue("meg")
     connect(gate, "meg", issued).close()
     authority.revoke(issued)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            connect(gate, "meg", issued).close()
-        except psycopg.OperationalError:
-            break
-        time.sleep(0.2)
+    until(lambda: all(is_refused(gate, "meg", issued) for _ in range(5)), 20)  # each worker reads it by itself
     assert "revoked" in refused(gate, "meg", issued)
     connect(gate, "meg", other).close()
 
@@ -194,14 +196,7 @@ def test_an_outdated_list_refuses_every_certificate_but_no_token(gate: GateProce
     issued = authority.issue("meg")
     authority.write_revoked(current=False)
     try:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                connect(gate, "meg", issued).close()
-            except psycopg.OperationalError:
-                break
-            time.sleep(0.2)
-        refused(gate, "meg", issued)
+        until(lambda: all(is_refused(gate, "meg", issued) for _ in range(5)), 20)
         gate.connect("clara", "shop").close()
     finally:
         authority.write_revoked()

@@ -51,7 +51,8 @@ def rows_show(place: Place) -> bool:
 
 
 def places_and_ages_show(place: Place) -> bool:
-    return bool(place.rows("SELECT ctid, xmin FROM users WHERE id = 1"))
+    numbered = place.rows("SELECT txid_current() > 0")
+    return numbered == [[b"t"]] and bool(place.rows("SELECT ctid, xmin FROM users WHERE id = 1"))
 
 
 def estimates_show(place: Place) -> bool:
@@ -135,7 +136,8 @@ CLOSED = (
     "SELECT statement FROM pg_prepared_statements",
     "SELECT current_query()",
     "SELECT * FROM pg_largeobject",
-    "SELECT pg_current_xact_id()",
+    "SELECT pg_export_snapshot()",
+    "SELECT count(*) FROM pg_locks",
     "SELECT * FROM pg_stat_user_tables",
     "SELECT * FROM pg_stat_user_indexes",
     "SELECT * FROM pg_stat_io",
