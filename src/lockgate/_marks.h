@@ -39,6 +39,14 @@ static inline uint64_t lg_marks(const unsigned char *at, int count, unsigned cha
 
 #endif
 
+/* Whether no byte is a control character or one of two; in words of eight that compilers put together. */
+static inline int lg_plain(const unsigned char *at, long count, unsigned char one, unsigned char other) {
+    unsigned char odd = 0;
+    long i;
+    for (i = 0; i < count; i++) odd |= (unsigned char)((at[i] < 32) | (at[i] == one) | (at[i] == other));
+    return !odd;
+}
+
 /* The first of them. */
 static inline int lg_first(uint64_t marks) { return __builtin_ctzll(marks); }
 

@@ -6,6 +6,7 @@
 cdef extern from "_marks.h" nogil:
     uint64_t lg_marks(const unsigned char *, int, unsigned char, unsigned char)
     int lg_first(uint64_t)
+    bint lg_plain(const unsigned char *, long, unsigned char, unsigned char)
 
 
 cdef struct Range:
@@ -161,10 +162,12 @@ cdef class Masks:
     cdef list _hidden
     cdef list _unescaped
     cdef Py_ssize_t _count
+    cdef bytes _is_hidden
 
     def __cinit__(self, list columns):
         self._columns, self._count, self._unescaped = columns, len(columns), []
         self._hidden = [column for column in columns if column is not None]
+        self._is_hidden = bytes([column is not None for column in columns])
         for column in self._hidden:
             if not isinstance(column, Column):
                 raise InvariantError("a column's masks are of another kind")
@@ -351,17 +354,51 @@ cdef class Masks:
         self._text_cell(number, start, end, escaped)
         return True
 
-    cdef int _text_cell(self, Py_ssize_t number, const unsigned char *start, const unsigned char *end, bint escaped) except -1:
-        one = self._columns[number]
-        if one is not None and not (end - start == 2 and start[0] == 92 and start[1] == 78):
-            self._gather(<Column>one, start, end, _unescape(start, end) if escaped else None)
-        return 0
+    cdef inline int _text_cell(self, Py_ssize_t number, const unsigned char *start, const unsigned char *end, bint escaped) except -1:
+        if not PyBytes_AS_STRING(self._is_hidden)[number] or (end - start == 2 and start[0] == 92 and start[1] == 78):
+            return 0
+        if escaped:
+            return self._gather(<Column>self._columns[number], start, end, _unescape(start, end))
+        return (<Column>self._columns[number]).gather(start, end - start)
+
+    cdef bint _bare_row(self, const unsigned char *at, const unsigned char *end, int delimiter, bytes null) except -1:
+        """As `_csv_row`, of a line in which nothing is quoted."""
+        cdef const unsigned char *start = at
+        cdef const unsigned char *here
+        cdef Py_ssize_t number = 0, length, nothing = PyBytes_GET_SIZE(null)
+        cdef const char *hidden = PyBytes_AS_STRING(self._is_hidden)
+        cdef uint64_t marks
+        while at <= end:
+            length = min(64, end - at)
+            marks = lg_marks(at, <int>length, <unsigned char>delimiter, <unsigned char>delimiter)
+            while True:
+                if marks:
+                    here = at + lg_first(marks)
+                    marks &= marks - 1
+                elif at + length == end:
+                    here = end
+                else:
+                    break
+                if number >= self._count or (here == end) != (number == self._count - 1):
+                    return False
+                if hidden[number] and not (
+                    here - start == nothing and memcmp(start, PyBytes_AS_STRING(null), nothing) == 0
+                ):
+                    (<Column>self._columns[number]).gather(start, here - start)
+                if here == end:
+                    return True
+                number += 1
+                start = here + 1
+            at += length
+        return False
 
     cdef bint _csv_row(self, const unsigned char *at, const unsigned char *end, int delimiter, int quote, bytes null) except -1:
         """As `_text_row`, for CSV."""
         cdef const unsigned char *start
         cdef bint quoted, doubled
         cdef Py_ssize_t number
+        if at < end and memchr(at, quote, end - at) == NULL and memchr(at, 10, end - at) == NULL and memchr(at, 13, end - at) == NULL:
+            return self._bare_row(at, end, delimiter, null)
         for number in range(self._count):
             start, quoted, doubled = at, at < end and at[0] == quote, False
             if quoted:
@@ -414,7 +451,15 @@ cdef class Masks:
         cdef Py_ssize_t head
         cdef Py_ssize_t[::1] cursor = array("q", bytes(8 * hidden + 8))
         cdef bint single = self._count == 1
+        cdef unsigned char *to
+        cdef unsigned char also = <unsigned char>quote if csv else 92
+        cdef bint fits
         numbers = [number for number, one in enumerate(self._columns) if one is not None]
+        forcing = bytes([number in forced or single for number in numbers])
+        cdef const char *forces = PyBytes_AS_STRING(forcing)
+        cdef Py_ssize_t nothing = PyBytes_GET_SIZE(null)
+        room.take(size + (size >> 2))  # most of what is needed, at once
+        room.size = 0
         cdef unsigned char[256] special
         memset(special, 0, 256)
         if csv:
@@ -433,6 +478,15 @@ cdef class Masks:
                 cell = &column.cells[cursor[i]]
                 cursor[i] += 1
                 length = cell.place - copied
+                fits = cell.shown_size >= 0 and not (csv and (forces[i] or cell.shown_size == nothing)) and lg_plain(
+                    column.room.data + cell.shown, cell.shown_size, <unsigned char>delimiter, also
+                )
+                if fits:
+                    to = room.take(length + cell.shown_size)
+                    memcpy(to, copied, length)
+                    memcpy(to + length, column.room.data + cell.shown, cell.shown_size)
+                    copied = cell.place + cell.written
+                    continue
                 memcpy(room.take(length), copied, length)
                 copied = cell.place + cell.written
                 if cell.shown_size < 0:

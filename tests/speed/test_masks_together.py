@@ -266,6 +266,7 @@ _CELLS = (
     st.none()
     | st.text("ab,;\t\\\"'\n\r|N.é ", max_size=8).map(str.encode)
     | st.sampled_from([b"", b"\\N", b"\\.", b"NULL", b"+44 20 7946 0000"])
+    | st.integers(28, 66).map(lambda size: b"x" * size)  # delimiters on both sides of a block's edge, and on it
 )
 _SHAPES = [
     CopyShape(), CopyShape(delimiter=b"|"), CopyShape("binary"), CopyShape("csv", b",", b""), CopyShape("csv", b";", b"NULL", quote=b"'", escape=b"'"),
