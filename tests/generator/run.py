@@ -20,6 +20,7 @@ from generator.play import Player, Tally
 from generator.schemas import make_schema
 
 WORLDS = 3
+MINUTES = 3
 REASONS, ERRORS = 60, 12
 
 
@@ -32,8 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     number = 0
     try:
         while time.monotonic() < deadline:
-            stage_ends = min(deadline, time.monotonic() + 60 * options.stage_minutes)
-            play_stage(f"{options.seed}/{number}", options.pg, stage_ends, tally, options.statements)
+            play_stage(
+                f"{options.seed}/{number}",
+                options.pg,
+                deadline,
+                tally,
+                options.statements,
+                minutes=options.stage_minutes,
+            )
             number += 1
             print(f"  {number} stages, {tally.played.total()} statements", flush=True)
             if options.statements:
@@ -43,8 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if tally.found or tally.clear else 0
 
 
-def play_stage(seed: str, major: int, deadline: float, tally: Tally, statements: int = 0, worlds: int = WORLDS) -> None:
-    """A stage with a few fresh worlds, played in turns until a time, or so many statements in each world."""
+def play_stage(
+    seed: str, major: int, deadline: float, tally: Tally, statements: int = 0, worlds: int = WORLDS, *, minutes: float = MINUTES
+) -> None:  # fmt: skip
+    """A stage with a few fresh worlds, played in turns for some minutes or until a time, or so many statements in each world."""
     mades = [make_schema(Choices(f"{seed}/{i}")) for i in range(worlds)]
     stages = [made.world(f"gen{i}") for i, made in enumerate(mades)]
     with Stage(stages, major=major, seed=1) as stage:
@@ -59,6 +68,7 @@ def play_stage(seed: str, major: int, deadline: float, tally: Tally, statements:
                 print(f"  PAIRS {seed}: {line}", flush=True)
                 tally.clear.append(f"{seed}: {line}")
         turn = 0
+        deadline = min(deadline, time.monotonic() + 60 * minutes)
         while time.monotonic() < deadline and (not statements or turn < statements):
             for number, player in enumerate(players):
                 before = len(tally.found)
@@ -89,7 +99,12 @@ def report(tally: Tally) -> None:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, help="how long (default: 30)")
-    parser.add_argument("--stage-minutes", type=float, default=3, help="how long with one set of schemas (default: 3)")
+    parser.add_argument(
+        "--stage-minutes",
+        type=float,
+        default=MINUTES,
+        help="how long with one set of schemas once its servers run (default: 3)",
+    )
     parser.add_argument(
         "--statements", type=int, default=0, help="so many statements in each world of one stage, instead of a time"
     )
