@@ -120,9 +120,11 @@ class GateProcess:
         for name, text in self.policies.items():
             (self.folder / "policies" / name).write_text(text)
         text = self.config.read_text()
-        workers = os.environ.get("LOCKGATE_TEST_WORKERS", "")
-        if workers and "workers" not in self.settings.get("gateway", ""):
-            text = text.replace("[gateway]\n", f"[gateway]\nworkers = {int(workers)}\n", 1)
+        own = self.settings.get("gateway", "")
+        for key, quote, variable in (("workers", "", "LOCKGATE_TEST_WORKERS"), ("core", '"', "LOCKGATE_TEST_CORE")):
+            value = os.environ.get(variable, "")
+            if value and key not in own:
+                text = text.replace("[gateway]\n", f"[gateway]\n{key} = {quote}{value}{quote}\n", 1)
         for section, lines in self.settings.items():
             text = text.replace(f"[{section}]\n", f"[{section}]\n{lines}\n", 1)
         self.config.write_text(text)
