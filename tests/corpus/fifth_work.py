@@ -79,6 +79,10 @@ CLEAR: Mapping[str, str] = {
 }  # fmt: skip
 
 MASK: Mapping[str, str] = {
+    "foreign-shown": "SELECT id, name, mail, grade FROM hr.staff_far WHERE id < 9 ORDER BY id",
+    "foreign-looked-up": "SELECT id, grade FROM hr.staff_far WHERE mail = '{sur:mail:3}'",
+    "foreign-counted": "SELECT grade, count(*), count(DISTINCT mail) FROM hr.staff_far GROUP BY grade ORDER BY grade",
+    "foreign-joined": "SELECT s.id, f.name FROM hr.staff_far f JOIN hr.staff s ON s.mail = f.mail ORDER BY s.id",
     "browse": "SELECT * FROM hr.staff ORDER BY id LIMIT 5",
     "browse-any": "SELECT * FROM tele.device LIMIT 5",
     "card": "SELECT name, mail, phone FROM hr.staff WHERE id = 12",

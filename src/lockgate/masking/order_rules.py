@@ -7,11 +7,15 @@ Source: architecture promise 5: row order and choice of rows are part of the cli
 
 from __future__ import annotations
 
-from lockgate.errors import RefusedStatementError
-from lockgate.model.catalog import Catalog, ColumnRef
-from lockgate.model.plan import Order
-from lockgate.model.statement import Analysis, Level
+from dataclasses import replace
 
+from lockgate.errors import RefusedStatementError
+from lockgate.model.catalog import Catalog, ColumnRef, is_foreign
+from lockgate.model.plan import Order
+from lockgate.model.statement import Analysis, Kind, Level
+
+KEPT_ORDER = "kept-order"
+"""The refusal of a write that is refused for nothing but the order of what it reads."""
 _HINT = "Add an ORDER BY over unmasked columns that leaves no ties, such as the primary key of every table."
 
 
@@ -37,6 +41,11 @@ def order_of(
                 hint=_HINT,
             )  # fmt: skip
     _refuse_unreached_errors(analysis.levels, reasons, catalog, masked)
+    kept = _kept_order(analysis, catalog, masked, unsafe)
+    if kept:
+        raise RefusedStatementError(
+            KEPT_ORDER, f"rows would be stored in an order that depends on {kept}, masked for you", hint=_HINT
+        )
     order, ties = _order_of_top(analysis, reasons[0], streamed=streamed)
     # Which of two rows fails first would tell their order.
     return order, ties, any(reasons) and any(level.fails for level in analysis.levels)
@@ -47,6 +56,20 @@ def is_ordered_by(
 ) -> bool:
     """Whether the order in which rows are read anywhere in a statement may depend on masked values."""
     return any(_taints(analysis.levels, catalog, masked, unsafe))
+
+
+def _kept_order(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]) -> str:
+    """What the order depends on in which rows are written; where only their own table gives it, that is known of the table already."""
+    written = [write for write in analysis.writes if write.kind is not Kind.DELETE]
+    if not written:
+        return ""
+    alone = {write.relation for write in analysis.writes} if len(analysis.writes) == 1 else set()
+    levels = tuple(replace(level, relations=level.relations - alone) for level in analysis.levels)
+    reasons = _taints(levels, catalog, masked, unsafe)
+    if alone and analysis.kind is written[0].kind:
+        return reasons[0]
+    pairs = zip(levels, reasons, strict=True)
+    return next((reason for level, reason in pairs if reason and not level.single_row and not level.total), "")
 
 
 def _order_of_top(analysis: Analysis, reason: str, *, streamed: bool) -> tuple[Order, tuple[int, ...]]:
@@ -121,7 +144,7 @@ def _below(levels: tuple[Level, ...], top: int) -> list[int]:
 
 def placed_by(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]) -> frozenset[ColumnRef]:
     """The masked columns of scanned relations whose values decide where rows are kept or how they can be found."""
-    found = {oid for oid in analysis.relations if _is_stored_by(oid, catalog, masked)}
+    found = {oid for oid in analysis.relations if is_scanned_by(oid, catalog, masked)}
     return frozenset(r for r in masked if r.relation in found)
 
 
@@ -145,7 +168,9 @@ def placed_in(oid: int, catalog: Catalog, *, partitions: bool) -> frozenset[int]
 def lays_out(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
     """Whether masked values decide in which part of a relation, or in which order of an index, rows are found."""
     relation = catalog.relations.get(oid)
-    if relation is None or any(lays_out(child, catalog, masked) for child in relation.children):
+    if relation is None or is_foreign(oid, catalog):
+        return True
+    if any(lays_out(child, catalog, masked) for child in relation.children):
         return True
     hidden = {reference.attnum for reference in masked if reference.relation == oid}
     return bool(relation.partition_columns & hidden) or any(
@@ -161,20 +186,22 @@ def _own_taint(level: Level, catalog: Catalog, masked: frozenset[ColumnRef], uns
     if deciding:
         return f"`{catalog.column_name(min(deciding))}`"
     for oid in sorted(level.relations):
-        if oid in unsafe or _is_stored_by(oid, catalog, masked):
+        if is_foreign(oid, catalog):
+            return f"what another server makes of `{catalog.relations[oid].qualified_name}`"
+        if oid in unsafe or is_scanned_by(oid, catalog, masked):
             relation = catalog.relations.get(oid)
             return f"masked columns of `{relation.qualified_name if relation is not None else oid}`"
     return ""
 
 
-def _is_stored_by(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
+def is_scanned_by(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
     """Whether a scan may return rows in an order made of masked values without the statement naming them.
 
     A table clustered or partitioned by a masked column, or with an index that can be chosen for other columns' sake or for its
     predicate's, and then yields rows in the order of a masked one. What holds for a child holds for its parent.
     """
     relation = catalog.relations.get(oid)
-    if relation is not None and any(_is_stored_by(child, catalog, masked) for child in relation.children):
+    if relation is not None and any(is_scanned_by(child, catalog, masked) for child in relation.children):
         return True
     hidden = {reference.attnum for reference in masked if reference.relation == oid}
     if relation is None or not hidden:

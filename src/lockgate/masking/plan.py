@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.constraints import told_by
-from lockgate.masking.order_rules import order_of, placed_by, placed_in
+from lockgate.masking.order_rules import is_scanned_by, order_of, placed_by, placed_in
 from lockgate.masking.own_copies import keeping
 from lockgate.masking.rules import (
     INJECTIVE_LABELS,
@@ -24,7 +24,7 @@ from lockgate.masking.rules import (
     rule_for,
     scalar_type,
 )
-from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation
+from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation, is_foreign
 from lockgate.model.decision import Clearance
 from lockgate.model.plan import ColumnPlan, Disposition, Lookup, Plan
 from lockgate.model.statement import Analysis, Given, Kind, Output, Use, UseKind
@@ -72,16 +72,18 @@ def make_plan(
     columns = judge.columns()
     order, ties, alike = order_of(analysis, catalog, clearance.masked, unsafe_order, streamed=row_limited or cursor)
     labelled = {reference.relation for reference in clearance.masked}
+    far = any(is_foreign(oid, catalog) for oid in analysis.relations)
     return Plan(
         columns=columns,
         masks=any(column.disposition is Disposition.MASKED for column in columns),
-        touches_labelled=any(oid in labelled for oid in analysis.relations)
+        touches_labelled=far
+        or any(oid in labelled for oid in analysis.relations)
         or bool(analysis.reads & clearance.masked)
         or _runs_code(analysis, catalog),
         order=order,
         tie_columns=ties,
         lookups=judge.lookups(),
-        errors_alike=alike,
+        errors_alike=alike or far,
     )
 
 
@@ -153,7 +155,8 @@ class _Judge:
                 reference.relation,
                 placed_in(reference.relation, self._catalog, partitions=reference.attnum == _TABLEOID),
             )
-            if decided or (reference.attnum == _CTID and reference.relation in unsafe_order):
+            moved = reference.relation in unsafe_order or is_scanned_by(reference.relation, self._catalog, self._masked)
+            if decided or (reference.attnum == _CTID and moved):
                 where = decided or frozenset(r for r in self._masked if r.relation == reference.relation)
                 if where:
                     self._refuse(
@@ -167,6 +170,12 @@ class _Judge:
         """Plans show estimates and, when run, counts that come from real values."""
         used = frozenset(r for use in self._analysis.uses for r in use.columns & self._masked)
         used = used or placed_by(self._analysis, self._catalog, self._masked)
+        far = sorted(oid for oid in self._analysis.relations if is_foreign(oid, self._catalog))
+        if far and not used:
+            raise RefusedStatementError(
+                "explain", f"EXPLAIN would show what another server says of `{self._catalog.relations[far[0]].qualified_name}`",
+                hint="Leave that table out of the statement.",
+            )  # fmt: skip
         if used:
             self._refuse("explain", used, "EXPLAIN would show facts about its values", "Leave it out of the statement")
 

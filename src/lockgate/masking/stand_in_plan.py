@@ -29,10 +29,7 @@ def stand_in_plan(
     Raises:
         RefusedStatementError: the statement does not only read, cannot be seen into, or looks for something in a way that cannot be kept.
     """
-    if (
-        kind not in (KINDS | {Kind.INSERT} if _fills_own(analysis, catalog) else KINDS if not analysis.writes else ())
-        or analysis.opaque
-    ):
+    if kind not in _kinds(analysis, catalog, masked) or analysis.opaque:
         raise RefusedStatementError(
             "stand-in-kind", "only statements that read, and that can be seen into, run over stand-ins"
         )
@@ -50,6 +47,15 @@ def stand_in_plan(
         lookups=tuple(one.lookup for one in sought if one.lookup.given.parameter),
     )  # fmt: skip
     return plan, tuple(sought)
+
+
+def _kinds(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]) -> frozenset[Kind]:
+    """Kinds of statement that may run over stand-ins; a write of what is not masked gets nothing from them but its order."""
+    if not analysis.writes:
+        return KINDS
+    if not analysis.reads & masked:
+        return KINDS | {Kind.INSERT, Kind.UPDATE}
+    return KINDS | {Kind.INSERT} if _fills_own(analysis, catalog) else frozenset()
 
 
 def _fills_own(analysis: Analysis, catalog: Catalog) -> bool:

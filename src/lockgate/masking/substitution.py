@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.narrowed import Narrowing, narrowing
 from lockgate.masking.stand_ins import StandIn, comparable, last_part, mail_domain, shown_domain, stand_in, type_name
-from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation
+from lockgate.model.catalog import Catalog, Column, ColumnRef, Relation, is_foreign
 from lockgate.model.plan import Sought
 from lockgate.model.statement import Restriction
 
@@ -25,7 +25,7 @@ _BASE, _ROW = "lockgate_b", "lockgate_r"
 _MAIL = "person.email"
 _ROOMY = frozenset({"person.name", "person.email"})
 """Labels whose stand-ins hold a number of any size."""
-SUBSTITUTED_KINDS = frozenset({"r", "p", "m"})
+SUBSTITUTED_KINDS = frozenset({"r", "p", "m", "f"})
 
 
 @dataclass(slots=True)
@@ -52,10 +52,13 @@ class Substitution:
     _groups: dict[tuple[str, str], list[ColumnRef]] = field(default_factory=dict)
     _shown: dict[ColumnRef, StandIn] = field(default_factory=dict)
     _made: dict[tuple[int, bool, str], str] = field(default_factory=dict)
+    _far: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         """Find which columns share numbers."""
         self.hidden |= self.masked
+        if self.masked:
+            self._far = frozenset(oid for oid in self.catalog.relations if is_foreign(oid, self.catalog))
         for reference in sorted(self.masked & self.reads, key=self._place):
             column = self.catalog.column(reference)
             if column is None:
@@ -71,8 +74,9 @@ class Substitution:
     @property
     def relations(self) -> frozenset[int]:
         """Relations that must be replaced wherever they are named; views are not among them, their definitions are rewritten."""
-        named = {reference.relation for reference in self.masked} | set(self.filters)
         known = self.catalog.relations
+        named = {reference.relation for reference in self.masked} | set(self.filters)
+        named |= self._far
         return frozenset(oid for oid in named if oid not in known or known[oid].kind != "v")
 
     def narrowed(self, asked: Mapping[int, tuple[Restriction, ...]], types: tuple[int, ...]) -> Substitution | None:
@@ -141,7 +145,8 @@ class Substitution:
             rows, condition = f"{'ONLY ' if only else ''}{_name(relation)}", self._condition(oid)
         text = f"SELECT {', '.join(columns)} FROM {rows} AS {self._alias(relation)}{sample}{''.join(joins)}{condition}"  # noqa: S608
         is_one = oid in self._narrowings and self._narrowings[oid].one_row
-        if is_one or not self.ordered or not any(reference.relation == oid for reference in self.hidden):
+        settled = not any(reference.relation == oid for reference in self.hidden) and not is_foreign(oid, self.catalog)
+        if is_one or not self.ordered or settled:
             return f"({text})"
         if self._has_no_order(relation) and self._shows_all(relation):
             # Rows that tie in all of their bytes, as they are shown, cannot be told apart.
@@ -398,7 +403,8 @@ class Substitution:
         clustered = any(
             index.clustered and (set(index.columns) | index.expression_columns) & hidden for index in relation.indexes
         )
-        return relation.oid in self.unsafe_order or bool(relation.partition_columns & hidden) or clustered
+        told = relation.oid in self.unsafe_order or is_foreign(relation.oid, self.catalog)
+        return told or bool(relation.partition_columns & hidden) or clustered
 
     def _shows_all(self, relation: Relation) -> bool:
         """Whether everything in a row of the subquery may be seen."""

@@ -156,6 +156,14 @@ def is_own(relation: Relation) -> bool:
     return relation.schema.startswith("pg_temp_")
 
 
+def is_foreign(oid: int, catalog: Catalog) -> bool:
+    """Whether another server answers for a relation, for a part of it, or for what it was made of: in whatever order it likes."""
+    relation = catalog.relations.get(oid)
+    if relation is None:
+        return False
+    return relation.kind == "f" or any(is_foreign(other, catalog) for other in (*relation.children, *relation.made_of))
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """One pg_proc row, as far as analysis needs it; `volatility` is `i`, `s` or `v`, `kind` is prokind.

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.copy_formats import copy_shape
+from lockgate.masking.order_rules import KEPT_ORDER
 from lockgate.masking.plan import make_plan
 from lockgate.masking.stand_in_plan import plan_without, stand_in_plan
 from lockgate.model.catalog import Catalog, OwnTable
@@ -155,7 +156,7 @@ def judge(parsed: Parsed, analysis: Analysis, ask: Ask, *, plan: Plan | None = N
 
 PAST_POSITION = frozenset({
     "transform", "control", "mixed-output", "mixed-columns", "mixed-classes", "not-comparable", "compared-with-constant", "row-choice",
-    "row-order", "row-error", "copy-labelled",
+    "row-order", "row-error", "copy-labelled", KEPT_ORDER,
 })  # fmt: skip
 """Refusals that say only that masking the answer is not enough: the statement may still run over stand-ins."""
 

@@ -7,7 +7,7 @@ Source: masking.md 1.2 and 2.3; PostgreSQL 14 to 18, parsenodes.h.
 
 from __future__ import annotations
 
-from lockgate.model.catalog import ColumnRef
+from lockgate.model.catalog import ColumnRef, is_foreign
 from lockgate.model.statement import UNKNOWN_COLUMN, UseKind
 from lockgate.sql.bodies import Bodies
 from lockgate.sql.expressions import TEXT_TYPES
@@ -183,9 +183,9 @@ class Queries(Bodies):
             self.hide(f"relation {found.qualified_name}", "it is internal storage")
         elif found is not None and found.row_security:
             self.hide(f"relation {found.qualified_name}", "its row security filter depends on who asks")
-        elif kind == "f":
-            self.hide(f"relation {self.name_of(oid)}", "another server answers for it")
-        elif kind not in ("r", "p", "m"):
+        elif kind == "f" and (found is None or any(c.label == "unknown" for c in found.columns.values())):
+            self.hide(f"relation {self.name_of(oid)}", "another server answers for it, and columns of it have no label")
+        elif kind not in ("r", "p", "m", "f"):
             self.hide(f"relation {self.name_of(oid)}", "its rows come from code of its own")
 
     def column(self, scope: Scope, entry: int, number: int) -> Val:
@@ -214,6 +214,8 @@ class Queries(Bodies):
         relation = self.catalog.relations.get(oid)
         if entry.text("relkind") == "v":
             self.hide(f"relation {self.name_of(oid)}", "its rows are handled by code of its own")
+        if number < 0 and is_foreign(oid, self.catalog):
+            self.hide(f"relation {self.name_of(oid)}", "another server says where its rows are")
         if number == 0:
             references = frozenset({ColumnRef(oid, 0)})
             if relation is not None:
