@@ -25,6 +25,8 @@ _OWN_NUMBERS = re.compile(
     rb"\b(request|entry)=\S+|(\blockgate_\w+?)_[0-9a-f]{6}(?=_(?:masked|clear|analysis))|\blg:\S+"
 )
 _SILENT = frozenset({tags.PARAMETER_STATUS, tags.BACKEND_KEY_DATA, tags.AUTHENTICATION})
+_TEMPORARY = re.compile(rb"pg_(toast_)?temp_[0-9]+")
+_COUNT = re.compile(rb"[0-9]+(?=\0)")
 _SHOWN_FIELDS = "SVCMDHPpqWstcdn"
 _MIXED_CELL_BYTES_MAX = 1 << 20
 _SHORTEST_MASK = 4
@@ -138,7 +140,24 @@ def difference(here: Sequence[Answer], there: Sequence[Answer], pairs: Pairs) ->
 
 
 def _shown(frames: Iterable[Frame]) -> list[Frame]:
-    return list(_rows_of_copies(frame for frame in frames if frame.tag not in _SILENT))
+    return list(_without_temporary(_rows_of_copies(frame for frame in frames if frame.tag not in _SILENT)))
+
+
+def _without_temporary(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """All but the rows about schemas of temporary tables: how many there are depends on how many sessions there have been at once."""
+    left_out = 0
+    after = False
+    for frame in frames:
+        after = after and frame.tag == tags.PORTAL_SUSPENDED
+        if frame.tag == tags.DATA_ROW and any(_TEMPORARY.fullmatch(cell or b"") for cell in be.cells(frame.body)):
+            left_out, after = left_out + 1, True
+        elif frame.tag == tags.COMMAND_COMPLETE and left_out:
+            counted = _COUNT.search(frame.body)
+            count = b"%d" % (int(counted[0]) - left_out) if counted else b""
+            yield Frame(frame.tag, _COUNT.sub(count, frame.body))
+            left_out = 0
+        elif not after:
+            yield frame
 
 
 def _rows_of_copies(frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -221,6 +221,7 @@ _ATTACKS = {
     "statistics": "SELECT most_common_vals, histogram_bounds FROM pg_stats WHERE tablename = 'staff'; SELECT stxdmcv FROM pg_statistic_ext_data; SELECT correlation FROM pg_stats WHERE attname = 'mail'",
     "explain-rows": "EXPLAIN SELECT * FROM hr.staff WHERE name = 'Abc Def'; EXPLAIN SELECT * FROM hr.pay WHERE gross > 60000; EXPLAIN (FORMAT JSON) SELECT 1 FROM hr.staff WHERE mail < 'k'",
     "explain-settings": "SET enable_seqscan = off; EXPLAIN (COSTS OFF) SELECT id FROM hr.staff WHERE active AND lower(name) = 'x'; RESET enable_seqscan",
+    "explain-partial": "EXPLAIN SELECT id, name FROM hr.staff WHERE active; EXPLAIN SELECT name FROM hr.staff WHERE id = 3; EXPLAIN SELECT id FROM hr.staff WHERE active ORDER BY id LIMIT 3",
     "partial-index": "SELECT id FROM hr.staff WHERE active AND lower(name) BETWEEN 'a' AND 'h' LIMIT 3; SELECT id FROM hr.contacts WHERE active LIMIT 5; SELECT id FROM hr.staff WHERE grade = 'lead' LIMIT 4",
     "activity": "SELECT query FROM pg_stat_activity; SELECT * FROM pg_prepared_statements; SELECT * FROM pg_cursors; SELECT statement FROM pg_prepared_statements",
     "cursor-variable": "SELECT refcursor 'c1'; SELECT * FROM pg_cursor(); SELECT cursor_to_xml('c', 5, true, false, '')",

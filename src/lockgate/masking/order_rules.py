@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lockgate.errors import RefusedStatementError
-from lockgate.model.catalog import Catalog, ColumnRef, is_foreign
+from lockgate.model.catalog import Catalog, ColumnRef, Index, is_foreign
 from lockgate.model.plan import Order
 from lockgate.model.statement import Analysis, Kind, Level
 
@@ -165,8 +165,13 @@ def placed_in(oid: int, catalog: Catalog, *, partitions: bool) -> frozenset[int]
     return frozenset(number for number, column in relation.columns.items() if column.name in names)
 
 
-def lays_out(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
-    """Whether masked values decide in which part of a relation, or in which order of an index, rows are found."""
+def lays_out(oid: int, catalog: Catalog, masked: frozenset[ColumnRef], read: frozenset[int] | None = None) -> bool:
+    """Whether masked values decide in which part of a relation, or in which order of an index, rows are found.
+
+    Args:
+        read: the columns of it that a statement uses, where it tests no masked one: a partial index is of use to it only where they meet
+            the index's condition. None when that is not known.
+    """
     relation = catalog.relations.get(oid)
     if relation is None or is_foreign(oid, catalog):
         return True
@@ -175,9 +180,16 @@ def lays_out(oid: int, catalog: Catalog, masked: frozenset[ColumnRef]) -> bool:
     hidden = {reference.attnum for reference in masked if reference.relation == oid}
     return bool(relation.partition_columns & hidden) or any(
         (index.clustered and set(index.columns) & hidden)
-        or (index.expression_columns & hidden and (index.partial or len(index.columns) > 1))
+        or (index.expression_columns & hidden and (_may_apply(index, hidden, read) or len(index.columns) > 1))
         or (len(index.columns) > 1 and index.columns[0] in hidden)
         for index in relation.indexes
+    )
+
+
+def _may_apply(index: Index, hidden: set[int], read: frozenset[int] | None) -> bool:
+    """Whether a statement that tests no hidden column may meet the condition of a partial index."""
+    return index.partial and (
+        read is None or not index.expression_columns - hidden or bool((index.expression_columns - hidden) & read)
     )
 
 

@@ -88,7 +88,8 @@ def plan_without(
         RefusedStatementError: masked values decide something, so that the database's own plan would say something of them.
     """
     decides = any(use.columns & masked and use.kind is not UseKind.OUTPUT for use in analysis.uses)
-    placed = any(oid in unsafe_order or lays_out(oid, catalog, masked) for oid in analysis.relations)
+    read = {oid: frozenset(r.attnum for r in analysis.reads if r.relation == oid) for oid in analysis.relations}
+    placed = any(oid in unsafe_order or lays_out(oid, catalog, masked, read[oid]) for oid in analysis.relations)
     if decides or placed or analysis.writes or analysis.opaque:
         raise RefusedStatementError("stand-in-explain", "its plan depends on masked values")
     return Plan(touches_labelled=True, stand_ins=True)
