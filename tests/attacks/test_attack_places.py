@@ -24,6 +24,8 @@ CREATE TABLE by_number(email text, n int) PARTITION BY RANGE (n); CREATE TABLE b
 CREATE TABLE sorted(id int PRIMARY KEY, email text); CREATE INDEX sorted_email ON sorted(email);
 INSERT INTO by_mail SELECT md5(g::text) || '@gmail.com', g FROM generate_series(1, 90) g; INSERT INTO by_letter SELECT * FROM by_mail;
 INSERT INTO by_number SELECT * FROM by_mail; INSERT INTO sorted SELECT n, email FROM by_mail ORDER BY n; CLUSTER sorted USING sorted_email;
+CREATE TABLE indexed(id int PRIMARY KEY, kind int, email text); CREATE INDEX ON indexed(kind, email); INSERT INTO indexed SELECT n, n % 3, email FROM by_mail ORDER BY n;
+CREATE TABLE copies(n int);
 CREATE MATERIALIZED VIEW listed AS SELECT email, id FROM sorted ORDER BY email; CREATE VIEW half AS SELECT n FROM by_mail_1;
 """
 TELLING = (
@@ -32,6 +34,7 @@ TELLING = (
     "SELECT n FROM by_number WHERE n IN (SELECT n FROM by_mail_1)", "SELECT tableoid::regclass, n FROM by_mail ORDER BY n", "SELECT n, tableoid = 'by_letter_a'::regclass FROM by_letter",
     "SELECT count(*) FROM by_letter GROUP BY tableoid", "SELECT ctid, n FROM by_mail WHERE n < 9", "SELECT n FROM by_letter WHERE ctid = '(0,1)'", "SELECT id FROM sorted ORDER BY ctid",
     "SELECT ctid, id FROM sorted ORDER BY id", "SELECT ctid, id FROM listed ORDER BY id", "SELECT id FROM listed WHERE ctid < '(0,5)'",
+    "SELECT ctid, id FROM indexed ORDER BY id",
 )  # fmt: skip
 PLAIN = (
     "SELECT n, sum(n) OVER (ORDER BY n) FROM by_mail WHERE n < 50 ORDER BY n", "SELECT n FROM by_letter ORDER BY n LIMIT 5", "SELECT tableoid::regclass, ctid, n FROM by_number ORDER BY n",
@@ -57,3 +60,35 @@ def test_what_tells_where_a_masked_value_put_a_row_is_refused(gate: GateProcess,
 def test_the_whole_table_and_places_that_no_masked_value_decides_are_shown(gate: GateProcess, text: str) -> None:
     with psycopg.connect(gate.dsn("bot", "places"), autocommit=True) as connection:
         assert connection.execute(text.encode()).fetchall()
+
+
+@pytest.fixture(scope="module")
+def workshop(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    with served(postgres, "kept_order", SETUP, tmp_path_factory.mktemp("kept"), environment="development") as running:
+        yield running
+
+
+COPIED = (
+    "INSERT INTO copies SELECT n FROM by_mail", "INSERT INTO copies SELECT n FROM by_letter", "INSERT INTO copies SELECT id FROM indexed WHERE kind = 1",
+    "INSERT INTO copies SELECT id FROM sorted ORDER BY id", "INSERT INTO copies SELECT n FROM by_mail ORDER BY n",
+    "WITH i AS (INSERT INTO copies SELECT n FROM by_mail RETURNING n) SELECT count(*) FROM i",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", COPIED)
+def test_rows_are_copied_in_an_order_of_what_is_shown_of_them(workshop: GateProcess, text: str) -> None:
+    with psycopg.connect(workshop.dsn("ann", "kept_order")) as connection:
+        connection.execute(text.encode())
+        found = connection.execute("SELECT n FROM copies").fetchall()
+        assert found
+        assert found == sorted(found)
+        connection.rollback()
+
+
+def test_rows_are_not_changed_in_an_order_of_masked_values(workshop: GateProcess) -> None:
+    with (
+        psycopg.connect(workshop.dsn("ann", "kept_order")) as connection,
+        pytest.raises(psycopg.errors.FeatureNotSupported) as refused,
+    ):
+        connection.execute("UPDATE indexed SET kind = 9 FROM by_mail m WHERE m.n = indexed.id")
+    assert "rule=kept-order" in (refused.value.diag.message_detail or "")

@@ -61,6 +61,9 @@ def is_ordered_by(
 def _kept_order(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]) -> str:
     """What the order depends on in which rows are written; where only their own table gives it, that is known of the table already."""
     written = [write for write in analysis.writes if write.kind is not Kind.DELETE]
+    if analysis.kind is Kind.CREATE_TABLE_AS and not analysis.writes:
+        top = analysis.levels[0]
+        return "" if top.single_row or top.total else _taints(analysis.levels, catalog, masked, unsafe)[0]
     if not written:
         return ""
     alone = {write.relation for write in analysis.writes} if len(analysis.writes) == 1 else set()
