@@ -67,12 +67,22 @@ def _kept_order(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRe
     if not written:
         return ""
     alone = {write.relation for write in analysis.writes} if len(analysis.writes) == 1 else set()
+    alone -= {oid for oid in alone if _goes_by_place(oid, catalog, masked, unsafe)}
     levels = tuple(replace(level, relations=level.relations - alone) for level in analysis.levels)
     reasons = _taints(levels, catalog, masked, unsafe)
     if alone and analysis.kind is written[0].kind:
         return reasons[0]
     pairs = zip(levels, reasons, strict=True)
     return next((reason for level, reason in pairs if reason and not level.single_row and not level.total), "")
+
+
+def _goes_by_place(oid: int, catalog: Catalog, masked: frozenset[ColumnRef], unsafe: frozenset[int]) -> bool:
+    """Whether stand-ins are numbered by where a table's rows are stored, for want of a key, so that no masked value may have put them there."""
+    relation = catalog.relations.get(oid)
+    hidden = {reference.attnum for reference in masked if reference.relation == oid}
+    if relation is None or not hidden or oid in unsafe or relation.partition_columns & hidden:
+        return False
+    return not any(not key & hidden for key in relation.unique_keys)
 
 
 def _order_of_top(analysis: Analysis, reason: str, *, streamed: bool) -> tuple[Order, tuple[int, ...]]:
