@@ -7,19 +7,22 @@ Source: masking.md 2.3; architecture promise 5 (row order and choice of rows are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lockgate.model.catalog import Function
 from lockgate.model.statement import UseKind
 from lockgate.sql.facts import COMPUTED, Facts, Val
 from lockgate.sql.functions import (
+    CASTS_TO_FLOAT,
     EQUAL_OPERATORS,
     EXACT_TYPES,
     FIRST_USER_OID,
+    IDENTITY_RANGES,
     IDENTITY_TYPES,
     ORDER_FREE_AGGREGATES,
     ORDER_FREE_ON_EXACT,
     ORDER_FREE_ON_IDENTITY,
+    ORDER_FREE_ON_RANGES,
     RANK_FUNCTIONS,
     is_builtin,
 )
@@ -126,12 +129,8 @@ class Aggregates(Facts):
         if function is None or not is_builtin(function):
             return True
         name = function.name
-        kinds = [type_of(a) for a in arguments]
-        exact = bool(kinds) and all(k in EXACT_TYPES for k in kinds)
-        alike = bool(kinds) and all(looks_same(a) for a in arguments)
-        if name in ORDER_FREE_AGGREGATES or (name in ORDER_FREE_ON_EXACT and exact):
-            return False
-        if name in ORDER_FREE_ON_IDENTITY and alike:
+        alike = bool(arguments) and all(looks_same(a) for a in arguments)
+        if _is_order_free(name, arguments):
             return False
         if node.items("aggdistinct"):
             return not alike
@@ -185,12 +184,20 @@ class Aggregates(Facts):
         options = window.integer("frameOptions")
         if options & _ROWS and options & _WHOLE != _WHOLE:
             return True
-        kinds = [type_of(a) for a in node.nodes("args")]
-        if function.name in ORDER_FREE_AGGREGATES or (
-            function.name in ORDER_FREE_ON_EXACT and all(k in EXACT_TYPES for k in kinds)
-        ):
-            return False
-        return not (function.name in ORDER_FREE_ON_IDENTITY and all(looks_same(a) for a in node.nodes("args")))
+        return not _is_order_free(function.name, node.nodes("args"))
+
+
+def _is_order_free(name: str, arguments: Sequence[Node]) -> bool:
+    """Whether a built-in aggregate gives the same, an error included, in whatever order its rows come."""
+    if name in ORDER_FREE_AGGREGATES:
+        return True
+    if not arguments:
+        return False
+    if name in ORDER_FREE_ON_EXACT:
+        return all(type_of(a) in EXACT_TYPES for a in arguments)
+    if name in ORDER_FREE_ON_RANGES:
+        return all(type_of(a) in IDENTITY_RANGES for a in arguments)
+    return name in ORDER_FREE_ON_IDENTITY and all(looks_same(a) for a in arguments)
 
 
 def looks_same(node: Node) -> bool:
@@ -198,7 +205,7 @@ def looks_same(node: Node) -> bool:
     kind = type_of(node)
     if collation_of(node) >= FIRST_USER_OID:
         return False
-    if kind in IDENTITY_TYPES:
+    if kind in IDENTITY_TYPES or (node.tag == "FUNCEXPR" and node.integer("funcid") in CASTS_TO_FLOAT):
         return True
     return kind == 1700 and node.tag == "VAR" and node.integer("vartypmod") >= 0
 

@@ -103,8 +103,8 @@ SAFE_SETTINGS: frozenset[str] = frozenset(
 
 ORDER_FREE_AGGREGATES: frozenset[str] = frozenset(
     {
-        "count", "bool_and", "bool_or", "every", "bit_and", "bit_or", "bit_xor", "percentile_disc", "percentile_cont", "mode",
-        "rank", "dense_rank", "percent_rank", "cume_dist", "range_agg", "range_intersect_agg", "regr_count",
+        "count", "bool_and", "bool_or", "every", "bit_and", "bit_or", "bit_xor", "rank", "dense_rank", "percent_rank",
+        "cume_dist", "regr_count",
     }
 )  # fmt: skip
 """Aggregates whose result is the same in whatever order rows come, for every argument type."""
@@ -112,12 +112,20 @@ ORDER_FREE_AGGREGATES: frozenset[str] = frozenset(
 ORDER_FREE_ON_EXACT: frozenset[str] = frozenset(
     {"sum", "avg", "stddev", "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp"}
 )
-"""Aggregates that are order-free over integers, numeric, money and intervals, but not over floating point numbers."""
+"""Aggregates that are order-free over integers and numeric, but not over floating point numbers. Whether adding up intervals or money exceeds
+their limits on the way depends on which of them come first."""
 
-ORDER_FREE_ON_IDENTITY: frozenset[str] = frozenset({"min", "max"})
+ORDER_FREE_ON_IDENTITY: frozenset[str] = frozenset({"min", "max", "mode", "percentile_disc", "percentile_cont"})
 """Aggregates that choose one of several equal values: order-free where equal values look the same."""
 
-EXACT_TYPES: frozenset[int] = frozenset({20, 21, 23, 26, 790, 1700, 1186})
+ORDER_FREE_ON_RANGES: frozenset[str] = frozenset({"range_agg", "range_intersect_agg"})
+"""The same for those that choose bounds of ranges."""
+
+EXACT_TYPES: frozenset[int] = frozenset({20, 21, 23, 26, 1700})
+IDENTITY_RANGES: frozenset[int] = frozenset({3904, 3926, 3912, 3908, 3910, 4451, 4536, 4535, 4533, 4534})
+"""Ranges and multiranges of values of which equal ones always look the same."""
+CASTS_TO_FLOAT: frozenset[int] = frozenset({235, 316, 482, 1746})
+"""float8(int2), (int4), (int8) and (numeric): never minus zero, which is equal to zero and looks different."""
 RANK_FUNCTIONS: frozenset[str] = frozenset({"rank", "dense_rank", "percent_rank", "cume_dist"})
 """Window functions that treat peers alike."""
 

@@ -42,13 +42,22 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname !~ '^pg_(toast|temp)'"""
 
 INDEXES = """
-SELECT i.indrelid, i.indexrelid, c.relname, i.indkey::text, i.indnkeyatts, i.indisunique, i.indpred IS NOT NULL, i.indimmediate,
+SELECT i.indrelid, i.indexrelid, c.relname, i.indkey::text, i.indnkeyatts,
+       i.indisunique AND NOT EXISTS (
+         SELECT FROM generate_series(0, i.indnkeyatts - 1) k
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+         JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k] LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+         WHERE (i.indcollation[k] <> a.attcollation AND NOT l.collisdeterministic)
+            OR (o.opcintype < 16384 AND (CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END) >= 16384 AND t.typtype IN ('b', 'd'))),
+       i.indpred IS NOT NULL, i.indimmediate,
        i.indisclustered, i.indisvalid,
        coalesce((SELECT string_agg(DISTINCT d.refobjsubid::text, ' ') FROM pg_catalog.pg_depend d
                  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
                    AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0), '')
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_(toast|temp|catalog)'"""
+"""Indexes. One that tells values apart which its column's own type and collation call equal (`text_ops` over `citext`, `COLLATE "C"` over a
+collation that is not deterministic) is not unique here: a row found by its key, or sorted by it, would not be the only one."""
 
 PARTITIONED = """
 SELECT p.partrelid, concat_ws(' ', p.partattrs::text, (
