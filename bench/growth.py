@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -52,14 +53,17 @@ WIDTH = "SELECT repeat('x', {size}) FROM points WHERE id = 7;\n"
 class Curves:
     """Rates by curve and size."""
 
-    def __init__(self, scratch: Path, seconds: int) -> None:
+    def __init__(self, scratch: Path, seconds: int, only: str) -> None:
         self._scratch = scratch
+        self._only = only
         self._arguments = ["-M", "simple", "-c", "8", "-T", str(seconds)]
         self._program = find_program("pgbench") or "/usr/lib/postgresql/15/bin/pgbench"
         self.rates: dict[str, dict[int, list[float]]] = {}
 
     def point(self, place: Place, curve: str, size: int, script: str) -> None:
-        """One more figure of one point."""
+        """One more figure of one point of a curve that is wanted."""
+        if not re.search(self._only, curve):
+            return
         path = self._scratch / "growth.sql"
         path.write_text(script)
         run = pgbench(self._program, place, self._scratch, "-f", str(path), *self._arguments)
@@ -139,6 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of one run; its first second does not count")
+    parser.add_argument("--curves", default="", help="only curves in whose name this expression is found")
     parser.add_argument("--idle", type=int, default=1000, help="idle clients of the last curve")
     parser.add_argument("--kept", type=int, default=10_000, help="most distinct statements whose constants are kept")
     parser.add_argument("--nice", type=int, default=0)
@@ -159,19 +164,20 @@ def main() -> int:
     ):
         stage = Stage(server, Path(private), stack)
         place = stage.gate("gate", 0, 0)
-        grown = {("tables", size): stage.gate(f"tables{size}", size, 0) for size in TABLES}
-        grown |= {("policies", size): stage.gate(f"policies{size}", 0, size) for size in POLICIES}
+        wanted: Callable[[str], bool] = lambda curve: bool(re.search(options.curves, curve))  # noqa: E731  as above
+        grown = {("tables", size): stage.gate(f"tables{size}", size, 0) for size in TABLES if wanted("tables")}
+        grown |= {("policies", size): stage.gate(f"policies{size}", 0, size) for size in POLICIES if wanted("policies")}
         create_database(
             server, "bench", "CREATE ROLE bench LOGIN PASSWORD 'bench';" + SETUP + "GRANT SELECT ON points TO bench"
         )
         beside = [p for p in stack.enter_context(peers(scratch, server)) if p.name in ("PgBouncer", "direct")]
-        curves = Curves(scratch, options.seconds)
-        see_all(place, options.kept)
+        curves = Curves(scratch, options.seconds, options.curves)
+        see_all(place, options.kept if wanted("kept") else 1)
         for number in range(options.rounds):
             for name, text in LIFTED.items():
                 for size in (10, 1000, 100_000):
                     curves.point(place, f"distinct statements, constants {name}", size, DRAWN.format(size=size) + text)
-            for size in (10, 100, 1000, options.kept):
+            for size in sorted({10, 100, 1000, options.kept}):
                 curves.point(place, "distinct statements, constants kept", size, DRAWN.format(size=size) + KEPT)
             curves.point(place, "all for the first time", 10, DRAWN.format(size=10) + KEPT)
             curves.point(place, "all for the first time", ANY, DRAWN.format(size=ANY) + KEPT)
@@ -182,11 +188,11 @@ def main() -> int:
                 curves.point(other, curve, size, WIDTH.format(size=10))
             curves.point(place, "idle clients", 1, WIDTH.format(size=10))
             say(f"round {number + 1} of {options.rounds}")
-        each = idle_memory(place, stack, options.idle)
+        each = idle_memory(place, stack, options.idle if wanted("idle") else 1)
         for _ in range(options.rounds):
             curves.point(place, "idle clients", options.idle, WIDTH.format(size=10))
     found = curves.relative()
-    for peer in beside:
+    for peer in beside if any("bytes" in curve for curve in found) else ():
         found[f"bytes of the result, over {peer.name}"] = curves.over(peer.name)
     rows = {
         f"{curve}: {size:g}": {"rate over the smallest": value}
