@@ -203,3 +203,26 @@ def test_twins_cannot_be_told_apart_piece_by_piece(gate: GateProcess) -> None:
             ) as copy:
                 shown.append((steps, b"".join(bytes(part) for part in copy)))
     assert shown[0] == shown[1]
+
+
+def test_rows_that_parameters_choose_are_the_only_ones_that_are_numbered(gate: GateProcess) -> None:
+    """Also where the server finds out the parameter's type itself."""
+    shown = []
+    for name in ("one", "two"):
+        with psycopg.connect(gate.dsn("bot", name), autocommit=True) as connection:
+            texts: list[tuple[str, tuple[object, ...]]] = [
+                ("SELECT lower(email) FROM people WHERE id = %s", (7,)),
+                ("SELECT lower(email) FROM people WHERE id = ANY(%s) ORDER BY id", ([7, 9],)),
+                ("SELECT lower(email) FROM people p WHERE p.id BETWEEN %s AND %s ORDER BY id", (7, 9)),
+            ]
+            answers: list[object] = [connection.execute(text.encode(), given).fetchall() for text, given in texts]
+            for unknown in (
+                b"SELECT lower(email) FROM people WHERE id = $1",
+                b"SELECT $1::bigint, lower(email) FROM people WHERE id = $1",
+            ):
+                found = connection.pgconn.exec_params(unknown, [b"7"])
+                answers.append((found.ntuples, found.get_value(0, found.nfields - 1)))
+            shown.append(answers)
+    assert shown[0] == shown[1]
+    assert shown[0][0] == [("s7@d-s1.example",)]
+    assert shown[0][3:] == [(1, b"s7@d-s1.example")] * 2
