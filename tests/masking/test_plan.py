@@ -140,6 +140,16 @@ def test_what_cannot_be_seen_into_is_refused_by_name_for_the_masked_only() -> No
     assert not plan(hidden, clearance=EVERYTHING).masks
 
 
+@pytest.mark.parametrize(
+    ("what", "theirs"),
+    [("function public.f", True), ("function pg_catalog.pg_table_size", False), ("TABLESAMPLE", False)],
+)
+def test_whoever_is_refused_is_told_of_vouching_where_somebody_can_vouch(what: str, theirs: bool) -> None:
+    with pytest.raises(RefusedStatementError) as caught:
+        plan(statement(opaque=(Opaque(what, "why"),)))
+    assert ("`lockgate catalog functions`" in caught.value.hint) == theirs
+
+
 def test_explain_of_a_masked_column_is_refused() -> None:
     assert reason(statement(use(UseKind.OUTPUT, MAIL)), explain=True) == "explain"
     assert not plan(statement(use(UseKind.EQUAL, KEY, literal=True)), explain=True).masks

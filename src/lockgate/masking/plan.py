@@ -125,9 +125,10 @@ class _Judge:
         """What cannot be seen into may read anything."""
         if self._analysis.opaque:
             part = self._analysis.opaque[0]
+            is_theirs = part.what.startswith("function ") and not part.what.startswith("function pg_catalog.")
             raise RefusedStatementError(
                 "opaque", f"`{part.what}` cannot be seen into: {part.why}",
-                hint="It is refused for principals who see masked data; leave it out, or ask for `unmask` on this database." + _VOUCH * part.what.startswith("function "),
+                hint="It is refused for principals who see masked data; leave it out, or ask for `unmask` on this database." + _VOUCH * is_theirs,
             )  # fmt: skip
 
     def refuse_places(self, unsafe_order: frozenset[int]) -> None:
