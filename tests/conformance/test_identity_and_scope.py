@@ -133,6 +133,7 @@ def test_what_is_made_after_init_follows_its_source_and_gets_a_line(gate: GatePr
             assert "raw-value" not in str(rows)
     arguments = ("--config", str(gate.config), "--database", "shop")
     assert gate.run("catalog", "label", *arguments, "public.fresh.mobile", "none", check=False).returncode == 2
+    assert "name one of this gate's: shop, lab" in gate.run("catalog", "refresh", *arguments[:2], check=False).stderr
     done = gate.run("catalog", "refresh", *arguments)
     assert "public.fresh.mobile" in done.stdout
     assert "person.phone" in done.stdout
@@ -148,6 +149,25 @@ def test_a_misspelt_search_does_not_read_as_nobody(gate: GateProcess) -> None:
         ("--limit", "0"),
     ):
         assert gate.run("log", "search", "--config", str(gate.config), option, word, check=False).returncode == 2
+    said = gate.run(
+        "log", "search", "--config", str(gate.config), "--principal", "annn", "--column", "people.emial"
+    ).stderr
+    assert "nothing was found" in said
+    assert "`people.emial`" in said
+    assert "`annn` is not a principal" in said
+    said = gate.run(
+        "log",
+        "search",
+        "--config",
+        str(gate.config),
+        "--principal",
+        "ann",
+        "--column",
+        "email",
+        "--until",
+        "2000-01-01",
+    ).stderr
+    assert said == "lockgate: nothing was found\n"
     for kind in ("admin", "session", "boot", "policy"):
         assert gate.run("log", "search", "--config", str(gate.config), "--kind", kind).returncode == 0
     assert gate.run("log", "show", "0", "--text", "--config", str(gate.config), check=False).returncode == 1

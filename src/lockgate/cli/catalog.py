@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lockgate import app
 from lockgate.app.vouching import functions_to_vouch_for, vouched_lines
-from lockgate.cli.common import add_config, say, say_json, settings_of
+from lockgate.cli.common import add_config, database_of, say, say_json, settings_of
 from lockgate.cli.first_catalog import first_catalog
 from lockgate.config.catalog_file import ColumnKey, parse_catalog, parse_key, replace_section, set_label
 from lockgate.errors import ConfigError, LockgateError
@@ -22,6 +22,9 @@ EPILOG = """examples:
 
 A running gate takes a changed label over within seconds.
 """
+
+
+WHICH = "which database; needed when the gate has several"
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,17 +42,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "refresh", help="add lines for new columns, drop those of columns that are gone; decided labels stay"
     )
     add_config(again)
-    again.add_argument("--database", metavar="NAME", required=True)
+    again.add_argument("--database", metavar="NAME", help=WHICH)
     again.set_defaults(handler=refresh)
     functions = steps.add_parser(
         "functions", help="the line of every function, by which an administrator can vouch for it"
     )
     add_config(functions)
-    functions.add_argument("--database", metavar="NAME", required=True)
+    functions.add_argument("--database", metavar="NAME", help=WHICH)
     functions.set_defaults(handler=list_functions)
     label = steps.add_parser("label", help="decide what a column holds")
     add_config(label)
-    label.add_argument("--database", metavar="NAME", required=True)
+    label.add_argument("--database", metavar="NAME", help=WHICH)
     label.add_argument("column", help="schema.table.column, with ->key for a key inside JSON")
     label.add_argument("label", help="one of docs/reference/labels.md")
     label.set_defaults(handler=decide)
@@ -82,12 +85,10 @@ def show(options: argparse.Namespace) -> int:
 def refresh(options: argparse.Namespace) -> int:
     """Read the database's columns again and write one line for each."""
     settings = settings_of(options)
-    database = settings.database(options.database)
-    if database is None:
-        raise ConfigError(f"--database: `{options.database}` is not a database of this gate")
+    database = database_of(settings, options.database)
     path = settings.files.catalog
     text = path.read_text()
-    old = parse_catalog(text, file=str(path)).section(options.database)
+    old = parse_catalog(text, file=str(path)).section(database.name)
     password = database.analysis_password.reveal() if database.analysis_password else ""
     role = app.target(database, database.analysis_role, password)
     try:
@@ -98,8 +99,8 @@ def refresh(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"--database: cannot be read with the analysis role: {str(error) or type(error).__name__}"
         ) from error
-    _replace(path, replace_section(text, options.database, section))
-    new = parse_catalog(path.read_text(), file=str(path)).section(options.database)
+    _replace(path, replace_section(text, database.name, section))
+    new = parse_catalog(path.read_text(), file=str(path)).section(database.name)
     added = [key for key in new.columns if key not in old.columns]
     for key in added:
         say(f"new  {key!s:<50} {new.columns[key].label}")
@@ -110,9 +111,7 @@ def refresh(options: argparse.Namespace) -> int:
 def list_functions(options: argparse.Namespace) -> int:
     """Print the line of each function; whoever has read one, and finds that it shows nothing but its arguments, puts its line into the file."""
     settings = settings_of(options)
-    database = settings.database(options.database)
-    if database is None:
-        raise ConfigError(f"--database: `{options.database}` is not a database of this gate")
+    database = database_of(settings, options.database)
     password = database.analysis_password.reveal() if database.analysis_password else ""
     vouched = vouched_lines(database.vouched)
     for line, language in functions_to_vouch_for(database, app.target(database, database.analysis_role, password)):
@@ -132,17 +131,16 @@ def decide(options: argparse.Namespace) -> int:
     key = parse_key(options.column)
     if key is None:
         raise ConfigError(f"`{options.column}` is not schema.table.column")
-    if settings.database(options.database) is None:
-        raise ConfigError(f"--database: `{options.database}` is not a database of this gate")
+    database = database_of(settings, options.database)
     path = settings.files.catalog
     text = path.read_text()
     if (
         ColumnKey(key.schema, key.table, key.column)
-        not in parse_catalog(text, file=str(path)).section(options.database).columns
+        not in parse_catalog(text, file=str(path)).section(database.name).columns
     ):
         raise ConfigError(
-            f"`{options.column}` has no line in {path}; `lockgate catalog refresh --database {options.database}` adds new columns"
+            f"`{options.column}` has no line in {path}; `lockgate catalog refresh --database {database.name}` adds new columns"
         )
-    _replace(path, set_label(text, options.database, key, options.label))
+    _replace(path, set_label(text, database.name, key, options.label))
     say(f"{key} is {options.label} now")
     return 0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lockgate.config.build import load_settings
 from lockgate.config.load import address
-from lockgate.config.settings import Address, Settings
+from lockgate.config.settings import Address, DatabaseSettings, Settings
 from lockgate.errors import ConfigError
 
 DEFAULT_CONFIG = "lockgate.toml"
@@ -35,6 +35,22 @@ def settings_of(options: argparse.Namespace) -> Settings:
         ConfigError: with every problem.
     """
     return load_settings(options.config, environment=os.environ)
+
+
+def database_of(settings: Settings, name: str | None) -> DatabaseSettings:
+    """The database that is meant; without a name the gate's only one.
+
+    Raises:
+        ConfigError: there is none of that name, or there are several and none is named.
+    """
+    if name is None and len(settings.databases) == 1:
+        return settings.databases[0]
+    found = settings.database(name) if name is not None else None
+    if found is None:
+        known = ", ".join(database.name for database in settings.databases)
+        said = f"`{name}` is not a database of this gate" if name is not None else "name one of this gate's"
+        raise ConfigError(f"--database: {said}: {known}")
+    return found
 
 
 def listen_of(text: str) -> Address:

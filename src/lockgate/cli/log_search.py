@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import shutil
 import sys
@@ -10,10 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from lockgate import app
 from lockgate.app import erasing, search
 from lockgate.cli.common import POST_QUANTUM, add_config, say, say_json, settings_of
 from lockgate.cli.token import duration
 from lockgate.config.schema import ENVIRONMENTS
+from lockgate.config.settings import Settings
 from lockgate.control.questions import LIMIT, LIMIT_MAX, QUESTIONS, Answer
 from lockgate.errors import ConfigError
 from lockgate.ledger.entry import KINDS
@@ -93,6 +96,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.json:
         show(answer)
     _remark(answer, configured=configured)
+    if not answer.rows:
+        sys.stderr.write("".join(f"lockgate: {line}\n" for line in _why_nothing(settings, options)))
     if options.prove is not None:
         proofs = search.prove(settings, answer.rows, options.prove, post_quantum=options.post_quantum)
         sys.stderr.write(f"lockgate: {len(proofs)} proofs in {options.prove}\n")
@@ -166,6 +171,19 @@ def _remark(answer: Answer, *, configured: bool) -> None:
         remarks.append(f"there is more than these {len(answer.rows):,}; narrow the question or raise --limit")
     for remark in remarks:
         sys.stderr.write(f"lockgate: {remark}\n")
+
+
+def _why_nothing(settings: Settings, options: argparse.Namespace) -> list[str]:
+    """Nothing was found: a name that the gate does not know is named, for it may be misspelt, or be of former times."""
+    remarks = ["nothing was found"]
+    with contextlib.suppress(ConfigError):
+        documents = app.read_documents(settings)
+        keys = [str(key) for section in documents.catalog.sections.values() for key in section.columns]
+        unknown = [given for given in options.column if not any(f".{key}".endswith(f".{given}") for key in keys)]
+        remarks.extend(f"no line of the catalog is about a column `{given}`" for given in unknown)
+        if options.principal is not None and options.principal not in documents.principals:
+            remarks.append(f"`{options.principal}` is not a principal of this gate")
+    return remarks
 
 
 def show(answer: Answer) -> None:
