@@ -25,7 +25,7 @@ CREATE TABLE sorted(id int PRIMARY KEY, email text); CREATE INDEX sorted_email O
 INSERT INTO by_mail SELECT md5(g::text) || '@gmail.com', g FROM generate_series(1, 90) g; INSERT INTO by_letter SELECT * FROM by_mail;
 INSERT INTO by_number SELECT * FROM by_mail; INSERT INTO sorted SELECT n, email FROM by_mail ORDER BY n; CLUSTER sorted USING sorted_email;
 CREATE TABLE indexed(id int PRIMARY KEY, kind int, email text); CREATE INDEX ON indexed(kind, email); INSERT INTO indexed SELECT n, n % 3, email FROM by_mail ORDER BY n;
-CREATE TABLE loose(kind int, n int, email text); CREATE INDEX ON loose(kind, email); INSERT INTO loose SELECT n % 3, n, email FROM by_mail ORDER BY n;
+CREATE TABLE loose(kind int, n int UNIQUE, email text); CREATE INDEX ON loose(kind, email); INSERT INTO loose SELECT n % 3, n, email FROM by_mail ORDER BY n;
 CREATE TABLE copies(n int);
 CREATE MATERIALIZED VIEW listed AS SELECT email, id FROM sorted ORDER BY email; CREATE VIEW half AS SELECT n FROM by_mail_1;
 """
@@ -88,7 +88,11 @@ def test_rows_are_copied_in_an_order_of_what_is_shown_of_them(workshop: GateProc
 
 @pytest.mark.parametrize(
     "text",
-    ["UPDATE indexed SET kind = 9 FROM by_mail m WHERE m.n = indexed.id", "UPDATE loose SET n = n + 1 WHERE kind = 1"],
+    [
+        "UPDATE indexed SET kind = 9 FROM by_mail m WHERE m.n = indexed.id",
+        "UPDATE loose SET n = n + 1 WHERE kind = 1",
+        "UPDATE loose SET kind = 2 WHERE n IN (1, 2)",
+    ],
 )
 def test_rows_are_not_changed_in_an_order_of_masked_values(workshop: GateProcess, text: str) -> None:
     with (
@@ -102,4 +106,9 @@ def test_rows_are_not_changed_in_an_order_of_masked_values(workshop: GateProcess
 def test_rows_are_changed_where_a_key_gives_them_an_order(workshop: GateProcess) -> None:
     with psycopg.connect(workshop.dsn("ann", "kept_order")) as connection:
         assert connection.execute("UPDATE indexed SET kind = 9 WHERE kind = 1").rowcount > 1
+        assert connection.execute("UPDATE loose SET kind = 9 WHERE n = 1").rowcount == 1
+        assert (
+            connection.execute("WITH u AS (UPDATE loose SET kind = 9 WHERE n = 2 RETURNING n) SELECT n FROM u").rowcount
+            == 1
+        )
         connection.rollback()

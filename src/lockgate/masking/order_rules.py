@@ -67,7 +67,8 @@ def _kept_order(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRe
     if not written:
         return ""
     alone = {write.relation for write in analysis.writes} if len(analysis.writes) == 1 else set()
-    alone -= {oid for oid in alone if _goes_by_place(oid, catalog, masked, unsafe)}
+    if not written[0].one_row:
+        alone -= {oid for oid in alone if _goes_by_place(oid, catalog, masked, unsafe)}
     levels = tuple(replace(level, relations=level.relations - alone) for level in analysis.levels)
     reasons = _taints(levels, catalog, masked, unsafe)
     if alone and analysis.kind is written[0].kind:

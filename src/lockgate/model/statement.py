@@ -291,12 +291,14 @@ class WriteFact:
 
     `bounded` means: equality or IN with constants or parameters on all columns of a unique key, or no predicate needed (INSERT).
     `selective` means: some predicate compares a column of the target with a constant or parameter (not a tautology).
+    `one_row`: equality with one value on all columns of something unique, NULLs or not, so that there is no order of rows.
     """
 
     kind: Kind
     relation: int
     bounded: bool
     selective: bool
+    one_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from lockgate.sql.tree import Node
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a condition gives: columns that equal a given value, and tables of which it compares some column with one."""
+    """What a condition gives: columns that equal a given value or one of several, those that equal one, and tables of which it compares some column."""
 
     equal: frozenset[Place] = frozenset()
     tables: frozenset[int] = frozenset()
+    single: frozenset[Place] = frozenset()
 
 
 def named(quals: Node | None) -> Named:
@@ -28,6 +29,7 @@ def named(quals: Node | None) -> Named:
     A column that equals another one that is given is given as well, whichever table it is of.
     """
     equal: set[Place] = set()
+    single: set[Place] = set()
     tables: set[int] = set()
     pairs: list[tuple[Place, Place]] = []
     for part in conjuncts(quals):
@@ -42,13 +44,14 @@ def named(quals: Node | None) -> Named:
             if place is not None:
                 tables.add(place[0])
                 equal |= {place} if _is_equality(part) else set()
+                single |= {place} if part.tag == "OPEXPR" and _is_equality(part) else set()
             elif places[0] is not None and places[1] is not None and part.tag == "OPEXPR" and _is_equality(part):
                 pairs += [(places[0], places[1]), (places[1], places[0])]
     known = -1
     while len(equal) > known:
         known = len(equal)
         equal |= {to for of, to in pairs if of in equal}
-    return Named(frozenset(equal), frozenset(tables | {place[0] for place in equal}))
+    return Named(frozenset(equal), frozenset(tables | {place[0] for place in equal}), frozenset(single))
 
 
 def _is_equality(part: Node) -> bool:

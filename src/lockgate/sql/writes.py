@@ -128,4 +128,18 @@ class Writes(Clauses):
         fixed = {column for table, column in found.equal if table == number}
         known = self.catalog.relations.get(relation)
         keys = known.unique_keys if known is not None else ()
-        return WriteFact(kind, relation, bounded=any(key <= fixed for key in keys), selective=number in found.tables)
+        single = {column for table, column in found.single if table == number}
+        one_row = (
+            known is not None
+            and not known.children
+            and any(
+                index.unique
+                and index.immediate
+                and not index.partial
+                and 0 not in index.columns
+                and set(index.columns) <= single
+                for index in known.indexes
+            )
+        )
+        bounded = any(key <= fixed for key in keys)
+        return WriteFact(kind, relation, bounded, selective=number in found.tables, one_row=one_row)
