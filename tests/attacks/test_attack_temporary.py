@@ -148,6 +148,23 @@ def test_more_rows_are_put_into_a_copy_and_stay_masked(bot: Link) -> None:
         assert stopped.value.sqlstate in ("0A000", "42P10"), text
 
 
+def test_where_rows_of_a_copy_fit_does_not_tell_how_long_a_masked_value_is(bot: Link) -> None:
+    bot.execute("CREATE TEMP TABLE t AS SELECT id, email, repeat('x', 90) AS pad FROM people")
+    bot.execute("INSERT INTO t(pad) SELECT repeat('x', 90) FROM generate_series(1, 90)")
+    for text in ("SELECT ctid FROM t WHERE id IS NULL", "SELECT count(*) FROM t WHERE ctid < '(1,0)'", "SELECT count(pad) FROM t TABLESAMPLE SYSTEM (50) REPEATABLE (3)",
+                 "SELECT lower(email) FROM t TABLESAMPLE SYSTEM (50) REPEATABLE (3)", "INSERT INTO t(pad) VALUES ('') RETURNING ctid", "SELECT (SELECT max(ctid) FROM t)"):  # fmt: skip
+        assert "rule=place" in refused(bot, text), text
+    for text in (
+        "EXPLAIN SELECT pad FROM t",
+        "EXPLAIN SELECT email FROM t",
+        "EXPLAIN (ANALYZE, BUFFERS) SELECT pad FROM t",
+    ):
+        assert "rule=explain" in refused(bot, text), text
+    bot.execute("CREATE TEMP TABLE plain(pad text)")
+    bot.execute("INSERT INTO plain VALUES ('a')")
+    assert shown(bot, "SELECT ctid, pad FROM plain TABLESAMPLE SYSTEM (100)") == [("(0,1)", "a")]
+
+
 def test_an_ordinary_analysis_goes_on_in_a_temporary_table(bot: Link) -> None:
     bot.execute("CREATE TEMP TABLE mine (id int, city text)")
     bot.execute("INSERT INTO mine SELECT id, city FROM people")

@@ -7,6 +7,8 @@ Source: masking.md 2.3 (writes: a masked source may flow only into a column of t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lockgate.masking.order_rules import is_ordered_by
 from lockgate.masking.rules import rule_for
 from lockgate.model.catalog import Catalog, Column, ColumnRef, is_own
@@ -43,3 +45,13 @@ def _shown(column: Column | None, catalog: Catalog) -> tuple[str, str] | None:
     if column is None or column.json_labels:
         return None
     return column.label, rule_for(column.label, column.type_oid, catalog)
+
+
+def filled(relations: Iterable[int], catalog: Catalog, masked: frozenset[ColumnRef]) -> frozenset[ColumnRef]:
+    """Masked columns of the session's own tables among these.
+
+    The session decides what else is on their pages, so where the next row still fits tells how long a value beside it is.
+    """
+    known = (catalog.relations.get(oid) for oid in relations)
+    own = {relation.oid for relation in known if relation is not None and is_own(relation)}
+    return frozenset(reference for reference in masked if reference.relation in own)

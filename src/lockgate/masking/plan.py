@@ -13,7 +13,7 @@ from typing import NoReturn
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.constraints import told_by
 from lockgate.masking.order_rules import is_scanned_by, order_of, placed_by, placed_in
-from lockgate.masking.own_copies import keeping
+from lockgate.masking.own_copies import filled, keeping
 from lockgate.masking.rules import (
     INJECTIVE_LABELS,
     INTEGER_TYPES,
@@ -149,6 +149,12 @@ class _Judge:
                 self._refuse(
                     "place", chosen, "its value decides which rows are in this partition", "Use the whole table"
                 )
+        placed = {r.relation for r in self._analysis.reads if r.attnum == _CTID}
+        for level in self._analysis.levels:
+            placed |= level.relations if "TABLESAMPLE" in level.order_sensitive else frozenset()
+        sized = filled(placed, self._catalog, self._masked)
+        if sized:
+            self._refuse("place", sized, "its length decides how many rows fit on a page", "Leave `ctid` out")
         for reference in self._analysis.reads:
             if reference.attnum not in (_CTID, _TABLEOID):
                 continue
@@ -171,6 +177,7 @@ class _Judge:
         """Plans show estimates and, when run, counts that come from real values."""
         used = frozenset(r for use in self._analysis.uses for r in use.columns & self._masked)
         used = used or placed_by(self._analysis, self._catalog, self._masked)
+        used = used or filled(self._analysis.relations, self._catalog, self._masked)
         far = sorted(oid for oid in self._analysis.relations if is_foreign(oid, self._catalog))
         if far and not used:
             raise RefusedStatementError(

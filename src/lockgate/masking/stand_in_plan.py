@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.order_rules import lays_out
+from lockgate.masking.own_copies import filled
 from lockgate.masking.plan import values_sought
 from lockgate.masking.stand_ins import stand_in
 from lockgate.model.catalog import Catalog, ColumnRef, is_own
@@ -90,6 +91,7 @@ def plan_without(
     decides = any(use.columns & masked and use.kind is not UseKind.OUTPUT for use in analysis.uses)
     read = {oid: frozenset(r.attnum for r in analysis.reads if r.relation == oid) for oid in analysis.relations}
     placed = any(oid in unsafe_order or lays_out(oid, catalog, masked, read[oid]) for oid in analysis.relations)
+    placed = placed or bool(filled(analysis.relations, catalog, masked))
     if decides or placed or analysis.writes or analysis.opaque:
         raise RefusedStatementError("stand-in-explain", "its plan depends on masked values")
     return Plan(touches_labelled=True, stand_ins=True)
