@@ -165,6 +165,27 @@ def test_where_rows_of_a_copy_fit_does_not_tell_how_long_a_masked_value_is(bot: 
     assert shown(bot, "SELECT ctid, pad FROM plain TABLESAMPLE SYSTEM (100)") == [("(0,1)", "a")]
 
 
+def test_whether_a_row_of_a_copy_fits_on_a_page_does_not_tell_how_long_a_masked_value_is(bot: Link) -> None:
+    many = ", ".join(f"{i}::int8 AS c{i}" for i in range(1000))
+    for columns in (many, "'a'::tsquery AS q", "'1'::oidvector AS q"):
+        bot.execute(f"CREATE TEMP TABLE t AS SELECT email, {columns} FROM people WHERE id = 7".encode())
+        own, real = (
+            shown(bot, f"SELECT email FROM {table} WHERE {condition}")
+            for table, condition in (("t", "true"), ("people", "id = 7"))
+        )
+        assert own != real, "it holds a stand-in, which is as long whatever the value is"
+        bot.execute("DROP TABLE t")
+    bot.execute(
+        "CREATE TEMP TABLE t AS SELECT email, id, city::name AS n, ARRAY[city] AS a, '{}'::jsonb AS j FROM people"
+    )
+    for change in ("ADD COLUMN q tsquery", "ALTER COLUMN n SET STORAGE PLAIN"):
+        try:
+            bot.execute(f"ALTER TABLE t {change}".encode())
+        except psycopg.Error:
+            continue
+        assert "rule=place" in refused(bot, "UPDATE t SET q = 'a' WHERE id = 1")
+
+
 def test_an_ordinary_analysis_goes_on_in_a_temporary_table(bot: Link) -> None:
     bot.execute("CREATE TEMP TABLE mine (id int, city text)")
     bot.execute("INSERT INTO mine SELECT id, city FROM people")

@@ -7,12 +7,19 @@ Source: masking.md 2.3 (writes: a masked source may flow only into a column of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lockgate.masking.order_rules import is_ordered_by
 from lockgate.masking.rules import rule_for
 from lockgate.model.catalog import Catalog, Column, ColumnRef, is_own
 from lockgate.model.statement import ON_CONFLICT, Analysis, Kind, Use, UseKind
+
+_COLUMNS_MAX = 100
+"""So many columns of the widest type without a length of its own, `name`, leave room for values that are moved."""
+_UNMOVED = frozenset({22, 30, 194, 3361, 3402, 3615, 5017})
+"""int2vector, oidvector, pg_node_tree, pg_ndistinct, pg_dependencies, tsquery, pg_mcv_list: values of any length that stay in their row."""
+_MOVED = frozenset({"citext", "hstore", "ltree", "vector"})
+"""Extensions whose types the server moves."""
 
 
 def keeping(
@@ -55,3 +62,31 @@ def filled(relations: Iterable[int], catalog: Catalog, masked: frozenset[ColumnR
     known = (catalog.relations.get(oid) for oid in relations)
     own = {relation.oid for relation in known if relation is not None and is_own(relation)}
     return frozenset(reference for reference in masked if reference.relation in own)
+
+
+def tight(analysis: Analysis, catalog: Catalog, masked: frozenset[ColumnRef]) -> frozenset[ColumnRef]:
+    """Masked columns that are put into rows of the session's own which may be too large for a page: whether one fits would tell their length.
+
+    The server moves long values elsewhere until a row fits, so only columns that it does not move count: many of them, or one of any length.
+    """
+    found: frozenset[ColumnRef] = frozenset()
+    for oid in {write.relation for write in analysis.writes if write.kind is not Kind.DELETE}:
+        relation = catalog.relations.get(oid)
+        if relation is not None and is_tight([column.type_oid for column in relation.columns.values()], catalog):
+            found |= filled([oid], catalog, masked)
+    return found
+
+
+def is_tight(types: Sequence[int], catalog: Catalog) -> bool:
+    """Whether a row of these types may be too large for a page."""
+    return len(types) > _COLUMNS_MAX or not all(_is_moved(kind, catalog) for kind in types)
+
+
+def _is_moved(oid: int, catalog: Catalog) -> bool:
+    """Whether the server moves long values of a type out of their row, or there are none."""
+    kind = catalog.types.get(oid)
+    while kind is not None and kind.kind == "d":
+        kind = catalog.types.get(kind.base)
+    if kind is None or kind.oid in _UNMOVED:
+        return False
+    return kind.schema == "pg_catalog" or kind.kind != "b" or kind.category == "A" or kind.extension in _MOVED

@@ -13,7 +13,7 @@ from typing import NoReturn
 from lockgate.errors import RefusedStatementError
 from lockgate.masking.constraints import told_by
 from lockgate.masking.order_rules import is_scanned_by, order_of, placed_by, placed_in
-from lockgate.masking.own_copies import filled, keeping
+from lockgate.masking.own_copies import filled, keeping, tight
 from lockgate.masking.rules import (
     INJECTIVE_LABELS,
     INTEGER_TYPES,
@@ -191,6 +191,9 @@ class _Judge:
         """A write must not read, test or set masked values; by policy it may look them up, and own tables may keep them."""
         analysis = self._analysis
         writing = bool(analysis.writes) or analysis.kind is Kind.CREATE_TABLE_AS
+        narrow = tight(analysis, self._catalog, self._masked)
+        if narrow:
+            self._refuse("place", narrow, "its length decides whether such a row fits on a page", "Leave columns out")
         kept = keeping(analysis, self._catalog, self._masked, unsafe_order)
         for use in analysis.uses:
             masked = use.columns & self._masked

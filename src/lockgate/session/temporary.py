@@ -12,6 +12,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
+from lockgate.masking.own_copies import is_tight
 from lockgate.model.catalog import OwnTable
 from lockgate.model.plan import Order
 from lockgate.model.statement import Kind, Parsed
@@ -36,7 +37,9 @@ class Temporary(Reading):
         """
         masked = self.clearance.masked
         outputs = query.analysis.outputs
-        hidden = not query.plan.stand_ins and any(o.sources & masked and not o.plain for o in outputs)
+        # Whether a row fits on a page would tell how long the masked value in it is.
+        tight = is_tight([o.type_oid for o in outputs], self.catalog)
+        hidden = not query.plan.stand_ins and any(o.sources & masked and (tight or not o.plain) for o in outputs)
         if not query.sqlstate and (query.plan.order is not Order.KEEP or hidden):
             stopped = replace(
                 query, sqlstate="0A000", rule="row-order", hint="Select the rows plainly, or in an order that unmasked columns fix.",
