@@ -36,6 +36,8 @@ PINNED = {
     )
 }
 """Archives in the pool for when a mirror's index is ahead of what it holds, with their SHA-256."""
+LEFT_OUT: dict[int, frozenset[str]] = {18: frozenset({"subselect", "sqljson", "hash_part", "tsearch"})}
+"""Tests of mistakes in servers older than the sources: they end the server that is at hand, with and without the gate."""
 SETTINGS = {
     "lc_messages": "C", "lc_monetary": "C", "lc_numeric": "C", "lc_time": "C", "bytea_output": "hex", "timezone_abbreviations": "Default",
 }  # fmt: skip
@@ -157,7 +159,7 @@ def run_suite(suite: Path, place: Path, libraries: Path, target: dict[str, str],
     for name in ("results", "testtablespace", "sql", "expected"):
         (place / name).mkdir(exist_ok=True)
         (place / name).chmod(0o777)
-    what = tests or [f"--schedule={suite / 'parallel_schedule'}"]
+    what = tests or [f"--schedule={_schedule(suite, place, LEFT_OUT.get(int(target['major']), frozenset()))}"]
     command = [
         str(PROGRAM), f"--inputdir={suite}", f"--outputdir={place}", f"--dlpath={libraries}", f"--bindir={programs.bin_directory}",
         f"--host={target['host']}", f"--port={target['port']}", f"--user={target['user']}", "--dbname=regression", "--use-existing",
@@ -180,6 +182,18 @@ def run_suite(suite: Path, place: Path, libraries: Path, target: dict[str, str],
             timeout=SECONDS_MAX,
         )
     return place / "results"
+
+
+def _schedule(suite: Path, place: Path, left_out: frozenset[str]) -> Path:
+    """The suite's order of tests without those."""
+    lines = []
+    for line in (suite / "parallel_schedule").read_text(encoding="utf-8").splitlines():
+        if line.startswith("test: "):
+            names = [name for name in line.split()[1:] if name not in left_out]
+            lines.append("test: " + " ".join(names) if names else "")
+    written = place / "schedule"
+    written.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return written
 
 
 def server(place: Path, major: int) -> EmbeddedPostgres:
