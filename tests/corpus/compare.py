@@ -75,12 +75,12 @@ class Pairs:
                 parts = read_text(here), read_text(there)
                 if len(parts[0]) == len(parts[1]) and all(map(self.equal, *parts)):
                     return True
-        here, there = _scrubbed(here), _scrubbed(there)
+        here, there = scrubbed(here), scrubbed(there)
         return here == there or (here, there) in self._pairs or self._translated(here) == there
 
     def translated_row(self, row: Frame) -> tuple[bytes | None, ...]:
         """The row that the twin should show."""
-        cells = (None if c is None else _scrubbed(c) for c in be.cells(row.body))
+        cells = (None if c is None else scrubbed(c) for c in be.cells(row.body))
         return tuple(c if c is None else self._forward.get(c) or self._translated(c) for c in cells)
 
     def translated(self, text: bytes) -> bytes:
@@ -122,7 +122,8 @@ def _binary_fields(cell: bytes) -> list[tuple[bytes, bytes | None]]:
     return found if found and len(found) == count and at == len(cell) else []
 
 
-def _scrubbed(text: bytes) -> bytes:
+def scrubbed(text: bytes) -> bytes:
+    """A text without the gate's own numbers: entries, requests, sessions and the names of its roles."""
     return _OWN_NUMBERS.sub(lambda m: (m[1] or m[2] or b"lg:") + b"*", text)
 
 
@@ -255,7 +256,7 @@ def _in_one_order(here: list[Frame], there: list[Frame], pairs: Pairs) -> tuple[
                 break
             by_row: dict[tuple[bytes | None, ...], list[Frame]] = {}
             for frame in there[position:end]:
-                by_row.setdefault(tuple(c if c is None else _scrubbed(c) for c in be.cells(frame.body)), []).append(
+                by_row.setdefault(tuple(c if c is None else scrubbed(c) for c in be.cells(frame.body)), []).append(
                     frame
                 )
             there[position:end] = [by_row[pairs.translated_row(frame)].pop() for frame in here[position:end]]
@@ -274,7 +275,7 @@ def _sorted_stretch(here: list[Frame], there: list[Frame], start: int, pairs: Pa
             return None
         for row, step in (
             (pairs.translated_row(here[end]), 1),
-            (tuple(c if c is None else _scrubbed(c) for c in be.cells(there[end].body)), -1),
+            (tuple(c if c is None else scrubbed(c) for c in be.cells(there[end].body)), -1),
         ):
             missing[row] += step
             if not missing[row]:

