@@ -335,3 +335,23 @@ def test_documents_keep_their_labelled_paths_only(make: psycopg.Connection) -> N
     rows = make.execute(substituted(catalog, "a", "d")[1:-1].encode()).fetchall()
     assert rows[0][1] == {"theme": "dark", "n": 5, "phone": "[phone]", "contact": {"alt": "[email]"}}
     assert [row[1] for row in rows[1:]] == [{}, None]
+
+
+def test_the_planner_expects_no_other_rows_where_a_masked_value_chooses_the_partition(make: psycopg.Connection) -> None:
+    expected = []
+    for letter in ("a", "z"):  # the rows that repeat a number are a partition of their own, and then are not
+        make.execute("DROP TABLE IF EXISTS l")
+        make.execute("CREATE TABLE l(v text, n int) PARTITION BY LIST (left(v, 1))")
+        make.execute("CREATE TABLE l_a PARTITION OF l FOR VALUES IN ('a')")
+        make.execute("CREATE TABLE l_z PARTITION OF l DEFAULT")
+        make.execute(
+            f"INSERT INTO l SELECT CASE WHEN n % 7 = 0 THEN '{letter}' ELSE 'z' END || n,"
+            f" CASE WHEN n % 7 = 0 THEN 5 ELSE n END FROM generate_series(1, 3000) n".encode()
+        )
+        make.execute("ANALYZE l, l_a, l_z")
+        subquery = substituted(read_catalog(make, {("l", "v"): "text.free"}), "l", "v")
+        (plan,) = make.execute(
+            f"EXPLAIN (FORMAT JSON) SELECT n FROM {subquery} s WHERE n = (SELECT 5)".encode()
+        ).fetchall()
+        expected.append(plan[0][0]["Plan"]["Plan Rows"])
+    assert expected[0] == expected[1]

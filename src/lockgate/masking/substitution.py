@@ -149,8 +149,11 @@ class Substitution:
         if is_one or not self.ordered or settled:
             return f"({text})"
         if self._has_no_order(relation) and self._shows_all(relation):
-            # Rows that tie in all of their bytes, as they are shown, cannot be told apart.
-            return f"(SELECT {_ROW}.* FROM ({text}) AS {_ROW} ORDER BY {_ROW}.* USING OPERATOR(pg_catalog.*<))"  # noqa: S608 - our own pieces
+            # Rows that tie in all of their bytes, as they are shown, cannot be told apart. Where a masked value chooses the partition, what is
+            # known of each partition is kept from the planner: what it expects of a condition would choose the plan, and so the order of ties.
+            hidden = {reference.attnum for reference in self.hidden if reference.relation == oid}
+            apart = " OFFSET 0" if relation.partition_columns & hidden else ""
+            return f"(SELECT {_ROW}.* FROM ({text}) AS {_ROW} ORDER BY {_ROW}.* USING OPERATOR(pg_catalog.*<){apart})"  # noqa: S608 - our own pieces
         return f"({text} ORDER BY {', '.join(self._order(relation))})"
 
     def value(self, sought: Sought) -> str:
