@@ -57,6 +57,17 @@ def test_what_tells_where_a_masked_value_put_a_row_is_refused(gate: GateProcess,
         assert "rule=place" in (refused.value.diag.message_detail or "")
 
 
+@pytest.mark.parametrize("text", [
+    "SELECT relname, reltuples FROM pg_class WHERE relname ~ '^by_letter_'", "SELECT c FROM pg_class c WHERE relname = 'by_letter_a'", "SELECT sum(relpages) FROM pg_class",
+    "SELECT n_live_tup FROM pg_stat_user_tables", "SELECT pg_stat_get_live_tuples('by_letter_a'::regclass)",
+])  # fmt: skip
+def test_how_many_rows_masked_values_put_into_a_partition_is_not_told(gate: GateProcess, text: str) -> None:
+    with psycopg.connect(gate.dsn("bot", "places"), autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            connection.execute(text.encode())
+        assert connection.execute("SELECT relname, relkind FROM pg_class WHERE relname = 'by_letter_a'").fetchall()
+
+
 @pytest.mark.parametrize("text", PLAIN)
 def test_the_whole_table_and_places_that_no_masked_value_decides_are_shown(gate: GateProcess, text: str) -> None:
     with psycopg.connect(gate.dsn("bot", "places"), autocommit=True) as connection:

@@ -164,6 +164,16 @@ def is_foreign(oid: int, catalog: Catalog) -> bool:
     return relation.kind == "f" or any(is_foreign(other, catalog) for other in (*relation.children, *relation.made_of))
 
 
+def has_placed_rows(catalog: Catalog) -> bool:
+    """Whether a column that some people may not see decides in which partition of some table a row is, so that sizes of partitions tell of its values."""
+    return any(
+        relation.columns[number].label != "none"
+        for relation in catalog.relations.values()
+        for number in relation.partition_columns
+        if number in relation.columns
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """One pg_proc row, as far as analysis needs it; `volatility` is `i`, `s` or `v`, `kind` is prokind.

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
-from lockgate.model.catalog import Catalog, ColumnRef, Function
+from lockgate.model.catalog import Catalog, ColumnRef, Function, has_placed_rows
 from lockgate.model.statement import UseKind
 from lockgate.sql.aggregates import Aggregates
 from lockgate.sql.facts import COMPUTED, CONSTANT, NO_COLUMNS, NULL, Val, merge
 from lockgate.sql.functions import (
     EQUAL_OPERATORS,
     FIRST_USER_OID,
+    ROW_COUNTS,
     SAFE_SETTINGS,
     SEQUENCE_FUNCTIONS,
     SIZE_FUNCTIONS,
+    SIZES_TELL,
     UNEQUAL_OPERATORS,
     VECTOR_DISTANCES,
     ignores_case,
@@ -209,6 +211,8 @@ class Expressions(Aggregates):
             return COMPUTED
         with self.givens.kept(unless=function is not None and builtin and function.volatility == "i"):
             values = self._arguments(node, scope, mode)
+        if builtin and name in ROW_COUNTS and has_placed_rows(self.catalog):
+            self.hide(f"function pg_catalog.{name}", SIZES_TELL)
         if builtin and name in SEQUENCE_FUNCTIONS and not (scope.writing and not any(v.sources for v in values)):
             self.hide(f"function pg_catalog.{name}", "it shows or moves a sequence outside of an INSERT or UPDATE")
         if builtin and name in SEQUENCE_FUNCTIONS:

@@ -88,6 +88,7 @@ HARMLESS_VOLATILE: frozenset[str] = frozenset(
 
 ROW_COUNTS: frozenset[str] = frozenset({"pg_stat_get_live_tuples"})
 """Of the functions under the statistics views: how many rows a table has, which `pg_class.reltuples` tells as well."""
+SIZES_TELL = "how many rows are in which partition of a table would tell of the masked values that put them there"
 
 SEQUENCE_FUNCTIONS: frozenset[str] = frozenset({"nextval", "currval", "lastval"})
 SIZE_FUNCTIONS: frozenset[str] = frozenset(name for name, why in REFUSED.items() if why == _SIZES)

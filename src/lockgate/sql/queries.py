@@ -7,13 +7,13 @@ Source: masking.md 1.2 and 2.3; PostgreSQL 14 to 18, parsenodes.h.
 
 from __future__ import annotations
 
-from lockgate.model.catalog import ColumnRef, is_foreign
+from lockgate.model.catalog import ColumnRef, has_placed_rows, is_foreign
 from lockgate.model.statement import UNKNOWN_COLUMN, UseKind
 from lockgate.sql.bodies import Bodies
 from lockgate.sql.expressions import TEXT_TYPES
 from lockgate.sql.facts import COMPUTED, NO_COLUMNS, NULL, Draft, Val, merge
 from lockgate.sql.failing import may_fail
-from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID
+from lockgate.sql.functions import EQUAL_OPERATORS, FIRST_USER_OID, SIZES_TELL
 from lockgate.sql.scope import VALUE, Call, Common, Scope, Yield
 from lockgate.sql.tree import Node, child_nodes, refusal, refuse
 from lockgate.sql.writes import SELECT
@@ -27,6 +27,9 @@ _MATCHED = ("groupClause", "groupingSets", "windowClause", "distinctClause", "so
 SECRET_RELATIONS: dict[int, str] = {
     2619: "it holds values that ANALYZE sampled", 3429: "it holds values that ANALYZE sampled", 2613: "it holds large objects",
 }  # fmt: skip
+_PG_CLASS = 1259
+_HOW_MANY = frozenset({"relpages", "reltuples", "relallvisible", "relallfrozen"})
+"""Columns of pg_class that say how many rows a relation has, and on how many pages."""
 SECRET_COLUMNS: dict[int, str] = {1260: "rolpassword", 1418: "umoptions", 6100: "subconninfo"}
 """Columns of system catalogs that hold credentials, by catalog."""
 PG_CURSOR = 2511
@@ -216,6 +219,10 @@ class Queries(Bodies):
             self.hide(f"relation {self.name_of(oid)}", "its rows are handled by code of its own")
         if number < 0 and is_foreign(oid, self.catalog):
             self.hide(f"relation {self.name_of(oid)}", "another server says where its rows are")
+        named = relation.columns.get(number) if relation is not None else None
+        counted = oid == _PG_CLASS and (named is None or named.name in _HOW_MANY)
+        if counted and number >= 0 and has_placed_rows(self.catalog):
+            self.hide("relation pg_catalog.pg_class", SIZES_TELL)
         if number == 0:
             references = frozenset({ColumnRef(oid, 0)})
             if relation is not None:
