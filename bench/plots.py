@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+_TICK_WIDTH = 40
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 260, 46, 40, 46
 ROW = 16
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#79706e", "#ff9da6")
@@ -76,7 +77,11 @@ def lines(title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> st
         colour = COLOURS[number % len(COLOURS)]
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         body += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in placed]
+    last = -WIDTH
     for x in sorted(set(xs)):
         at = LEFT + 12 + (math.log10(x) - low) * wide
+        if at - last < _TICK_WIDTH:
+            continue
+        last = at
         body.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{x:g}</text>')
     return _frame(title, body, list(curves))
