@@ -1,6 +1,7 @@
 """Cases of a corpus file: what to send, in which form, and what must come of it.
 
-For: the files `masking_attacks.sql` and `masking_benign.sql`, whose heads say the conventions.
+For: the files `masking_attacks.sql` and `masking_benign.sql`, whose heads say the conventions, and the project's own schemas, whose
+cases are texts with names.
 Not for: running anything.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -215,3 +216,24 @@ def _comment_end(text: str, position: int) -> int:
         else:
             position += 1
     return len(text)
+
+
+def made_attacks(prefix: str, texts: Mapping[str, str], since: Mapping[str, int], major: int) -> list[Case]:
+    """Attacks on a schema of the project's own; `since`: the major version that can first read one."""
+    return [_made(f"{prefix}/{name}", text, "EITHER") for name, text in texts.items() if since.get(name, 0) <= major]
+
+
+def made_work(
+    prefix: str, clear: Mapping[str, str], mask: Mapping[str, str], since: Mapping[str, int], major: int
+) -> list[Case]:
+    """Statements on such a schema that must work: those that use no masked column, and those that do."""
+    return [
+        _made(f"{kind.lower()}-{prefix}/{name}", text, kind)
+        for kind, texts in (("CLEAR", clear), ("MASK", mask))
+        for name, text in texts.items()
+        if since.get(name, 0) <= major
+    ]
+
+
+def _made(name: str, text: str, expect: str) -> Case:
+    return Case(name, name.partition("/")[2], expect, "made for this schema", (text,), tuple(split(text)), Protocol())

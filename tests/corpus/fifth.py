@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus.cases import Case, Protocol, split
+from corpus.cases import Case, made_attacks, made_work
 from corpus.fifth_work import CLEAR, MASK, SINCE
 from corpus.twins import Masked, World
 
@@ -265,18 +265,9 @@ def fifth_world() -> World:
 
 def fifth_cases(major: int) -> list[Case]:
     """Attacks that a major version can read."""
-    return [_case(f"wind/{name}", text) for name, text in _ATTACKS.items() if _NEWER.get(name, 0) <= major]
+    return made_attacks("wind", _ATTACKS, _NEWER, major)
 
 
 def fifth_work(major: int) -> list[Case]:
     """Statements that must work."""
-    return [
-        _case(f"{kind.lower()}-wind/{name}", text, kind)
-        for kind, texts in (("CLEAR", CLEAR), ("MASK", MASK))
-        for name, text in texts.items()
-        if SINCE.get(name, 0) <= major
-    ]
-
-
-def _case(name: str, text: str, expect: str = "EITHER") -> Case:
-    return Case(name, name.partition("/")[2], expect, "made for this schema", (text,), tuple(split(text)), Protocol())
+    return made_work("wind", CLEAR, MASK, SINCE, major)

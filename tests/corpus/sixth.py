@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus.cases import Case, Protocol, split
+from corpus.cases import Case, made_attacks, made_work
 from corpus.sixth_attacks import ATTACKS, NEWER
 from corpus.sixth_work import CLEAR, MASK, SINCE
 from corpus.twins import Masked, World
@@ -66,18 +66,9 @@ def sixth_world() -> World:
 
 def sixth_cases(major: int) -> list[Case]:
     """Attacks that a major version can read."""
-    return [_case(f"ward/{name}", text) for name, text in ATTACKS.items() if NEWER.get(name, 0) <= major]
+    return made_attacks("ward", ATTACKS, NEWER, major)
 
 
 def sixth_work(major: int) -> list[Case]:
     """Statements that must work."""
-    return [
-        _case(f"{kind.lower()}-ward/{name}", text, kind)
-        for kind, texts in (("CLEAR", CLEAR), ("MASK", MASK))
-        for name, text in texts.items()
-        if SINCE.get(name, 0) <= major
-    ]
-
-
-def _case(name: str, text: str, expect: str = "EITHER") -> Case:
-    return Case(name, name.partition("/")[2], expect, "made for this schema", (text,), tuple(split(text)), Protocol())
+    return made_work("ward", CLEAR, MASK, SINCE, major)

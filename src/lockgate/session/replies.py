@@ -119,7 +119,8 @@ class Replies:
             head = self.owed[0] if self.owed else None
             run = head.run if head is not None else None
             streaming, gathered = False, NOTHING
-            self._dropping = self._drops(head, run)
+            if not self.reader.mid_message:  # what the client has the beginning of, it gets to the end
+                self._dropping = self._drops(head, run)
             if run is not None and head is not None and not self._dropping and not head.silent:
                 streaming = run.streams_rows
                 gathered = NOTHING if streaming or head.kind not in ANSWERING else run.gathers

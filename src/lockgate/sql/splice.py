@@ -208,7 +208,7 @@ class _Splicer:
         if not node.group_clause:
             return
         tables = []
-        for item in relations_of(node.from_clause):
+        for item in _relations_of(node.from_clause):
             found = None if item.alias.colnames else self._replacement(item, names)
             keyed = None if found is None else self._columns(found[0])
             if keyed is not None:
@@ -346,7 +346,7 @@ class _Splicer:
         self.replaced[oid] += 1
 
 
-def relations_of(items: Iterable[pb.Node]) -> Iterator[pb.RangeVar]:
+def _relations_of(items: Iterable[pb.Node]) -> Iterator[pb.RangeVar]:
     """The relations that a FROM list names at its own level."""
     for item in items:
         kind = item.WhichOneof("node")
@@ -355,7 +355,7 @@ def relations_of(items: Iterable[pb.Node]) -> Iterator[pb.RangeVar]:
         elif kind == "range_table_sample":
             yield item.range_table_sample.relation.range_var
         elif kind == "join_expr":
-            yield from relations_of((item.join_expr.larg, item.join_expr.rarg))
+            yield from _relations_of((item.join_expr.larg, item.join_expr.rarg))
 
 
 def _quoted(name: str) -> str:
