@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -29,6 +30,11 @@ def built(raw: RawCatalog, before: Catalog | None) -> Catalog:
     )  # fmt: skip
 
 
+def uncounted(catalog: Catalog) -> Catalog:
+    """The snapshot without its estimates of rows: the server counts its own tables again when it likes, between two readings too."""
+    return replace(catalog, relations={oid: replace(r, estimated_rows=0.0) for oid, r in catalog.relations.items()})
+
+
 def test_a_snapshot_of_what_users_made_is_the_whole_one(
     postgres: EmbeddedPostgres, make_database: MakeDatabase
 ) -> None:
@@ -46,7 +52,10 @@ def test_a_snapshot_of_what_users_made_is_the_whole_one(
         assert part.users_only
         assert part.fingerprint == whole.fingerprint != first.fingerprint
         assert len(part.functions) < 5 < len(whole.functions)
-        assert built(part, built(first, None)) == built(whole, None)
+        with psycopg.connect(dsn, autocommit=True) as owner:
+            owner.execute(b"ANALYZE pg_catalog.pg_class")
+        whole = await read_catalog(client)
+        assert uncounted(built(part, built(first, None))) == uncounted(built(whole, None))
         with psycopg.connect(dsn, autocommit=True) as owner:
             owner.execute(OWN.encode())
         assert (await fingerprint(client))[0] != own
