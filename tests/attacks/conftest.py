@@ -30,7 +30,7 @@ def place(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
         tmp_path_factory.mktemp(name) / "gate",
         {"shop": (dsn, "production")},
         policies={"50-noisy.cedar": NOISY},
-        settings={"limits": "bounded_rows = 5\nhold_seconds = 2"},
+        settings={"limits": "bounded_rows = 5\nhold_seconds = 1"},
     )
     gate.init()
     for column, label in (("public.users.prefs->phone", "person.phone"), ("public.noisy.v", "none")):

@@ -6,7 +6,6 @@ Source: architecture section 3, steps 4 and 7 (approval bound to catalog version
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -40,8 +39,10 @@ def gate(pg18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def reload(gate: GateProcess, path: str, text: str) -> None:
-    (gate.folder / path).write_text(text)
-    time.sleep(3)
+    beside = gate.folder / "edited"
+    beside.write_text(text)
+    with gate.reloads():
+        beside.replace(gate.folder / path)
 
 
 def approved(gate: GateProcess, text: str, meanwhile: Callable[[], None]) -> None:
@@ -66,7 +67,8 @@ def approved(gate: GateProcess, text: str, meanwhile: Callable[[], None]) -> Non
         "request", "deny", request, "--config", str(gate.config),
         check=False, environment={"LOCKGATE_TOKEN": gate.token("boss")},
     )  # fmt: skip
-    waiting.join(1)
+    waiting.join(60)
+    assert not waiting.is_alive()
 
 
 def direct(gate: GateProcess, text: str) -> list[tuple[object, ...]]:
@@ -78,7 +80,6 @@ def direct(gate: GateProcess, text: str) -> list[tuple[object, ...]]:
 def test_an_approval_does_not_outlive_the_definition_it_was_given_for(gate: GateProcess) -> None:
     def swap() -> None:
         direct(gate, "ALTER TABLE orders RENAME status TO old; ALTER TABLE orders ADD status text DEFAULT 'fresh'")
-        time.sleep(3)
 
     approved(gate, "UPDATE orders SET status = 'changed' WHERE id = 1", swap)
     assert direct(gate, "SELECT status FROM orders WHERE id = 1") == [("fresh",)]

@@ -40,7 +40,7 @@ def gate(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatePro
     running = GateProcess(
         tmp_path_factory.mktemp("names") / "gate",
         {"shop": (dsn, "production")},
-        settings={"limits": "hold_seconds = 2"},
+        settings={"limits": "hold_seconds = 1"},
     ).init()
     running.start()
     yield running

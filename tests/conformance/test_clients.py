@@ -22,6 +22,7 @@ from lockgate.wire.postgres.frames import Frame, FrameReader
 from lockgate.wire.postgres.startup import startup_message
 from support.gate import GateProcess
 from support.servers import Psql, create_database, drop_database
+from support.waiting import accepted, cancelled_when_running
 
 SETUP = """
 CREATE TABLE people(id bigint PRIMARY KEY, full_name text NOT NULL, email text UNIQUE, ssn varchar(11), dob date, phone text,
@@ -328,15 +329,16 @@ def test_a_pipeline_with_a_refusal_keeps_its_order_and_rolls_back(place: tuple[G
 @pytest.mark.parametrize("protocol", ["3.0", "3.2"])
 def test_cancel_reaches_the_session_it_means(place: tuple[GateProcess, str], protocol: str) -> None:
     """In 3.2 the key is long; with several workers it may come to another one than the session's."""
-    gate, _ = place
-    import threading
-
+    gate, dsn = place
     assert psycopg.pq.version() >= 180000
     versions = {"min_protocol_version": protocol, "max_protocol_version": protocol}
     with gate.connect("ann", "shop", **versions) as client, gate.connect("ann", "shop") as other:
-        threading.Timer(0.5, client.cancel_safe).start()
-        with pytest.raises(psycopg.errors.QueryCanceled):
-            client.execute("SELECT count(*) FROM things a, things b, things c, things d, things e")
+        endless = "SELECT count(*) FROM things a, things b, things c, things d, things e"
+        with (
+            cancelled_when_running(dsn, endless, client.cancel_safe),
+            pytest.raises(psycopg.errors.QueryCanceled),
+        ):
+            client.execute(endless.encode())
         assert other.execute("SELECT 1").fetchone() == (1,)
         assert client.execute("SELECT 2").fetchone() == (2,)
 
@@ -370,11 +372,9 @@ def test_search_path_is_followed(place: tuple[GateProcess, str]) -> None:
             owner.execute(f'GRANT USAGE ON SCHEMA elsewhere TO "{role}"'.encode())
             if not role.endswith("analysis"):
                 owner.execute(f'GRANT SELECT ON ALL TABLES IN SCHEMA elsewhere TO "{role}"'.encode())
-    import time
-
-    time.sleep(6)
     with gate.connect("bot", "shop") as client:
         client.execute("SET search_path = elsewhere, public")
+        accepted(lambda: client.execute("SELECT * FROM things"))
         rows = client.execute("SELECT * FROM things").fetchall()
         assert len(rows) == 1
         assert "raw-value" not in str(rows)

@@ -21,6 +21,7 @@ import pytest
 from lockgate.testing.engines import EmbeddedPostgres, free_port, scratch_directory
 from support.gate import GateProcess
 from support.servers import create_database, drop_database, find_program
+from support.waiting import cancelled_when_running
 
 SETUP = """
 CREATE TABLE people(id int PRIMARY KEY, email text, size int);
@@ -40,7 +41,7 @@ def place(pg15: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def wait_for(port: int) -> None:
     """Until somebody listens there."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -103,13 +104,15 @@ def test_a_pooler_before_the_gate_shares_sessions_of_one_principal(place: tuple[
 
 
 def test_a_cancel_travels_through_pooler_and_gate(place: tuple[GateProcess, str]) -> None:
-    gate, _ = place
+    gate, owner = place
     target = f"host={gate.host} port={gate.port} dbname=shop user=root password={gate.token('root')}"
     with pooler(target, mode="transaction", users='"root" "x"\n') as port:
         dsn = f"host=127.0.0.1 port={port} user=root password=x dbname=shop sslmode=disable"
         with psycopg.connect(dsn, autocommit=True) as client:
-            threading.Timer(0.5, client.cancel).start()
-            with pytest.raises(psycopg.errors.QueryCanceled):
+            with (
+                cancelled_when_running(owner, "pg_sleep(60)", client.cancel),
+                pytest.raises(psycopg.errors.QueryCanceled),
+            ):
                 client.execute("SELECT pg_sleep(60)")
             assert client.execute("SELECT 1").fetchone() == (1,)
 

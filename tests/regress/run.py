@@ -1,8 +1,8 @@
 """PostgreSQL's own regression suite, directly and through the gate: `make regress`, with `REGRESS_PG=17` or `18` those.
 
-Debian's source packages have the suites, the development package of PostgreSQL 15 the program that runs all of them. The library that the suite of
-15 loads is compiled; for the others there are no headers, so what needs it fails directly as it does through the gate. Both runs give results files; a test counts as the same when its file is the same. What the suite itself expects is not asked:
-a server that is newer than the source may differ from it, and does so in both runs.
+Debian's source packages have the suites; what they run with is in `programs.py`. The library that the suites of 15 and 18 load is compiled;
+for the others there are no headers, so what needs it fails directly as it does through the gate. Both runs give results files; a test counts as the
+same when its file is the same. What the suite itself expects is not asked: a server that is newer than the source may differ from it, and does so in both runs.
 
 The suite runs as a principal who may do everything, over a superuser role (`unsafe_superuser`). The differences are kept in
 `differences/`; docs/compatibility.md explains each.
@@ -17,27 +17,29 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 
-from lockgate.testing.engines import EmbeddedPostgres, Installation, embedded_installation, scratch_directory
+from lockgate.testing.engines import EmbeddedPostgres, scratch_directory
+from regress import programs
 from support.gate import GateProcess
-from support.servers import installation_of
 
-DEBIAN = Path("/usr/lib/postgresql/15")
-PROGRAM = DEBIAN / "lib/pgxs/src/test/regress/pg_regress"
 RELEASES = {15: "bookworm", 17: "trixie", 18: "sid"}
 """Where Debian has the sources of a major version."""
 PINNED = {
     17: (
         "pool/main/p/postgresql-17/postgresql-17_17.10.orig.tar.bz2",
         "078a03516dcdbdb705fecaf415ea3d13a956c589e46f09fed68a06fb00598c90",
-    )
+    ),
+    18: (
+        "pool/main/p/postgresql-18/postgresql-18_18.6.orig.tar.bz2",
+        "555610c24d53e4316da5b7d3fc25c279d96856d5e0e23ee308c328c5fa881d9f",
+    ),
 }
 """Archives in the pool for when a mirror's index is ahead of what it holds, with their SHA-256."""
-LEFT_OUT: dict[int, frozenset[str]] = {18: frozenset({"subselect", "sqljson", "hash_part", "tsearch"})}
-"""Tests of mistakes in servers older than the sources: they end the server that is at hand, with and without the gate."""
 SETTINGS = {
     "lc_messages": "C", "lc_monetary": "C", "lc_numeric": "C", "lc_time": "C", "bytea_output": "hex", "timezone_abbreviations": "Default",
 }  # fmt: skip
@@ -113,64 +115,21 @@ def _pinned(cache: Path, major: int) -> Path | None:
     return target
 
 
-def build(suite: Path, place: Path, major: int) -> Path:
-    """The folder with the libraries that the suite loads; empty where there are no headers to compile them with."""
-    libraries = place / "libraries"
-    libraries.mkdir()
-    if major != debian_major():
-        return libraries
-    include = subprocess.run(
-        [str(DEBIAN / "bin/pg_config"), "--includedir-server"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    command = [
-        "gcc",
-        "-shared",
-        "-fPIC",
-        "-O1",
-        "-w",
-        "-I",
-        include,
-        "-o",
-        str(libraries / "regress.so"),
-        str(suite / "regress.c"),
-    ]
-    subprocess.run(command, check=True)
-    for name in ("refint.so", "autoinc.so"):
-        shutil.copy(DEBIAN / "lib" / name, libraries / name)
-    return libraries
-
-
-def debian_major() -> int:
-    """The version whose development package is installed."""
-    return int(DEBIAN.name)
-
-
-def psql_of(major: int) -> Installation:
-    """Where psql is that the suite of a version was written for, or a newer one."""
-    found = installation_of(major)
-    return found if found is not None and (found.bin_directory / "psql").exists() else embedded_installation()
-
-
-def run_suite(suite: Path, place: Path, libraries: Path, target: dict[str, str], tests: list[str]) -> Path:
+def run_suite(suite: Path, place: Path, loaded: Path, target: dict[str, str], tests: list[str]) -> Path:
     """One run; its results folder."""
-    programs = psql_of(int(target["major"]))
+    engine = programs.installed(int(target["major"]))
+    tools = programs.psql_of(engine)
     place.mkdir()
     place.chmod(0o777)
     for name in ("results", "testtablespace", "sql", "expected"):
         (place / name).mkdir(exist_ok=True)
         (place / name).chmod(0o777)
-    what = tests or [f"--schedule={_schedule(suite, place, LEFT_OUT.get(int(target['major']), frozenset()))}"]
     command = [
-        str(PROGRAM), f"--inputdir={suite}", f"--outputdir={place}", f"--dlpath={libraries}", f"--bindir={programs.bin_directory}",
+        str(programs.runner(engine)), f"--inputdir={suite}", f"--outputdir={place}", f"--dlpath={loaded}", f"--bindir={tools.bin_directory}",
         f"--host={target['host']}", f"--port={target['port']}", f"--user={target['user']}", "--dbname=regression", "--use-existing",
-        "--max-connections=10", *what,
+        "--max-connections=10", *(tests or [f"--schedule={suite / 'parallel_schedule'}"]),
     ]  # fmt: skip
-    environment = {
-        **os.environ,
-        **programs.environment,
-        "PGPASSWORD": target["password"],
-        "PGSSLMODE": target["sslmode"],
-    }
+    environment = {**os.environ, **tools.environment, "PGPASSWORD": target["password"], "PGSSLMODE": target["sslmode"]}
     with (place / "output.txt").open("w") as output:
         subprocess.run(
             command,
@@ -184,24 +143,12 @@ def run_suite(suite: Path, place: Path, libraries: Path, target: dict[str, str],
     return place / "results"
 
 
-def _schedule(suite: Path, place: Path, left_out: frozenset[str]) -> Path:
-    """The suite's order of tests without those."""
-    lines = []
-    for line in (suite / "parallel_schedule").read_text(encoding="utf-8").splitlines():
-        if line.startswith("test: "):
-            names = [name for name in line.split()[1:] if name not in left_out]
-            lines.append("test: " + " ".join(names) if names else "")
-    written = place / "schedule"
-    written.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return written
-
-
 def server(place: Path, major: int) -> EmbeddedPostgres:
     """A fresh server with the database of the suite."""
     found = EmbeddedPostgres(
         place,
         password="superuser",
-        installation=installation_of(major),
+        installation=programs.installed(major),
         settings={"max_prepared_transactions": "2", "timezone": "PST8PDT"},
     )
     found.start()
@@ -210,6 +157,27 @@ def server(place: Path, major: int) -> EmbeddedPostgres:
         for name, value in SETTINGS.items():
             link.execute(f"ALTER DATABASE regression SET {name} TO '{value}'".encode())
     return found
+
+
+@contextmanager
+def stage(place: Path, major: int) -> Iterator[tuple[EmbeddedPostgres, GateProcess]]:
+    """A fresh server that `lockgate init` has made ready, and the gate, which does not serve yet.
+
+    The server that is asked directly is made ready as well: the roles and default privileges are seen in catalogues, gate or not.
+    """
+    place.mkdir()
+    place.chmod(0o755)
+    running = server(place / "pg", major)
+    gate = GateProcess(
+        place / "gate", {"regression": (running.dsn("regression"), "development")}, principals=PRINCIPALS
+    )
+    try:
+        gate.init()
+        gate.use_superuser(running.password)
+        yield running, gate
+    finally:
+        gate.stop()
+        running.stop()
 
 
 def compare(direct: Path, gated: Path, differences: Path) -> tuple[list[str], list[str]]:
@@ -250,37 +218,22 @@ def main() -> int:
     with scratch_directory("lockgate-regress-") as scratch:
         shutil.copytree(suite, scratch / "suite")
         suite = scratch / "suite"
-        libraries = build(suite, scratch, major)
-        for folder in (suite, libraries):
+        loaded = programs.libraries(programs.installed(major), suite, scratch)
+        for folder in (suite, loaded):
             subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
-        first = server(scratch / "pg-direct", major)
-        target = {
-            "major": str(major),
-            "host": "127.0.0.1",
-            "port": str(first.port),
-            "user": "postgres",
-            "password": first.password,
-            "sslmode": "disable",
-        }
-        direct = run_suite(suite, scratch / "direct", libraries, target, arguments.tests)
-        first.stop()
-        second = server(scratch / "pg-gate", major)
-        gate = GateProcess(
-            scratch / "gate", {"regression": (second.dsn("regression"), "development")}, principals=PRINCIPALS
-        ).init()
-        gate.use_superuser(second.password)
-        gate.start()
-        target = {
-            "major": str(major),
-            "host": gate.host,
-            "port": str(gate.port),
-            "user": "postgres",
-            "password": gate.token("postgres", "--ttl", "12h"),
-            "sslmode": "require",
-        }
-        gated = run_suite(suite, scratch / "gated", libraries, target, arguments.tests)
-        gate.stop()
-        second.stop()
+        with stage(scratch / "direct-stage", major) as (first, _):
+            target = {
+                "major": str(major), "host": "127.0.0.1", "port": str(first.port), "user": "postgres",
+                "password": first.password, "sslmode": "disable",
+            }  # fmt: skip
+            direct = run_suite(suite, scratch / "direct", loaded, target, arguments.tests)
+        with stage(scratch / "gate-stage", major) as (_, gate):
+            gate.start()
+            target = {
+                "major": str(major), "host": gate.host, "port": str(gate.port), "user": "postgres",
+                "password": gate.token("postgres", "--ttl", "12h"), "sslmode": "require",
+            }  # fmt: skip
+            gated = run_suite(suite, scratch / "gated", loaded, target, arguments.tests)
         print((gate.folder / "stderr.txt").read_text()[-3000:], file=sys.stderr)
         same, differing = compare(direct, gated, arguments.differences)
         for name, folder in (("direct", direct), ("gate", gated)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from lockgate.transport import server_log
 from lockgate.transport.pgclient import PgClient, Target
 from lockgate.transport.server_log import read_log
 from support.servers import DEBIAN_MAJOR
+from support.waiting import until
 
 SETTINGS = {
     "logging_collector": "on", "log_destination": "jsonlog,csvlog", "log_connections": "on", "log_min_messages": "log",
@@ -58,6 +60,11 @@ def past(server: EmbeddedPostgres, *messages: str) -> None:
             client.execute(f"DO $$ BEGIN RAISE LOG USING MESSAGE = '{message}'; END $$".encode())
 
 
+def files(server: EmbeddedPostgres, kind: str) -> list[Path]:
+    """The files of one format that the collector has begun."""
+    return list((server.data_dir / "log").glob(f"*.{kind.removesuffix('log')}"))
+
+
 def gathered(server: EmbeddedPostgres, at: Logged, logins: int, audited: int) -> Logged:
     """Read on until so much was found; the collector writes a little later."""
     found = [0, 0]
@@ -79,8 +86,8 @@ def test_every_login_and_audited_statement_is_found_once_also_over_a_rotation(
 ) -> None:
     monkeypatch.setattr(server_log, "_FORMATS", (kind,))
     monkeypatch.setattr(server_log, "PIECE_BYTES", 1500)
-    past(server, "AUDIT: before")
-    time.sleep(0.5)
+    past(server, f"AUDIT: before {kind}")
+    until(lambda: any(f"AUDIT: before {kind}" in path.read_text() for path in files(server, kind)))
     at = read(server)
     assert at is not None
     assert (at.logins, at.position > 0) == ({}, True)
@@ -95,8 +102,9 @@ def test_every_login_and_audited_statement_is_found_once_also_over_a_rotation(
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         time.sleep(1.1)  # names of files have seconds
         past(server, "AUDIT: at the end of the file")
+        had = len(files(server, kind))
         admin.execute("SELECT pg_rotate_logfile()")
-        time.sleep(1)
+        until(lambda: len(files(server, kind)) > had)
         past(server, "AUDIT: in the next file")
     before = at.name
     at = gathered(server, at, 2, 2)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -32,6 +33,8 @@ SUPERUSER = "postgres"
 _START_SECONDS_MAX = 60.0
 _STOP_SECONDS_MAX = 30.0
 _POLL_SECONDS = 0.02
+_PORTS = range(15_000, 32_000)
+"""Linux gives outgoing connections ports from 32768 on, others from 49152 on."""
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -120,11 +123,18 @@ def scratch_directory(prefix: str = "lockgate-") -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment.
+
+    From below those that the system gives to outgoing connections: one of these could be taken before the server listens, or while it is stopped.
+    """
+    for port in random.SystemRandom().sample(_PORTS, 1000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ConfigError(f"no free port between {_PORTS.start} and {_PORTS.stop}")
 
 
 class EmbeddedPostgres:
