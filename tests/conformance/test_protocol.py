@@ -38,9 +38,21 @@ def data(text: bytes) -> bytes:
     return message(ord("d"), text)
 
 
+BINARY_ROWS = (
+    b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0) + struct.pack("!hiii", 2, 4, 30, 3) + b"bin" + struct.pack("!hiiih", 2, 4, 31, -1, -1)
+)  # fmt: skip
 DONE, FAIL = message(ord("c"), b""), message(ord("f"), b"client gave up\0")
 ABS_INT4 = 1397
+LO_CREATE, LO_OPEN, LO_WRITE, LO_READ, LO_UNLINK = 715, 952, 955, 954, 964
 SQUARE = message(ord("F"), struct.pack("!IHHHi", ABS_INT4, 1, 1, 1, 4) + struct.pack("!i", -7) + struct.pack("!H", 1))
+
+
+def called(oid: int, *arguments: int | bytes) -> bytes:
+    """A FunctionCall with integers and bytes in binary, and its answer in binary."""
+    parts = [struct.pack("!ii", 4, part) if isinstance(part, int) else struct.pack("!i", len(part)) + part for part in arguments]  # fmt: skip
+    return message(ord("F"), struct.pack("!IHHH", oid, 1, 1, len(parts)) + b"".join(parts) + struct.pack("!H", 1))
+
+
 LATIN1, UTF8 = Q("SET client_encoding = 'LATIN1'"), Q("SET client_encoding = 'UTF8'")
 CAFE = message(ord("Q"), b"SELECT 'caf\xe9' AS \"\xe9t\xe9\", octet_length('\xe9'), U&'\\00e9'\0")
 NO_CAFE = message(ord("Q"), b'SELECT "caf\xe9"\0')
@@ -66,6 +78,7 @@ DIALOGUES: dict[str, list[list[object]]] = {
     "what was closed is gone": [[P("n", "SELECT 1"), C("S", "n"), B("", "n"), E("", 0), S], [C("S", "nobody"), C("P", "nobody"), S]],
     "an error skips to sync": [[P("", "SELECT 1"), B("", ""), E("", 0), P("", "SELECT 1/0"), B("", ""), E("", 0), P("", "SELECT 2"), B("", ""), E("", 0), S], [Q("SELECT 3")]],
     "an error in parse": [[P("x", "SELECT nothing FROM things"), B("", "x"), E("", 0), S], [B("", "x"), S]],
+    "an error and a flush": [[P("", "SELECT 1/0"), B("", ""), E("", 0), H, P("", "SELECT 2"), H, B("", ""), E("", 0), S], [Q("SELECT 4")]],
     "errors and several syncs": [[P("", "SELECT 1/0"), B("", ""), E("", 0), S, P("", "SELECT 2"), B("", ""), E("", 0), S]],
     "a pipeline is one transaction": [
         [P("", "INSERT INTO sink VALUES (1, 'a')"), B("", ""), E("", 0), P("", "INSERT INTO sink VALUES (1, 'b')"), B("", ""), E("", 0), S],
@@ -78,6 +91,9 @@ DIALOGUES: dict[str, list[list[object]]] = {
     "copy out": [[Q("COPY things TO STDOUT")], [Q("COPY (SELECT id FROM things) TO STDOUT (FORMAT binary)")], [P("", "COPY things TO STDOUT"), B("", ""), E("", 0), S]],
     "copy in": [[Q("COPY sink FROM STDIN"), data(b"10\tx\n11\ty\n"), DONE], [Q("SELECT * FROM sink ORDER BY id")], [Q("DELETE FROM sink WHERE id > 9")]],
     "copy in by the extended protocol": [[P("", "COPY sink FROM STDIN"), B("", ""), E("", 0), data(b"12\tz\n"), DONE, S], [Q("DELETE FROM sink WHERE id > 9")]],
+    "copy in, binary": [[Q("COPY sink FROM STDIN (FORMAT binary)"), data(BINARY_ROWS), DONE], [Q("SELECT * FROM sink ORDER BY id")], [Q("DELETE FROM sink WHERE id > 9")]],
+    "copy in, binary, that ends too early": [[Q("COPY sink FROM STDIN (FORMAT binary)"), data(BINARY_ROWS[:30]), DONE], [Q("SELECT count(*) FROM sink")]],
+    "copy in, binary, that the client gives up": [[P("", "COPY sink FROM STDIN (FORMAT binary)"), B("", ""), E("", 0), data(BINARY_ROWS[:30]), FAIL, S], [Q("SELECT count(*) FROM sink")]],
     "copy in that the client gives up": [[Q("COPY sink FROM STDIN"), data(b"10\tx\n"), FAIL], [Q("SELECT count(*) FROM sink")]],
     "copy in that the server rejects": [[Q("COPY sink FROM STDIN"), data(b"x\ty\n"), DONE], [Q("SELECT count(*) FROM sink")]],
     "copy in between statements": [[Q("SELECT 1; COPY sink FROM STDIN; SELECT 2"), data(b"13\tq\n"), DONE], [Q("DELETE FROM sink WHERE id > 9")]],
@@ -100,6 +116,15 @@ DIALOGUES: dict[str, list[list[object]]] = {
     "notices": [[Q("DROP TABLE IF EXISTS nowhere")], [Q("DO $$BEGIN RAISE NOTICE 'hello %', 7; END$$")]],
     "notifications": [[Q("LISTEN here")], [Q("NOTIFY here, 'word'")], [Q("UNLISTEN *")]],
     "large objects": [[Q("SELECT lo_create(4711)")], [Q("SELECT lo_put(4711, 0, 'abc')")], [Q("SELECT lo_get(4711)")], [Q("SELECT lo_unlink(4711)")]],
+    "large objects as libpq reads and writes them": [
+        [Q("BEGIN")], [called(LO_CREATE, 4712)], [called(LO_OPEN, 4712, 0x60000)], [called(LO_WRITE, 0, b"written")], [Q("SELECT lo_get(4712)")],
+        [called(LO_OPEN, 4712, 0x40000)], [called(LO_READ, 1, 100)], [called(LO_UNLINK, 4712)], [called(LO_OPEN, 4712, 0x40000)], [Q("ROLLBACK")],
+    ],
+    "another role": [[Q("SET ROLE pg_monitor")], [Q("SELECT current_user")], [Q("CREATE TABLE nobodys(id int)")], [Q("RESET ROLE")], [Q("SHOW role")], [Q("SET ROLE nonesuch")],
+        [Q("BEGIN")], [Q("SET LOCAL ROLE pg_monitor")], [P("", "SELECT current_user"), B("", ""), E("", 0), S], [Q("COMMIT")], [Q("SELECT current_user = session_user")]],
+    "another search path": [[Q("CREATE SCHEMA beside; CREATE TABLE beside.things(id text)")], [P("n", "SELECT * FROM things LIMIT 1"), B("", "n"), E("", 0), S],
+        [Q("SET search_path = beside, public")], [B("", "n"), E("", 0), S], [Q("SELECT * FROM things LIMIT 1")], [Q("SELECT set_config('search_path', 'public', false)")],
+        [Q("SELECT count(*) FROM things")], [Q("DROP SCHEMA beside CASCADE")]],
     "two-phase commit": [[Q("BEGIN")], [Q("INSERT INTO sink VALUES (20, 'p')")], [Q("PREPARE TRANSACTION 'tp'")], [Q("ROLLBACK PREPARED 'tp'")]],
     "a batch of several transactions": [[Q("BEGIN; SELECT 1; COMMIT; SELECT 2; ROLLBACK")]],
     "nothing asked in an aborted transaction": [[Q("BEGIN")], [Q("BOGUS")], [Q(";")], [P("", ""), D("S", ""), B("", ""), E("", 0), S], [Q("SELECT 1")], [Q("COMMIT")]],
