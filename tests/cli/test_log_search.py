@@ -219,6 +219,24 @@ def test_entries_are_aligned_and_name_their_log(place: Place, capsys: pytest.Cap
     assert len({re.search(r"  \w+/\w+  ", line).start() for line in lines}) == 1  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_write_is_listed_with_the_rows_that_it_changed(
+    place: Place, capsys: pytest.CaptureFixture[str], *, indexed: bool
+) -> None:
+    for rows in (0, 2):
+        intent = place.record.statement(closed=False, statement="update", run="changed")
+        place.record.log.append(
+            {"kind": "outcome", "intent": intent, "status": "complete", "rows": rows, "affected": 7, "bytes": 1, "duration_us": 1}
+        )  # fmt: skip
+    place.record.commit()
+    if indexed:
+        place.start_index()
+    assert place.run("log", "search", "--run", "changed") == 0
+    first, second = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gw/1#")]
+    assert "  7 changed  " in first
+    assert "  7 changed, 2 rows  " in second
+
+
 @pytest.mark.parametrize("question", [name for name, question in QUESTIONS.items() if question.needs])
 def test_a_question_that_needs_more_says_what(place: Place, capsys: pytest.CaptureFixture[str], question: str) -> None:
     assert place.run("log", "search", question) == 2

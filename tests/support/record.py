@@ -57,8 +57,9 @@ class Record:
             "columns": [{"name": n, "label": label, "disposition": disposition} for n, label in columns], "policy": "ab" * 32, **more,
         })  # fmt: skip
         if closed:
-            self.log.append({"kind": "outcome", "intent": index, "status": "complete", "rows": self.chance.randrange(1, 90),
-                             "bytes": self.chance.randrange(900), "duration_us": 250, "receipt": []})  # fmt: skip
+            rows = self.chance.randrange(1, 90)
+            self.log.append({"kind": "outcome", "intent": index, "status": "complete", "rows": rows,
+                             "affected": rows if index % 3 else None, "bytes": self.chance.randrange(900), "duration_us": 250, "receipt": []})  # fmt: skip
         return index
 
     def denial(self) -> int:

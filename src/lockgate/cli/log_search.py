@@ -207,7 +207,7 @@ def entries(rows: list[dict[str, object]]) -> list[str]:
     cells = []
     for row in rows:
         who = str(row.get("principal") or "-") + (f" for {row['on_behalf_of']}" if row.get("on_behalf_of") else "")
-        outcome = f"{row['rows']} rows" if row.get("rows") is not None else str(row.get("sqlstate") or "")
+        outcome = _outcome(row)
         place = f"{row.get('database') or '-'}/{row.get('environment') or '-'}"
         first = (
             f"{row['log']}#{row['index']}",
@@ -231,8 +231,19 @@ def entries(rows: list[dict[str, object]]) -> list[str]:
     return lines
 
 
+def _outcome(row: dict[str, object]) -> str:
+    """What came of a statement: rows that were changed, rows that were answered, or its SQLSTATE."""
+    if row.get("rows") is None:
+        return str(row.get("sqlstate") or "")
+    rows = f"{row['rows']} rows"
+    if row.get("statement") not in CHANGING:
+        return rows
+    return f"{row.get('affected') or 0} changed" + (f", {rows}" if row["rows"] else "")
+
+
+CHANGING = frozenset({"insert", "update", "delete", "merge", "copy-in"})
 SHAPE_MAX = 90
-_NUMERIC = frozenset({"statements", "principals", "rows", "bytes", "denials"})
+_NUMERIC = frozenset({"statements", "principals", "rows", "affected", "bytes", "denials"})
 WIDTH_MAX = 60
 
 

@@ -54,8 +54,8 @@ class Question:
 _REFERENCE = ("log", "index")
 _COUNTED = ("first", "last", *_REFERENCE)
 _STATEMENT = (
-    "time", "kind", "event", "principal", "on_behalf_of", "database", "environment", "statement", "decision", "rows", "bytes",
-    "sqlstate", "status", "duration_us", "shape", "tables", "columns", "rules", "rule", "policy", "session", "run", "purpose",
+    "time", "kind", "event", "principal", "on_behalf_of", "database", "environment", "statement", "decision", "rows", "affected",
+    "bytes", "sqlstate", "status", "duration_us", "shape", "tables", "columns", "rules", "rule", "policy", "session", "run", "purpose",
     "client", "token", "request", "approver", "intent", *_REFERENCE,
 )  # fmt: skip
 _ACTS = ("intent", "deny", "session", "admin", "run", "erasure", "policy")

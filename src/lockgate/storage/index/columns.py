@@ -64,6 +64,7 @@ class Entry(msgspec.Struct, gc=False):
     status: str = ""
     sqlstate: str = ""
     rows: Count = 0
+    affected: Count | None = None
     bytes: Count = 0
     duration_us: Count = 0
     request: str | int = ""
@@ -284,6 +285,7 @@ class Columns:
             "treatment": native.numbers(map(self._used.treatments.__getitem__, used)),
             "intent": native.numbers(own),
         }
+        stored["affected"] = native.numbers([e.affected or 0 for e in entries])
         for name, get in _NUMBERS.items():
             stored[name] = native.numbers(map(get, entries))
         kinds, at = native.coded_keys(map(_OWN, entries))

@@ -207,7 +207,7 @@ class Asker:
             )
             whole: Row = {**row, "time": row["at"], "shape": text.get("sql"), "tables": text.get("tables"),
                           "columns": [{"name": n, "label": label, "disposition": d} for n, label, d in listed]}  # fmt: skip
-            for name in ("rows", "bytes", "duration_us"):
+            for name in ("rows", "affected", "bytes", "duration_us"):
                 whole[name] = None if outcome is None else outcome[name]
             for name in ("status", "sqlstate"):
                 whole[name] = row[name] if outcome is None else outcome[name]

@@ -17,7 +17,7 @@ from lockgate.storage.index.logs import Logs
 from lockgate.storage.index.questions import ticks, tidied
 
 Row = dict[str, object]
-_FROM_OUTCOME = ("rows", "bytes", "duration_us", "status", "sqlstate")
+_FROM_OUTCOME = ("rows", "affected", "bytes", "duration_us", "status", "sqlstate")
 _LISTS = ("tables", "columns", "rules", "persons")
 
 
@@ -48,7 +48,7 @@ def _rows(logs: Logs, covered: dict[str, int]) -> Iterator[Row]:
                 row = rows.get(cast("int", entry.get("intent")))
                 if row is not None:
                     row.update({name: entry.get(name) for name in ("status", "sqlstate")})
-                    row.update({name: entry.get(name) or 0 for name in ("rows", "bytes", "duration_us")})
+                    row.update({name: entry.get(name) or 0 for name in ("rows", "affected", "bytes", "duration_us")})
                     row["ended"] = entry["time"]
                     if entry.get("columns"):
                         row["columns"] = entry["columns"]

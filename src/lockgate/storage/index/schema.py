@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERSION = 2
+VERSION = 3
 """Of the tables below, kept as comment of `entries`; an index of another version is built anew."""
 
 
@@ -56,6 +56,7 @@ ENTRY = (
     Column("status", CODED),
     Column("sqlstate", CODED),
     Column("rows", "UInt64"),
+    Column("affected", "UInt64"),
     Column("bytes", "UInt64"),
     Column("duration_us", "UInt64"),
     Column("request", "String"),
