@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from lockgate.cli.main import main
 from lockgate.ledger.entry import decode
 from lockgate.storage.ledger_reader import entries
 from lockgate.storage.port import RealFiles
@@ -133,3 +136,37 @@ def test_a_canary_is_found_in_the_record_and_its_absence_is_told(gate: GateProce
     assert gate.published("bypassing_logins") == 0
     gate.run("explain", "SELECT 1", "--as", "ann", "--database", "shop", "--config", str(gate.config))
     until(lambda: gate.published("bypassing_logins") >= 1)  # what a command asks the database itself
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_commands_that_ask_about_a_database_ask_the_gate_and_are_nobody_who_goes_past_it(
+    server: EmbeddedPostgres, tmp_path: Path, workers: int
+) -> None:
+    databases = {"shop": (create_database(server, f"asked_{workers}", SETUP), "development")}
+    settings = {"analysis": "completeness_seconds = 0.3", "gateway": f"workers = {workers}"}
+    asking = GateProcess(tmp_path / "asking", databases, settings=settings).init()
+
+    def answers() -> list[tuple[int, str]]:
+        found = []
+        for command in (
+            ("explain", "SELECT id FROM marks", "--as", "ann"), ("explain", "SELECT 1", "--as", "nobody"),
+            ("catalog", "refresh", "--database", "shop"), ("catalog", "functions", "--database", "shop"),
+        ):  # fmt: skip
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                found.append((main([*command, "--config", str(asking.config)]), said.getvalue()))
+        return found
+
+    alone = answers()
+    assert [status for status, _ in alone] == [0, 2, 0, 0]
+    asking.start()
+    try:
+        assert answers() == alone
+        with asking.connect("ann", "shop") as client:
+            client.execute("SELECT 1")
+        time.sleep(1)
+        assert (asking.published("bypassing_logins"), alarms(asking)) == (0, [])
+        psycopg.connect(server.dsn(f"asked_{workers}", user="eve", password="eve")).close()
+        until(lambda: asking.published("bypassing_logins") == 1)
+    finally:
+        asking.stop()

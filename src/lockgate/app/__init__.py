@@ -13,17 +13,18 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-from lockgate.app import org
+from lockgate.app import explaining, org
 from lockgate.app.completeness import Completeness
 from lockgate.app.documents import Documents, check_keys, read_documents, read_policies, revoked_path, stamps
 from lockgate.app.evidence import FIRST_WORKER, current_log_number, key_bytes, masking_keys, open_ledger
+from lockgate.app.first_catalog import fresh_section
 from lockgate.app.found import Found
 from lockgate.app.front import Front
 from lockgate.app.operating import Operator
-from lockgate.app.places import analysis_targets, listening_at, shown, target
-from lockgate.app.vouching import vouched_lines
+from lockgate.app.places import analysis_target, analysis_targets, listening_at, shown, target
+from lockgate.app.vouching import read_functions, vouched_lines
 from lockgate.config.catalog_file import CatalogFile, ColumnKey
 from lockgate.config.settings import Address, DatabaseSettings, Settings
 from lockgate.control.admission import Admission
@@ -163,6 +164,7 @@ class Application:
         self.operator = Operator(
             worker=worker, holds=self.holds, gate=self.gate, committer=self.committer, metrics=self.metrics,
             verified=self._verified, notice_erasures=self.ledger.notice_erasures, reload=self.reload_if_changed, healthy=self.health,
+            questions={"explain": self._explained, "functions": self._functions, "catalog-section": self._catalog_section},
         )  # fmt: skip
         self._listener = Listener(self.gate)
         self._server: RawServer | None = None
@@ -196,6 +198,31 @@ class Application:
         return identify(
             certificate, now=utc_now(), principals=documents.principals, revoked=documents.revoked, user=startup.user
         )
+
+    # -- questions of an operator's command about a database: the gate's own logins, so none of somebody who goes past it --------
+
+    async def _explained(self, asked: Mapping[str, object]) -> object:
+        return await explaining.answer(asked, self.documents, self.databases)
+
+    async def _functions(self, asked: Mapping[str, object]) -> object:
+        return await self._of_database(asked, lambda database: read_functions(analysis_target(database)))
+
+    async def _catalog_section(self, asked: Mapping[str, object]) -> object:
+        return await self._of_database(asked, lambda database: fresh_section(self.settings, database))
+
+    async def _of_database(
+        self, asked: Mapping[str, object], ask: Callable[[DatabaseSettings], Awaitable[object]]
+    ) -> object:
+        name = str(asked["database"])
+        database = self.settings.database(name)
+        if database is None:
+            raise ConfigError(
+                f"{name}: the gate that runs does not have this database; it is configured since it started"
+            )
+        try:
+            return await ask(database)
+        except (LockgateError, OSError, TimeoutError) as error:
+            raise explaining.unreachable(name, error) from error
 
     def _may_connect(self, identity: Identity, database: Database, address: str) -> Decision:
         catalog = empty_catalog(database.database, database.environment)

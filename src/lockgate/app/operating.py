@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from lockgate.control.holds import Holds
@@ -31,6 +31,7 @@ class Operator:
         notice_erasures: forget keys that were destroyed.
         reload: take over edited files at once; whether there were any.
         healthy: what `/healthz` tells of this worker.
+        questions: commands that ask about a database, by name.
     """
 
     worker: str
@@ -42,6 +43,7 @@ class Operator:
     notice_erasures: Callable[[], None]
     reload: Callable[[], bool]
     healthy: Callable[[], Mapping[str, object]]
+    questions: Mapping[str, Callable[[Asked], Awaitable[object]]]
 
     def operate(self, asked: Asked) -> object:
         """Carry out one command.
@@ -57,6 +59,7 @@ class Operator:
             "log-prune": self._record_pruning, "session-list": lambda _: self._sessions(), "session-end": self._end_session,
             "reload": lambda _: {self.worker: self.reload()}, "worker-list": lambda _: [self._facts()],
             "metrics": lambda _: self.metrics.dump(), "health": lambda _: dict(self.healthy()),
+            **self.questions,
         }  # fmt: skip
         carry_out = known.get(str(operation))
         if carry_out is None:

@@ -24,10 +24,13 @@ def target(database: DatabaseSettings, role: str, password: str) -> Target:
 
 def analysis_targets(settings: Settings) -> dict[str, Target]:
     """How the gate logs in to each database, by its name, to ask and not to run anything."""
-    return {
-        d.name: target(d, d.analysis_role, d.analysis_password.reveal() if d.analysis_password else "")
-        for d in settings.databases
-    }
+    return {d.name: analysis_target(d) for d in settings.databases}
+
+
+def analysis_target(database: DatabaseSettings) -> Target:
+    """How the gate logs in to one of them for that."""
+    password = database.analysis_password
+    return target(database, database.analysis_role, password.reveal() if password else "")
 
 
 def login_places(settings: Settings) -> list[Place]:

@@ -38,6 +38,8 @@ from lockgate.transport.logins import OWN_LOGINS, Counts, Place
 
 START_SECONDS = 60.0
 FORWARDED_SECONDS = 8.0
+ASKED_SECONDS = 60.0
+"""For what the database must be asked."""
 END_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """A worker that ends after less than this is started again later each time."""
@@ -278,7 +280,14 @@ class Supervisor:
             return {"ended": sum(cast("dict[str, int]", answer)["ended"] for answer in answers)}
         if operation == "log-prune":
             return await self._child(str(asked["worker"])).operate(asked)
+        if operation in ("explain", "functions", "catalog-section"):
+            return await self._any().ask("operate", seconds=ASKED_SECONDS, asked=dict(asked))
         raise CredentialRejectedError("unknown command")
+
+    def _any(self) -> Child:
+        for child in self._ready():
+            return child
+        raise UnknownWorkerError
 
     def _child(self, number: str) -> Child:
         for child in self._children:

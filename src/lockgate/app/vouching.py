@@ -6,11 +6,9 @@ Not for: what a vouched function means (`sql.functions`).
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
-from lockgate.config.settings import DatabaseSettings
-from lockgate.errors import ConfigError, LockgateError
+from lockgate.errors import ConfigError
 from lockgate.sql.functions import FIRST_USER_OID
 from lockgate.transport.catalog_queries import FUNCTIONS, vouch_line
 from lockgate.transport.pgclient import PgClient, Target
@@ -31,21 +29,12 @@ def vouched_lines(path: Path | None) -> frozenset[str]:
     return frozenset(line.split("#")[0].strip() for line in text.splitlines()) - {""}
 
 
-def functions_to_vouch_for(database: DatabaseSettings, role: Target) -> list[tuple[str, str]]:
+async def read_functions(role: Target) -> list[tuple[str, str]]:
     """The line and the language of every function of users and extensions.
 
     Raises:
-        ConfigError: the database cannot be asked.
+        LockgateError, OSError, TimeoutError: the database cannot be asked.
     """
-    try:
-        return asyncio.run(_read(role))
-    except (LockgateError, OSError, TimeoutError) as error:
-        raise ConfigError(
-            f"{database.name}: cannot be read with the analysis role: {str(error) or type(error).__name__}"
-        ) from error
-
-
-async def _read(role: Target) -> list[tuple[str, str]]:
     client = await PgClient.open(role, {"application_name": "lockgate functions"})
     try:
         found = await client.query(f"{FUNCTIONS} WHERE p.oid >= {FIRST_USER_OID} AND p.prokind = 'f' ORDER BY 2, 3, 1")

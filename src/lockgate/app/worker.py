@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import os
 import signal
 import socket
@@ -149,7 +150,8 @@ class Worker:
             await self._drained.wait()
             return True
         if operation == "operate":
-            return application.operator.operate(asked["asked"])
+            result = application.operator.operate(asked["asked"])
+            return await result if inspect.isawaitable(result) else result
         raise CredentialRejectedError("unknown command")
 
 

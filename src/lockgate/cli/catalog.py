@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from pathlib import Path
 
 from lockgate import app
-from lockgate.app.vouching import functions_to_vouch_for, vouched_lines
+from lockgate.app.asking import fresh_section, functions_to_vouch_for
+from lockgate.app.vouching import vouched_lines
 from lockgate.cli.common import add_config, database_of, say, say_json, settings_of
-from lockgate.cli.first_catalog import first_catalog
 from lockgate.config.catalog_file import ColumnKey, parse_catalog, parse_key, replace_section, set_label
-from lockgate.errors import ConfigError, LockgateError
+from lockgate.errors import ConfigError
 
 EPILOG = """examples:
   lockgate catalog show --config gate/lockgate.toml --database shop
@@ -89,16 +88,7 @@ def refresh(options: argparse.Namespace) -> int:
     path = settings.files.catalog
     text = path.read_text()
     old = parse_catalog(text, file=str(path)).section(database.name)
-    password = database.analysis_password.reveal() if database.analysis_password else ""
-    role = app.target(database, database.analysis_role, password)
-    try:
-        section = asyncio.run(
-            first_catalog(role, database=database.name, environment=database.environment, existing=old)
-        )
-    except (LockgateError, OSError, TimeoutError) as error:
-        raise ConfigError(
-            f"--database: cannot be read with the analysis role: {str(error) or type(error).__name__}"
-        ) from error
+    section = fresh_section(settings, database)
     _replace(path, replace_section(text, database.name, section))
     new = parse_catalog(path.read_text(), file=str(path)).section(database.name)
     added = [key for key in new.columns if key not in old.columns]
@@ -112,9 +102,8 @@ def list_functions(options: argparse.Namespace) -> int:
     """Print the line of each function; whoever has read one, and finds that it shows nothing but its arguments, puts its line into the file."""
     settings = settings_of(options)
     database = database_of(settings, options.database)
-    password = database.analysis_password.reveal() if database.analysis_password else ""
     vouched = vouched_lines(database.vouched)
-    for line, language in functions_to_vouch_for(database, app.target(database, database.analysis_role, password)):
+    for line, language in functions_to_vouch_for(settings, database):
         say(f"{line}  # {language}{', vouched for' if line in vouched else ''}")
     return 0
 

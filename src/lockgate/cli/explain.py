@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from lockgate.app.explaining import explained
+from lockgate.app.asking import explained
 from lockgate.cli.common import add_config, say, say_json, settings_of
 
 EPILOG = """examples:
@@ -38,10 +38,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(options: argparse.Namespace) -> int:
     """Explain and print."""
     text = sys.stdin.read() if options.sql == "-" else options.sql
-    told = explained(
-        settings_of(options), text, principal=options.principal, on_behalf_of=options.on_behalf_of, database=options.database,
-        purpose=options.purpose,
-    )  # fmt: skip
+    told = explained(settings_of(options), {
+        "sql": text, "principal": options.principal, "on_behalf_of": options.on_behalf_of, "database": options.database,
+        "purpose": options.purpose,
+    })  # fmt: skip
     if options.json:
         say_json(told)
     else:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from lockgate.app.first_catalog import first_catalog
 from lockgate.cli import roles
 from lockgate.cli.common import say
-from lockgate.cli.first_catalog import first_catalog
 from lockgate.cli.x509 import self_signed
 from lockgate.config.catalog_file import parse_catalog, replace_section
 from lockgate.config.dsn import Dsn, parse_dsn

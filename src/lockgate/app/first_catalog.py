@@ -7,9 +7,13 @@ Source: masking.md 4.2.
 
 from __future__ import annotations
 
+import asyncio
+
+from lockgate.app.places import analysis_target
 from lockgate.classification.lineage import propagate
 from lockgate.classification.names import classify
-from lockgate.config.catalog_file import CatalogSection, ColumnKey, ColumnLabel, merged, render_section
+from lockgate.config.catalog_file import CatalogSection, ColumnKey, ColumnLabel, merged, parse_catalog, render_section
+from lockgate.config.settings import DatabaseSettings, Settings
 from lockgate.masking.keys import KeyRing
 from lockgate.model.catalog import Catalog, ColumnRef, Relation
 from lockgate.model.identity import Principal
@@ -42,7 +46,22 @@ async def first_catalog(
         definitions = await source.definitions()
     finally:
         source.close()
-    return render_section(database, merged(label_all(catalog, definitions), existing or CatalogSection()))
+    # In a thread: a running gate answers clients meanwhile.
+    labels = await asyncio.to_thread(label_all, catalog, definitions)
+    return render_section(database, merged(labels, existing or CatalogSection()))
+
+
+async def fresh_section(settings: Settings, database: DatabaseSettings) -> str:
+    """The section of a database read anew; labels that a person decided are kept as the file has them.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        LockgateError, OSError, TimeoutError: the database cannot be asked.
+    """
+    path = settings.files.catalog
+    existing = parse_catalog(path.read_text(), file=str(path)).section(database.name)
+    role = analysis_target(database)
+    return await first_catalog(role, database=database.name, environment=database.environment, existing=existing)
 
 
 def label_all(catalog: Catalog, definitions: dict[int, Analysis]) -> list[tuple[ColumnKey, ColumnLabel]]:
