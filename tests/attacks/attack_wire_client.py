@@ -18,7 +18,7 @@ class WireClient:
     """One logged-in link through the gate; use it as a context manager."""
 
     def __init__(self, gate: GateProcess, principal: str, database: str) -> None:
-        self._link = socket.create_connection((gate.host, gate.port), timeout=20)
+        self._link = socket.create_connection((gate.host, gate.port), timeout=60)
         self._link.sendall(startup.startup_message([("user", principal), ("database", database)], minor=0))
         self._until(b"R")
         self._link.sendall(self._message(b"p", gate.token(principal).encode() + b"\x00"))

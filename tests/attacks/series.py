@@ -161,7 +161,7 @@ class Place:
                 wrong.append(f"{text[:120]}: {answer.errors[0].message[:120]}")
         return wrong
 
-    def wait_for(self, text: str, seconds: float = 10.0, who: str = "bot") -> None:
+    def wait_for(self, text: str, seconds: float = 60.0, who: str = "bot") -> None:
         """Wait until the gate has noticed a definition made past it."""
         deadline = time.monotonic() + seconds
         while self.ask(text, who).errors and time.monotonic() < deadline:
@@ -169,7 +169,7 @@ class Place:
 
     def wait_until(self, text: str, rows: list[list[bytes]], who: str) -> None:
         """Wait until a statement's answer has these rows."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (answer := self.ask(text, who)).rows != rows:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{text}: {answer.rows}")

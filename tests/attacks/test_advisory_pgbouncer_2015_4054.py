@@ -34,7 +34,7 @@ EARLY = {
 @pytest.mark.parametrize("name", EARLY)
 def test_what_comes_too_early_is_an_error_and_runs_nothing(place: Place, name: str) -> None:
     before, sent = place.state(), place.relay.sessions()
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(EARLY[name])
         made.shutdown(socket.SHUT_WR)
         answer = b""

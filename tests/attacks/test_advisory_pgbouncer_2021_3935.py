@@ -18,7 +18,7 @@ HELLO = startup.startup_message([("user", "clara"), ("database", "shop")])
 
 @pytest.mark.parametrize("injected", [b"Q", HELLO, b"\x16\x03\x01", startup.ssl_request()])
 def test_bytes_behind_the_request_end_the_connection(place: Place, injected: bytes) -> None:
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(startup.ssl_request() + injected)
         answer = drain(made)
     assert not answer.startswith(b"S")
@@ -27,7 +27,7 @@ def test_bytes_behind_the_request_end_the_connection(place: Place, injected: byt
 
 def test_bytes_that_race_the_handshake_are_part_of_it(place: Place) -> None:
     """Sent after the answer, before the handshake: they are read as TLS, which fails, and never as the protocol."""
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(startup.ssl_request())
         assert made.recv(1) == b"S"
         made.sendall(HELLO)
@@ -40,7 +40,7 @@ def test_a_request_inside_tls_is_refused(place: Place) -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as plain:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as plain:
         plain.sendall(startup.ssl_request())
         assert plain.recv(1) == b"S"
         with context.wrap_socket(plain) as made:
@@ -52,7 +52,7 @@ def test_bytes_behind_the_password_are_not_run(place: Place) -> None:
     token = place.gate.token("clara").encode()
     text = b"DELETE FROM users\0"
     before = place.state()
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(HELLO)
         assert made.recv(9)[:1] == b"R"
         made.sendall(

@@ -20,7 +20,7 @@ LENGTHS = (-1, -2, -(2**31), 0, 1, 2**31 - 1, 0x7FFFFFF0, 100)
 @pytest.mark.parametrize("name", NAMES)
 def test_lengths_inside_a_sasl_packet_overflow_nothing(place: Place, name: bytes) -> None:
     for length in LENGTHS:
-        with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+        with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
             made.sendall(startup_message([("user", "bot"), ("database", "shop")]))
             assert made.recv(9)[:1] == b"R"
             body = name + struct.pack("!i", length) + b"n,,n=,r=" + b"a" * 24
@@ -36,7 +36,7 @@ def test_lengths_inside_a_sasl_packet_overflow_nothing(place: Place, name: bytes
 
 @pytest.mark.parametrize("length", [0, 3, 4, 2**31 - 1, 2**32 - 1, 16 * 1024 + 5])
 def test_the_length_of_the_packet_itself_is_bounded(place: Place, length: int) -> None:
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(startup_message([("user", "bot"), ("database", "shop")]))
         assert made.recv(9)[:1] == b"R"
         made.sendall(b"p" + struct.pack("!I", length) + (b"" if length == 4 else b"x" * 64))

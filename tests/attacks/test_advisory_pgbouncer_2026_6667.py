@@ -25,7 +25,7 @@ def test_a_decision_needs_the_credential_of_somebody_who_may_decide(place: Place
     path = place.gate.folder / "run" / "control.sock"
     for token in ("", "nonsense", place.gate.token("bot")):
         with socket.socket(socket.AF_UNIX) as made:
-            made.settimeout(10)
+            made.settimeout(60)
             made.connect(str(path))
             asked = {"op": operation, "id": "1", "token": token, "principal": "boss"}
             made.sendall(json.dumps(asked).encode() + b"\n")

@@ -16,7 +16,7 @@ from support.waiting import until
 
 def cancel(place: Place, pid: int, key: bytes) -> bytes:
     """Send a cancel request; what is answered, which must be nothing."""
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(cancel_request(pid, key))
         return made.recv(100)
 

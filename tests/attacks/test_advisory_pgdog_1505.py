@@ -15,7 +15,7 @@ from lockgate.wire.postgres.startup import cancel_request
 
 def late(place: Place, pid: int, key: bytes) -> None:
     """A cancel request that comes too late."""
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(cancel_request(pid, key))
         assert made.recv(100) == b""
 

@@ -24,7 +24,7 @@ def test_what_is_announced_is_not_allocated(place: Place) -> None:
         startup.startup_message([("user", "bot"), ("database", "shop")]) + b"p" + struct.pack("!I", 16_000),
     ):  # fmt: skip
         for _ in range(40):
-            made = socket.create_connection((place.gate.host, place.gate.port), timeout=20)
+            made = socket.create_connection((place.gate.host, place.gate.port), timeout=60)
             made.sendall(first)
             waiting.append(made)
     place.drop()

@@ -28,7 +28,7 @@ def test_in_clear_no_password_is_asked_for_and_no_cancel_is_lost(
             [("user", "bot")],
             [("user", "bot"), ("sslmode", "disable")],
         ):
-            with socket.create_connection((gate.host, gate.port), timeout=20) as made:
+            with socket.create_connection((gate.host, gate.port), timeout=60) as made:
                 made.sendall(startup.startup_message(parameters))
                 answer = b""
                 while part := made.recv(65536):

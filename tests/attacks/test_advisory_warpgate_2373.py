@@ -16,7 +16,7 @@ HELLO = startup.startup_message([("user", "bot"), ("database", "shop")])
 def test_libpq_that_prefers_gssapi_goes_on_without_it(place: Place) -> None:
     with place.gate.connect("bot", "shop", gssencmode="disable") as client:
         assert client.execute("SELECT 1").fetchone() == (1,)
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(GSS)
         assert made.recv(10) == b"N"
         made.sendall(HELLO)
@@ -25,7 +25,7 @@ def test_libpq_that_prefers_gssapi_goes_on_without_it(place: Place) -> None:
 
 @pytest.mark.parametrize("requests", [[GSS] * 1000, [GSS, SSL] * 500, [SSL] * 1000])
 def test_requests_without_end_end(place: Place, requests: list[bytes]) -> None:
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         answer = b""
         try:
             made.sendall(b"".join(requests))

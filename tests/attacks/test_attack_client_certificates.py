@@ -187,7 +187,7 @@ def test_the_list_of_revoked_certificates_is_read_again(gate: GateProcess, autho
     issued, other = authority.issue("meg"), authority.issue("meg")
     connect(gate, "meg", issued).close()
     authority.revoke(issued)
-    until(lambda: all(is_refused(gate, "meg", issued) for _ in range(5)), 20)  # each worker reads it by itself
+    until(lambda: all(is_refused(gate, "meg", issued) for _ in range(5)))  # each worker reads it by itself
     assert "revoked" in refused(gate, "meg", issued)
     connect(gate, "meg", other).close()
 
@@ -196,14 +196,14 @@ def test_an_outdated_list_refuses_every_certificate_but_no_token(gate: GateProce
     issued = authority.issue("meg")
     authority.write_revoked(current=False)
     try:
-        until(lambda: all(is_refused(gate, "meg", issued) for _ in range(5)), 20)
+        until(lambda: all(is_refused(gate, "meg", issued) for _ in range(5)))
         gate.connect("clara", "shop").close()
     finally:
         authority.write_revoked()
 
 
 def _until_it_ends(client: psycopg.Connection[tuple[object, ...]]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         client.execute("SELECT 1")
         time.sleep(0.2)

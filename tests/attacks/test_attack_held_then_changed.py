@@ -13,7 +13,7 @@ import pytest
 
 from attacks.attack_wire_client import WireClient
 from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import PRINCIPALS, GateProcess
+from support.gate import PRINCIPALS, GateProcess, replaced
 from support.servers import create_database, drop_database
 
 SCRIPT = """
@@ -39,10 +39,8 @@ def gate(pg18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def reload(gate: GateProcess, path: str, text: str) -> None:
-    beside = gate.folder / "edited"
-    beside.write_text(text)
     with gate.reloads():
-        beside.replace(gate.folder / path)
+        replaced(gate.folder / path, text)
 
 
 def approved(gate: GateProcess, text: str, meanwhile: Callable[[], None]) -> None:

@@ -83,7 +83,7 @@ def test_the_word_is_for_one_definition_and_no_other(gate: GateProcess) -> None:
 
 def refused_in_the_end(bot: psycopg.Connection[tuple[object, ...]], text: str) -> str:
     """The refusal of a statement that runs until the gate has seen what was defined past it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             bot.execute(text.encode())

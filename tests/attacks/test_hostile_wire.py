@@ -52,8 +52,8 @@ def _others_go_on(gate: GateProcess) -> Iterator[None]:
 
 
 def link(gate: GateProcess) -> socket.socket:
-    made = socket.create_connection((gate.host, gate.port), timeout=10)
-    made.settimeout(10)
+    made = socket.create_connection((gate.host, gate.port), timeout=60)
+    made.settimeout(60)
     return made
 
 

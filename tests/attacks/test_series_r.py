@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import GateProcess
+from support.gate import GateProcess, replaced
 from support.servers import create_database, drop_database
 
 SCRIPT = """
@@ -196,15 +195,8 @@ def test_a_group_that_is_left_counts_at_the_next_statement(gate: GateProcess) ->
         assert waited(boss, 1)
 
 
-def replaced(path: Path, text: str) -> None:
-    """Another file in the place of this one, at once: a gate that meets an empty one takes nobody for known."""
-    beside = path.with_suffix(".new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
-
-
 def waited(connection: psycopg.Connection, rows: int) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while connection.execute("SELECT count(*) FROM orders").fetchone() != (rows,):
         if time.monotonic() > deadline:
             return False

@@ -220,7 +220,7 @@ def test_keys_are_of_the_length_that_the_version_asks_for(place: Place) -> None:
     """W-26: four bytes, or longer ones from 3.2 on; never the same twice."""
     found = []
     for minor, length in ((0, 4), (2, 32), (0, 4), (2, 32)):
-        with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+        with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
             made.sendall(startup.startup_message([("user", "bot"), ("database", "shop")], minor=minor))
             made.recv(9)
             made.sendall(fe.Password.of_text(place.gate.token("bot")).encode())
@@ -298,7 +298,7 @@ def test_nothing_of_a_session_is_left_for_the_next(place: Place) -> None:
 ])  # fmt: skip
 def test_a_proxy_header_is_not_believed(place: Place, header: bytes) -> None:
     """W-33."""
-    with socket.create_connection((place.gate.host, place.gate.port), timeout=20) as made:
+    with socket.create_connection((place.gate.host, place.gate.port), timeout=60) as made:
         made.sendall(header + startup.startup_message([("user", "bot"), ("database", "shop")]))
         answer = b""
         while part := made.recv(65536):
@@ -313,7 +313,7 @@ def test_the_name_asked_for_by_tls_chooses_nothing(place: Place) -> None:
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1", "postgresql"])
     for name in ("shop", "hr.internal", "production"):
-        plain = socket.create_connection((place.gate.host, place.gate.port), timeout=20)
+        plain = socket.create_connection((place.gate.host, place.gate.port), timeout=60)
         with context.wrap_socket(plain, server_hostname=name) as made:
             made.sendall(startup.startup_message([("user", "bot"), ("database", "no such database")]))
             assert made.recv(9)[:1] == b"R"

@@ -72,7 +72,7 @@ class Wire:
     def __init__(self, host: str, port: int, user: str, password: str, database: str) -> None:
         import socket
 
-        self._socket = socket.create_connection((host, port), timeout=20)
+        self._socket = socket.create_connection((host, port), timeout=60)
         self._frames = FrameReader(body_bytes_max=1 << 28)
         self._socket.sendall(startup_message([("user", user), ("database", database), ("client_encoding", "UTF8")]))
         self._log_in(password)

@@ -39,7 +39,7 @@ class Client:
     """A raw client, because drivers hide what they send."""
 
     def __init__(self, gate: GateProcess, user: str) -> None:
-        self._socket = socket.create_connection((gate.host, gate.port), timeout=20)
+        self._socket = socket.create_connection((gate.host, gate.port), timeout=60)
         self._frames = FrameReader(body_bytes_max=1 << 24)
         self._socket.sendall(startup_message([("user", user), ("database", "shop")]))
         assert self.next().tag == ord("R")

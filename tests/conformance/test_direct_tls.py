@@ -40,7 +40,7 @@ def secured(gate: GateProcess, *protocols: str, first: bytes = b"") -> ssl.SSLSo
     context.verify_mode = ssl.CERT_NONE
     if protocols:
         context.set_alpn_protocols(list(protocols))
-    made = socket.create_connection((gate.host, gate.port), timeout=10)
+    made = socket.create_connection((gate.host, gate.port), timeout=60)
     made.sendall(first)
     return context.wrap_socket(made)
 
@@ -98,7 +98,7 @@ def test_encryption_is_not_begun_twice(gate: GateProcess, again: bytes) -> None:
 
 def test_tls_after_a_refused_gssenc_needs_its_request(gate: GateProcess) -> None:
     """What follows a request in clear is read as the protocol, never as a handshake."""
-    made = socket.create_connection((gate.host, gate.port), timeout=10)
+    made = socket.create_connection((gate.host, gate.port), timeout=60)
     made.sendall(startup.gss_enc_request())
     assert made.recv(1) == b"N"
     made.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
@@ -107,7 +107,7 @@ def test_tls_after_a_refused_gssenc_needs_its_request(gate: GateProcess) -> None
 
 
 def test_half_a_handshake_ends_after_the_time_for_logins(gate: GateProcess) -> None:
-    made = socket.create_connection((gate.host, gate.port), timeout=20)
+    made = socket.create_connection((gate.host, gate.port), timeout=60)
     made.sendall(b"\x16\x03\x01\x02\x00")
     while made.recv(65536):
         pass

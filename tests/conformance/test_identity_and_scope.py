@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from lockgate.testing.engines import EmbeddedPostgres
-from support.gate import GateProcess
+from support.gate import GateProcess, replaced
 from support.servers import MakeDatabase
 from support.waiting import accepted
 
@@ -104,10 +104,10 @@ def test_edited_policies_and_labels_take_effect_while_the_gate_runs(gate: GatePr
         )
     extra = gate.folder / "policies" / "95-more.cedar"
     with gate.reloads():
-        extra.write_text('@id("bot-may") permit (principal == Agent::"bot", action == Action::"unmask", resource);')
+        replaced(extra, '@id("bot-may") permit (principal == Agent::"bot", action == Action::"unmask", resource);')
     assert _read(gate, "bot")[0] == ("real@raw-value.example", "raw mystery")
     with gate.reloads():
-        extra.write_text('@id("broken") permit (principal ==')
+        replaced(extra, '@id("broken") permit (principal ==')
     assert _read(gate, "bot")[0] == ("real@raw-value.example", "raw mystery")
     assert gate.run("policy", "check", "--config", str(gate.config), check=False).returncode == 2
     with gate.reloads():

@@ -238,7 +238,7 @@ def test_who_notifies_is_known_by_the_number_its_client_was_told(place: tuple[Ga
         listening.execute("LISTEN word")
         for sender in (*others, listening):
             sender.execute("NOTIFY word, 'x'")
-            (heard,) = listening.notifies(timeout=10, stop_after=1)
+            (heard,) = listening.notifies(timeout=60, stop_after=1)
             assert heard.pid == sender.info.backend_pid
 
 

@@ -17,7 +17,7 @@ import pytest
 from psycopg.pq.abc import PGconn
 
 from lockgate.testing.engines import EmbeddedPostgres, debian_installation, scratch_directory
-from support.gate import GateProcess
+from support.gate import GateProcess, replaced
 from support.servers import create_database, drop_database, find_program
 
 SETUP = """
@@ -135,7 +135,7 @@ def active(server: EmbeddedPostgres, slot: str) -> bool:
     return found == (True,)
 
 
-def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline
@@ -285,10 +285,10 @@ def test_a_stream_ends_when_its_principal_may_not_have_it_any_more(
     principals = gate.folder / "principals.toml"
     try:
         wait_for(lambda: active(server, "withdrawn"))
-        principals.write_text(PRINCIPALS.replace('["replicators", "unmaskers"]', '["replicators"]'))
-        _, said = receiving.communicate(timeout=20)
+        replaced(principals, PRINCIPALS.replace('["replicators", "unmaskers"]', '["replicators"]'))
+        _, said = receiving.communicate(timeout=60)
     finally:
         receiving.kill()
-        principals.write_text(PRINCIPALS)
+        replaced(principals, PRINCIPALS)
     assert receiving.returncode != 0
     assert "past every mask" in said

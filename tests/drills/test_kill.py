@@ -110,7 +110,7 @@ def test_while_sync_fails_nothing_runs_and_sessions_recover_by_themselves(gate: 
             refused += caught.value.sqlstate == "58030"
         assert refused == 3
         trouble.unlink()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 client.execute("INSERT INTO marks VALUES (3, 'after')")

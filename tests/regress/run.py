@@ -200,6 +200,9 @@ def compare(direct: Path, gated: Path, differences: Path) -> tuple[list[str], li
 
 def _readable(path: Path, folder: Path) -> list[str]:
     text = path.read_bytes().decode("utf-8", "backslashreplace")
+    text = re.sub(
+        r"\blockgate_regression_[0-9a-f]{6}_", "lockgate_regression_", text
+    )  # each `lockgate init` names its own roles
     return text.replace(str(folder.parent), "PLACE").splitlines()
 
 

@@ -50,7 +50,7 @@ class Relay:
 
     def _play(self, near: socket.socket, answers: list[bytes]) -> None:
         """One login answered by ourselves: each of the gate's messages by the next of these."""
-        near.settimeout(10)
+        near.settimeout(60)
         with suppress(OSError):
             for one in answers:
                 self.heard.append(near.recv(65536))
@@ -90,7 +90,7 @@ class Relay:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
 
 
 def through(dsn: str) -> tuple[Relay, str]:
