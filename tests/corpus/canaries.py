@@ -57,11 +57,12 @@ class Canaries:
     def __post_init__(self) -> None:
         public = {self.public[i : i + _PIECE] for i in range(len(self.public))}
         for where, value, other in self.pairs:
-            others = {name: form for name, form, _ in _forms(other)}
-            for name, here, step in _forms(value):
-                there = others.get(name, b"")
-                if len(here) != len(there):
+            ending = _common_ending(value, other)
+            others = {name: form for name, form, _ in _forms(other, ending)}
+            for name, here, step in _forms(value, ending):
+                if name not in others:
                     continue
+                there = others[name][: len(here)].ljust(len(here), b"\0")
                 number = len(self._forms)
                 self._forms.append((where, name, here, there))
                 for start in range(0, len(here) - _PIECE + 1, step):
@@ -93,8 +94,19 @@ class Canaries:
                     yield Hit(where, name, piece, twin, position, telling)
 
 
-def _forms(value: str) -> Iterator[tuple[str, bytes, int]]:
-    raw = bytes.fromhex(value[2:]) if re.fullmatch(r"\\x(?:[0-9a-f]{2})+", value) else value.encode()
+def _common_ending(value: str, other: str) -> int:
+    """How much of the end is the same in both twins, such as a public mail domain: no piece of it tells anything."""
+    size = 0
+    while size < min(len(value), len(other)) and value[-1 - size] == other[-1 - size]:
+        size += 1
+    return size if size >= _PIECE else 0
+
+
+def _forms(whole: str, ending: int) -> Iterator[tuple[str, bytes, int]]:
+    """Name, form and step of a value without its ending, and of hashes of the whole one."""
+    value = whole[: len(whole) - ending]
+    all_of_it = _raw(whole)
+    raw = _raw(value)
     text = value.lower().encode()
     yield "itself", text, 1
     yield "reversed", value[::-1].lower().encode(), 1
@@ -109,6 +121,14 @@ def _forms(value: str) -> Iterator[tuple[str, bytes, int]]:
     if raw != value.encode():
         yield "raw", raw.lower(), 1
     for algorithm in ("md5", "sha1", "sha256"):
-        for what, content in (("", raw), (" of lower case", value.lower().encode()), (" of digits", digits)):
+        for what, content in (
+            ("", all_of_it),
+            (" of lower case", whole.lower().encode()),
+            (" of digits", re.sub(r"\D", "", whole).encode()),
+        ):
             digest = hashlib.new(algorithm, content).digest()
             yield algorithm + what, digest.hex().encode(), _STEP_OF_CODES
+
+
+def _raw(value: str) -> bytes:
+    return bytes.fromhex(value[2:]) if re.fullmatch(r"\\x(?:[0-9a-f]{2})+", value) else value.encode()

@@ -11,7 +11,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from corpus.client import Answer
 from lockgate.errors import BackendProtocolError
@@ -137,6 +137,26 @@ def difference(here: Sequence[Answer], there: Sequence[Answer], pairs: Pairs) ->
             found = "the connection ended in one twin only"
         if found is not None:
             return f"statement {number}: {found}"
+    return None
+
+
+Rows = Mapping[str, Sequence[Sequence[str | None]]]
+"""Table to its rows."""
+
+
+def stored_difference(here: Rows, there: Rows, *pairs: Pairs) -> str | None:
+    """The first difference between what is stored in both twins, None when there is none; `pairs` say which cells are alike."""
+    if here.keys() != there.keys():
+        return "rows have changed in one twin only"
+    for table, rows in here.items():
+        others = there[table]
+        if len(rows) != len(others):
+            return f"{table} has {len(rows)} rows against {len(others)}"
+        for number, (row, other) in enumerate(zip(rows, others, strict=True), 1):
+            for column, cells in enumerate(zip(row, other, strict=True), 1):
+                one, twin = (None if cell is None else cell.encode() for cell in cells)
+                if not any(each.equal(one, twin) for each in pairs):
+                    return f"stored in {table}, row {number}, column {column}: {_short(one)} against {_short(twin)}"
     return None
 
 

@@ -31,12 +31,16 @@ _FAILS = "SELECT 1/0"
 
 @dataclass
 class Run:
-    """What one run of a case gave: the texts sent and the answers to them, in order; `left` is what its temporary tables show afterwards."""
+    """What one run of a case gave: the texts sent and the answers to them, in order; `left` is what its temporary tables show afterwards.
+
+    `stored`: all rows of all tables, when it has changed some and may.
+    """
 
     texts: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     left: list[Answer] = field(default_factory=list)
     residue: str = ""
+    stored: Mapping[str, Sequence[Sequence[str | None]]] = field(default_factory=dict)
 
     @property
     def refused(self) -> bool:

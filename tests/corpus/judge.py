@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from corpus.canaries import Canaries, Hit
 from corpus.cases import Case
 from corpus.client import Answer
-from corpus.compare import Pairs, difference, scrubbed
+from corpus.compare import Pairs, difference, scrubbed, stored_difference
 from corpus.forms import Run, run
 from corpus.stage import Stage, Twin
 from corpus.twins import World
@@ -46,21 +46,35 @@ class Verdict:
 
 
 class Judge:
-    """Plays cases of one world; `direct` goes past the gate, to see that the checks find what an unprotected server shows."""
+    """Plays cases of one world; `direct` goes past the gate, to see that the checks find what an unprotected server shows.
 
-    def __init__(self, stage: Stage, world: World, *, direct: bool = False) -> None:
+    With `writing` cases may change rows, and what they store must be the same in both twins too.
+    """
+
+    def __init__(self, stage: Stage, world: World, *, direct: bool = False, writing: bool = False) -> None:
         self._stage = stage
         self._world = world
         self._direct = direct
+        self._writing = writing
+        self._stored_pairs = stage.stored_pairs(world) if writing else Pairs()
+
+    def both(self, case: Case) -> tuple[Run, Run]:
+        """Play a case on both twins."""
+        return self._play(case, self._stage.x), self._play(case, self._stage.y)
+
+    def unlike(self, here: Run, there: Run) -> str | None:
+        """What is not the same in two runs: answers, and what they stored."""
+        pairs = self._stage.pairs[self._world.name]
+        found = difference([*here.answers, *here.left], [*there.answers, *there.left], pairs)
+        return found or stored_difference(here.stored, there.stored, self._stored_pairs, pairs)
 
     def attack(self, case: Case, form: str = "as written") -> Verdict:
         """Play an attack on both twins."""
-        here, there = self._play(case, self._stage.x), self._play(case, self._stage.y)
+        here, there = self.both(case)
         remarks: list[str] = []
         verdict = OK
         leaks = list(self.leaks(here, there)) + [f"twin: {leak}" for leak in self.leaks(there, here, twin=True)]
-        pairs = self._stage.pairs[self._world.name]
-        unlike = difference([*here.answers, *here.left], [*there.answers, *there.left], pairs)
+        unlike = self.unlike(here, there)
         if unlike is None and here.residue != there.residue:
             unlike = f"residue: {here.residue} against {there.residue}"
         if case.expect == "MASK" and (here.refused or any(a.ended for a in here.answers)):
@@ -71,7 +85,7 @@ class Judge:
             remarks.append(here.first_error or "ran")
         if unlike is not None:
             once_more = self._play(case, self._stage.x)
-            again = difference([*here.answers, *here.left], [*once_more.answers, *once_more.left], pairs)
+            again = self.unlike(here, once_more)
             verdict = UNSTABLE if again is not None else TWIN
             remarks.append(unlike)
         if here.residue:
@@ -129,7 +143,10 @@ class Judge:
             address, case, fill_in, lambda name: twin.function_oid(world, name), lambda: twin.residue(world), lambda: twin.temporary(world)
         )  # fmt: skip
         if writes and before != twin.ask(world, world.watched):
-            done.residue = f"{done.residue} changed rows".strip()
+            if self._writing:
+                done.stored = twin.stored(world)
+            else:
+                done.residue = f"{done.residue} changed rows".strip()
             for each in (self._stage.x, self._stage.y):  # both, so that their catalogues stay laid out alike
                 self._stage.restore(each, world)
         return done

@@ -19,7 +19,7 @@ import psycopg
 from corpus.canaries import Canaries
 from corpus.client import Address, Client
 from corpus.compare import Pairs
-from corpus.twins import Replacement, Values, World, fill, stored_columns
+from corpus.twins import Replacement, Values, World, fill, kept_rows, layout, stored, stored_columns
 from lockgate.testing.engines import EmbeddedPostgres, scratch_directory
 from support.gate import GateProcess
 from support.servers import installation_of
@@ -100,6 +100,10 @@ class Twin:
         """What the session left behind, in words."""
         return self.ask(world, _RESIDUE).removeprefix("('").removesuffix("',)")
 
+    def stored(self, world: World) -> dict[str, list[list[str | None]]]:
+        """All rows that there are, as the owner sees them."""
+        return stored(self.server.dsn(world.name), world)
+
     def temporary(self, world: World) -> tuple[str, ...]:
         """Temporary tables that there are, quoted; their session can read them, nobody else."""
         return tuple(self.ask(world, _TEMPORARY).removeprefix("('").removesuffix("',)").split())
@@ -127,6 +131,7 @@ class Stage:
         self.canaries: dict[str, tuple[Canaries, Canaries]] = {}
         self._seed = seed
         self._stack = ExitStack()
+        self.of_one_length: list[str] = []
 
     def __enter__(self) -> Self:
         try:
@@ -165,8 +170,7 @@ class Stage:
             _make_temporary_schemas(server.dsn(world.name))
         # All objects exist before any row differs: what a server stores of rows takes OIDs from the same counter.
         for world in self.worlds:
-            replacement = Replacement(world, self._seed) if replaced else None
-            values[world.name], kept[world.name] = fill(server.dsn(world.name), world, replacement)
+            values[world.name], kept[world.name] = self._fill(server.dsn(world.name), world, replaced=replaced)
         gate = GateProcess(
             folder / "gate",
             {world.name: (server.dsn(world.name), "production") for world in self.worlds},
@@ -180,6 +184,18 @@ class Stage:
         twin = Twin(server, gate, values, kept)
         self._stack.callback(twin.close)
         return twin
+
+    def _fill(self, dsn: str, world: World, *, replaced: bool) -> tuple[Values, dict[str, bytes]]:
+        """A twin's rows: of other lengths where lengths are not public, unless they would then lie on other pages, which is public."""
+        kept = kept_rows(dsn, world)
+        if not replaced:
+            return fill(dsn, world, kept, None)
+        first = layout(self.x.server.dsn(world.name), world)
+        filled = fill(dsn, world, kept, Replacement(world, self._seed))
+        if layout(dsn, world) == first:
+            return filled
+        self.of_one_length.append(world.name)
+        return fill(dsn, world, kept, Replacement(world, self._seed, lengths=False))
 
     def _write_labels(self, path: Path) -> None:
         """Where a world says its labels itself, they replace what `init` proposed."""
@@ -286,6 +302,16 @@ class Stage:
                     if cell and mask is not None:
                         found[cell] = mask
         return found
+
+    def stored_pairs(self, world: World) -> Pairs:
+        """What a stored cell of one twin is in the other, and what the database makes of it."""
+        pairs = Pairs()
+        for (table, column), values in self.x.values[world.name].items():
+            for here, there in zip(values, self.y.values[world.name][table, column], strict=True):
+                if here is not None and there is not None:
+                    for one, other in ((here, there), (here.upper(), there.upper())):
+                        pairs.learn(f"{table}.{column}", one.encode(), other.encode())
+        return pairs
 
     def restore(self, twin: Twin, world: World) -> None:
         """Put the rows back as they were at the beginning."""

@@ -1,7 +1,7 @@
 """Twin databases: the same rows in the same places, but other values in the masked columns.
 
-For: a random bijection per class of values that keeps documented public shape (length, kind of each character, public mail
-domains, calling codes, the year of a date, the Luhn check) and nothing else.
+For: a random bijection per class of values that keeps documented public shape (kind of each character, public mail domains, calling
+codes, the year of a date, the Luhn check; lengths where they are public) and nothing else.
 Not for: gates or clients. Both twins are filled by the same way, row after row, so that their pages are laid out alike.
 """
 
@@ -23,6 +23,11 @@ from lockgate.masking.words import PUBLIC_MAIL_PROVIDERS, calling_code_length
 
 _ATTEMPTS = 10_000
 _PLAIN = set(string.ascii_letters + string.digits)
+_WORDS = string.ascii_lowercase
+_LETTERS_AND_DIGITS = string.ascii_letters + string.digits
+_LETTERS = _LETTERS_AND_DIGITS + " .,-@%_'\"()[]{}\\é"
+_STEP_BYTES = 5
+_SECRET_MAX = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +125,14 @@ def corpus_world(setup: str) -> World:
 
 
 class Bijection:
-    """Value to value, one-to-one, drawn at random from a seed; the same value always becomes the same."""
+    """Value to value, one-to-one, drawn at random from a seed; the same value always becomes the same.
 
-    def __init__(self, seed: str) -> None:
+    With `lengths` the length changes too where it is not public; without it every kind keeps it.
+    """
+
+    def __init__(self, seed: str, *, lengths: bool = True) -> None:
         self._random = random.Random(seed)
+        self._lengths = lengths
         self._forward: dict[str, str] = {}
         self._used: set[str] = set()
         self._domains: dict[str, str] = {}
@@ -131,6 +140,36 @@ class Bijection:
     def text(self, value: str) -> str:
         """Each letter becomes a letter of its case, each digit a digit; everything else stays."""
         return self._drawn(value, lambda: self._shaped(value))
+
+    def free(self, value: str) -> str:
+        """Any text, none at all among them: nothing of it is public."""
+        if not self._lengths:
+            return self.text(value)
+        return self._drawn(value, lambda: self._any(_LETTERS, self._random.randint(0, 2 * len(value) + 2)))
+
+    def secret(self, value: str) -> str:
+        """Any letters and digits, one at least and at most 32 or as many as there are."""
+        if not self._lengths:
+            return self.text(value)
+        return self._drawn(
+            value, lambda: self._any(_LETTERS_AND_DIGITS, self._random.randint(1, max(len(value), _SECRET_MAX)))
+        )
+
+    def name(self, value: str) -> str:
+        """Any words that are as long in steps of five bytes."""
+        return self._drawn(value, lambda: self._step(value, f"{_WORDS} -'")) if self._lengths else self.text(value)
+
+    def amount(self, value: str) -> str:
+        """Any number of up to six digits before the point, and as many behind it."""
+        if not self._lengths:
+            return self.number(value)
+        behind = len(value.partition(".")[2])
+
+        def draw() -> str:
+            whole = self._random.choice(("", "-")) + str(self._random.randrange(10 ** self._random.randint(1, 6)))
+            return whole.replace("-0", "0") + ("." + self._any(string.digits, behind) if behind else "")
+
+        return self._drawn(value, draw)
 
     def card(self, value: str) -> str:
         """As `text`, with a right check digit staying right and a wrong one wrong."""
@@ -172,9 +211,11 @@ class Bijection:
         return self._drawn(value, draw)
 
     def inet(self, value: str) -> str:
-        """Another address of as many characters."""
+        """Another address."""
 
         def draw() -> str:
+            if self._lengths and re.fullmatch(r"\d+\.\d+\.\d+\.\d+", value):
+                return ".".join(str(self._random.randrange(256)) for _ in range(4))
             while not (drawn := self._shaped(value)) or any(
                 int(part) > 255 or (part[0] == "0" and len(part) > 1) for part in drawn.split(".")
             ):
@@ -184,11 +225,11 @@ class Bijection:
         return self._drawn(value, draw)
 
     def email(self, value: str) -> str:
-        """The local part as `text`; domains one-to-one among themselves, those of public providers stay."""
+        """Local part and domain are as long in steps of five bytes; domains one-to-one among themselves, those of public providers stay."""
         local, at, domain = value.rpartition("@")
         if not at:
             return self.text(value)
-        return self._drawn(value, lambda: f"{self._shaped(local)}@{self._domain(domain)}")
+        return self._drawn(value, lambda: f"{self._part(local)}@{self._domain(domain)}")
 
     def date(self, value: str) -> str:
         """Another day of the same year; a time behind it stays."""
@@ -202,14 +243,25 @@ class Bijection:
         return self._drawn(value, draw)
 
     def bytes(self, value: str) -> str:
-        """As many random bytes, in PostgreSQL's hexadecimal form."""
-        return self._drawn(value, lambda: "\\x" + self._random.randbytes((len(value) - 2) // 2).hex())
+        """Random bytes, in PostgreSQL's hexadecimal form."""
+        size = (len(value) - 2) // 2
+        return self._drawn(
+            value,
+            lambda: "\\x" + self._random.randbytes(self._random.randint(1, 2 * size) if self._lengths else size).hex(),
+        )
 
     def array(self, value: str) -> str:
-        """Each element of a one-dimensional array as `text`."""
-        return (
-            "{" + ",".join(self.text(part) for part in value.strip("{}").split(",")) + "}" if value != "{}" else value
-        )
+        """A one-dimensional array of as many elements."""
+        if value == "{}":
+            return value
+        parts = value.strip("{}").split(",")
+        if not self._lengths:
+            return "{" + ",".join(self.text(part) for part in parts) + "}"
+
+        def draw() -> str:
+            return "{" + ",".join(self._any(_WORDS, self._random.randint(1, 9)) for _ in parts) + "}"
+
+        return self._drawn(value, draw)
 
     def json(self, value: str, keys: Sequence[tuple[str, ...]]) -> str:
         """The texts under `keys` as `text`."""
@@ -221,6 +273,19 @@ class Bijection:
             if isinstance(place, dict) and isinstance(place.get(path[-1]), str):
                 place[path[-1]] = self.phone(place[path[-1]])
         return json.dumps(document)
+
+    def _any(self, letters: str, size: int) -> str:
+        return "".join(self._random.choice(letters) for _ in range(size))
+
+    def _step(self, value: str, letters: str) -> str:
+        """Letters of a length that cannot be told from that of the value."""
+        size = len(value.encode())
+        first = size // _STEP_BYTES * _STEP_BYTES
+        shortest, longest = (0, 2 * _STEP_BYTES - 1) if first < 2 * _STEP_BYTES else (first, first + _STEP_BYTES - 1)
+        return self._any(letters, self._random.randint(max(shortest, 1), longest))
+
+    def _part(self, value: str) -> str:
+        return self._step(value, _LETTERS_AND_DIGITS) if self._lengths else self._shaped(value)
 
     def _shaped(self, value: str) -> str:
         return "".join(self._like(letter) for letter in value)
@@ -239,10 +304,12 @@ class Bijection:
         if domain in PUBLIC_MAIL_PROVIDERS:
             return domain
         if domain not in self._domains:
-            head, dot, top = domain.rpartition(".")
             taken = {*self._domains, *self._domains.values()}
-            while (drawn := self._shaped(head) + dot + top) in taken:
-                pass
+            tail = "." + domain.rpartition(".")[2]
+            while True:
+                drawn = (self._step(domain, _WORDS) if self._lengths else self._shaped(domain))[: -len(tail)] + tail
+                if drawn not in taken and drawn != tail:
+                    break
             self._domains[domain] = drawn
         return self._domains[domain]
 
@@ -262,14 +329,14 @@ class Bijection:
 class Replacement:
     """Bijections for all masked columns of a world."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: World, seed: int, *, lengths: bool = True) -> None:
         self._columns = {(m.table, m.column): m for m in world.masked}
-        self._bijections = {m.group: Bijection(f"{seed}/{world.name}/{m.group}") for m in world.masked}
+        self._bijections = {m.group: Bijection(f"{seed}/{world.name}/{m.group}", lengths=lengths) for m in world.masked}
 
     def value(self, table: str, column: str, value: str | None) -> str | None:
         """The twin's value in one cell."""
         masked = self._columns.get((table, column))
-        if masked is None or value is None or not value:
+        if masked is None or value is None or (not value and masked.kind != "free"):
             return value
         bijection = self._bijections[masked.group]
         if masked.kind == "json":
@@ -282,8 +349,22 @@ Values = dict[tuple[str, str], list[str | None]]
 """(table, column) -> its values in the order of rows, for the masked columns."""
 
 
-def fill(dsn: str, world: World, replacement: Replacement | None) -> tuple[Values, dict[str, bytes]]:
-    """Take all rows out and put them in again in the same order, replaced where asked.
+Kept = dict[str, tuple[list[str], list[list[str | None]]]]
+"""Table to the columns that hold values of their own, and its rows."""
+
+
+def kept_rows(dsn: str, world: World) -> Kept:
+    """The rows as they were made."""
+    kept: Kept = {}
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for table in world.tables:
+            columns, source = stored_columns(connection, table)
+            kept[table] = columns, _copied(connection, f"SELECT {', '.join(columns)} FROM {source}")
+    return kept
+
+
+def fill(dsn: str, world: World, kept: Kept, replacement: Replacement | None) -> tuple[Values, dict[str, bytes]]:
+    """Put rows in instead of those that are there, in the same order, replaced where asked.
 
     Returns:
         The values of the masked columns, and each table's rows in COPY's form.
@@ -291,13 +372,6 @@ def fill(dsn: str, world: World, replacement: Replacement | None) -> tuple[Value
     values: Values = {}
     filled: dict[str, bytes] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
-        kept: dict[str, tuple[list[str], list[list[str | None]]]] = {}
-        for table in world.tables:
-            columns, source = stored_columns(connection, table)
-            listed = ", ".join(columns)
-            with connection.cursor().copy(f"COPY (SELECT {listed} FROM {source}) TO STDOUT".encode()) as copy:
-                text = b"".join(bytes(part) for part in copy).decode()
-            kept[table] = columns, [[_unescaped(c) for c in line.split("\t")] for line in text.splitlines()]
         connection.execute(f"TRUNCATE {', '.join(world.tables)}".encode())
         for table, (columns, old_rows) in kept.items():
             rows = old_rows
@@ -314,6 +388,41 @@ def fill(dsn: str, world: World, replacement: Replacement | None) -> tuple[Value
             connection.execute(f"REFRESH MATERIALIZED VIEW {view}".encode())
         connection.execute("VACUUM (FREEZE, ANALYZE)")
     return values, filled
+
+
+def stored(dsn: str, world: World) -> dict[str, list[list[str | None]]]:
+    """All rows of all tables, with what the database computed, in the order in which they lie; by their key where partitions order them."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        found: dict[str, list[list[str | None]]] = {}
+        for table, key in world.tables.items():
+            source = stored_columns(connection, table)[1]
+            order = f"{key}, ctid" if source == table else "ctid"
+            found[table] = _copied(connection, f"SELECT * FROM {source} ORDER BY {order}")
+        return found
+
+
+def _copied(connection: psycopg.Connection[tuple[object, ...]], query: str) -> list[list[str | None]]:
+    with connection.cursor().copy(f"COPY ({query}) TO STDOUT".encode()) as copy:
+        text = b"".join(bytes(part) for part in copy).decode()
+    return [[_unescaped(c) for c in line.split("\t")] for line in text.split("\n")[:-1]]
+
+
+_LAYOUT = """
+SELECT coalesce(string_agg(concat_ws(' ', c.oid::regclass, relpages, relallvisible), ';' ORDER BY c.relname COLLATE "C", c.oid), '')
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE relkind IN ('r', 'm', 'i', 't') AND nspname !~ '^(pg_|information_schema)' OR nspname = 'pg_toast' AND c.oid >= 16384
+"""
+
+
+def layout(dsn: str, world: World) -> list[str]:
+    """On how many pages everything is, and on which page each row: public, and so the same in twins."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        found = [str(connection.execute(_LAYOUT).fetchone())]
+        for table, key in world.tables.items():
+            source = stored_columns(connection, table)[1]
+            query = f"SELECT md5(string_agg((ctid::text::point)[0]::text, ' ' ORDER BY {key})) FROM {source}"
+            found.append(str(connection.execute(query.encode()).fetchone()))
+    return found
 
 
 def stored_columns(connection: psycopg.Connection[tuple[object, ...]], table: str) -> tuple[list[str], str]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from corpus.cases import Case
 from corpus.client import Client, is_refusal
-from corpus.compare import difference
 from corpus.forms import Run, run_on
 from corpus.judge import FAILURES, Judge
 from corpus.stage import Stage, Twin
@@ -24,6 +23,7 @@ from generator.schemas import Made
 
 _SHOWN_MAX = 0.2
 _PIECE = 6
+_WRITES = re.compile(r"\b(INSERT INTO|UPDATE \w+ (a )?SET|DELETE FROM|MERGE INTO)\b")
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Tally:
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
     errors: Counter[str] = field(default_factory=Counter)
     unstable: int = 0
+    stored: int = 0
     found: list[Found] = field(default_factory=list)
     clear: list[str] = field(default_factory=list)
 
@@ -63,7 +64,7 @@ class Player:
         self._stage = stage
         self.world = world
         self._made = made
-        self._judge = Judge(stage, world)
+        self._judge = Judge(stage, world, writing=True)
         self._clients: dict[int, Client] = {}
 
     def close(self) -> None:
@@ -88,7 +89,11 @@ class Player:
         """Make one statement, play it, and keep what it shows."""
         case = make_case(choices, self._made, name)
         tally.played[case.technique] += 1
-        here, there = self._once(case, self._stage.x), self._once(case, self._stage.y)
+        if _keeps(case):
+            here, there = self._judge.both(case)
+            tally.stored += bool(here.stored)
+        else:
+            here, there = self._once(case, self._stage.x), self._once(case, self._stage.y)
         if here.refused:
             key = case.technique, refusal(here)
             tally.refused[key] += 1
@@ -134,7 +139,7 @@ class Player:
     def _suspicious(self, here: Run, there: Run) -> bool:
         if any(a.ended for a in (*here.answers, *there.answers)):
             return True
-        if difference(here.answers, there.answers, self._stage.pairs[self.world.name]) is not None:
+        if self._judge.unlike(here, there) is not None:
             return True
         return any(True for _ in self._judge.leaks(here, there)) or any(
             True for _ in self._judge.leaks(there, here, twin=True)
@@ -154,6 +159,12 @@ class Player:
         elif done.answers[-1].frames[-1].body != b"I":
             client.simple("ROLLBACK")
         return done
+
+
+def _keeps(case: Case) -> bool:
+    """Whether the statements may change rows and keep the change."""
+    text = " ".join(case.statements)
+    return _WRITES.search(text) is not None and "ROLLBACK" not in text
 
 
 def _by_place(case: Case) -> bool:

@@ -398,7 +398,7 @@ class Grammar:
         return (text,)
 
     def write(self, query: str) -> tuple[str, ...]:
-        """A write that is rolled back."""
+        """A write that is kept or rolled back."""
         rel = self.choices.one_of([r for r in self.relations if r.writable])
         item = [Item(rel.name, rel.columns)]
         masked = self.pick(item, masked=True)
@@ -417,7 +417,7 @@ class Grammar:
             f"INSERT INTO {rel.name}(id, n, s, {name}) VALUES (3, 1, 'q', {value}) ON CONFLICT (id) DO UPDATE SET s = 'z'" + returning,
             f"MERGE INTO {rel.name} USING (SELECT 5 AS k) m ON m.k = {rel.name}.id WHEN MATCHED THEN UPDATE SET s = {self.text(item, 1)}",
         ])  # fmt: skip
-        return ("BEGIN", text, "ROLLBACK")
+        return (text,) if self.choices.chance(60) else ("BEGIN", text, "ROLLBACK")
 
 
 TAME, WILD = "tame", "wild"

@@ -59,6 +59,8 @@ def play_stage(
     with Stage(stages, major=major, seed=1) as stage:
         for line in stage.x.unreadable:
             print(f"  not readable: {line}", flush=True)
+        if stage.of_one_length:
+            print(f"  lengths kept, since pages would differ: {' '.join(stage.of_one_length)}", flush=True)
         players = [Player(stage, world, made) for world, made in zip(stages, mades, strict=True)]
         for player in players:
             for line in player.clear_columns():
@@ -83,7 +85,7 @@ def play_stage(
 def report(tally: Tally) -> None:
     """Counts, a table of refusals by kind of statement and reason, and what the server itself rejected."""
     print(
-        f"{tally.played.total()} statements, {tally.unstable} unstable, {len(tally.found)} found, {len(tally.clear)} columns in clear or wrongly paired"
+        f"{tally.played.total()} statements, {tally.stored} changed rows, {tally.unstable} unstable, {len(tally.found)} found, {len(tally.clear)} columns in clear or wrongly paired"
     )
     for kind, played in tally.played.items():
         refused = sum(count for (of, _), count in tally.refused.items() if of == kind)

@@ -8,6 +8,7 @@ themselves.
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from corpus.twins import Masked, World
@@ -29,21 +30,27 @@ class Sort:
 
 
 SORTS = (
-    Sort("person.name", ("text", "varchar(60)", "d_name", "citext"), "text", injective=True),
+    Sort("person.name", ("text", "varchar(60)", "d_name", "citext"), "name", injective=True),
     Sort("person.email", ("text", "varchar(80)", "d_mail", "citext"), "email", injective=True),
     Sort("person.national_id", ("text", "varchar(11)", "char(11)"), "text", injective=True),
     Sort("payment.card", ("text", "char(19)"), "card", injective=True),
     Sort("person.phone", ("text", "varchar(20)"), "phone", injective=True),
     Sort("network.address", ("inet", "text"), "inet", injective=True),
     Sort("person.birth_date", ("date", "timestamp", "timestamptz"), "date"),
-    Sort("person.address", ("text",), "text"),
-    Sort("text.free", ("text",), "text"),
-    Sort("secret.credential", ("text", "varchar(40)"), "text"),
-    Sort("finance.salary", ("numeric(10,2)", "numeric", "integer"), "number"),
+    Sort("person.address", ("text",), "free"),
+    Sort("text.free", ("text",), "free"),
+    Sort("secret.credential", ("text", "varchar(40)"), "secret"),
+    Sort("finance.salary", ("numeric(10,2)", "numeric", "integer"), "amount"),
     Sort("text.free", ("text[]",), "array"),
-    Sort("unknown", ("text",), "text"),
+    Sort("unknown", ("text",), "free"),
     Sort("secret.credential", ("bytea",), "bytes"),
     Sort("none", ("jsonb", "json"), "json"),
+)
+_TEXTS: tuple[Callable[[Callable[[int], str], Callable[[int], str]], str], ...] = (
+    lambda word, digits: f"{word(7)} {word(5)} {digits(3)}",
+    lambda word, digits: f"{word(4)}: {word(9)}@{word(5)}.example, {digits(4)}-{digits(4)}",
+    lambda word, _: word(2),
+    lambda _, digits: f"+49 {digits(3)} {digits(7)}",
 )
 DOCUMENT = (("phone",), ("more", "alt"))
 """Paths in documents that are labelled, in columns that are not."""
@@ -223,7 +230,7 @@ def _label(made: Made, table: str, column: str, sort: str, kind: str) -> None:
 
 
 def _masked(name: str, sort: Sort, type_name: str) -> Col:
-    families = {"date": "date", "number": "num", "array": "array", "json": "json", "bytes": "bytes"}
+    families = {"date": "date", "amount": "num", "array": "array", "json": "json", "bytes": "bytes"}
     family = families.get(sort.kind, "inet" if type_name == "inet" else "text")
     own = sort.kind in ("array", "json", "bytes")
     return Col(name, type_name, family, f"{sort.label}/{sort.kind}" if own else sort.label, sort.injective)
@@ -286,7 +293,7 @@ def _pool(choices: Choices, sort: str) -> list[str]:
                 f'{{"phone": "+49 {digits(3)} {digits(7)}", "n": {choices.below(9)}, "more": {{"alt": "{digits(9)}"}}, "tags": ["{word(4)}"]}}'
             ),
             "text.free/array": lambda: "{" + f"{word(7)},{word(7)}" + "}",
-        }.get(sort, lambda: f"{word(7)} {word(5)} {digits(3)}")()
+        }.get(sort, lambda: choices.one_of(_TEXTS)(word, digits))()
         found[value] = None
     return list(found)
 

@@ -161,14 +161,14 @@ SEVERAL = (
     ("SET enable_hashagg = off", "SELECT a.{m}, count(*) FROM {r} a GROUP BY 1", "RESET enable_hashagg"),
     ("SET DateStyle = 'German'", "SELECT a.{m}, a.at FROM {r} a ORDER BY a.id LIMIT 3", "RESET DateStyle"),
     ("SET search_path = pg_catalog, public", "SELECT a.{m} FROM {r} a ORDER BY a.id LIMIT 2", "RESET search_path"),
-    ("BEGIN", "UPDATE {r} a SET s = b.s FROM {q} b WHERE b.[[id;;{k}]] = a.[[id;;{m}]] AND a.id = 4", "ROLLBACK"),
-    ("BEGIN", "DELETE FROM {r} a USING {q} b WHERE b.{k} = a.{m} AND a.id = 3", "ROLLBACK"),
-    ("BEGIN", "INSERT INTO {r} (id, n, s, {m}) SELECT id + 700, n, s, {m} FROM {r} WHERE id < 3 [[;;RETURNING id;;RETURNING *]]", "ROLLBACK"),
-    ("BEGIN", "UPDATE {r} SET {m} = {m} WHERE id = 3", "UPDATE {r} SET s = {m}::text WHERE id = 3", "ROLLBACK"),
-    ("BEGIN", "MERGE INTO {r} USING (SELECT id AS k, {k} AS v FROM {q}) m ON m.k = {r}.id WHEN MATCHED AND m.v IS NOT NULL THEN UPDATE SET s = 'w' WHEN NOT MATCHED THEN DO NOTHING", "ROLLBACK"),
+    ("BEGIN", "UPDATE {r} a SET s = b.s FROM {q} b WHERE b.[[id;;{k}]] = a.[[id;;{m}]] AND a.id = 4", "[[ROLLBACK;;COMMIT]]"),
+    ("BEGIN", "DELETE FROM {r} a USING {q} b WHERE b.{k} = a.{m} AND a.id = 3", "[[ROLLBACK;;COMMIT]]"),
+    ("BEGIN", "INSERT INTO {r} (id, n, s, {m}) SELECT id + 700, n, s, {m} FROM {r} WHERE id < 3 [[;;RETURNING id;;RETURNING *]]", "[[ROLLBACK;;COMMIT]]"),
+    ("BEGIN", "UPDATE {r} SET {m} = {m} WHERE id = 3", "UPDATE {r} SET s = {m}::text WHERE id = 3", "[[ROLLBACK;;COMMIT]]"),
+    ("BEGIN", "MERGE INTO {r} USING (SELECT id AS k, {k} AS v FROM {q}) m ON m.k = {r}.id WHEN MATCHED AND m.v IS NOT NULL THEN UPDATE SET s = 'w' WHEN NOT MATCHED THEN DO NOTHING", "[[ROLLBACK;;COMMIT]]"),
     ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT a.{m} FROM {r} a ORDER BY a.at, a.id LIMIT 3", "COMMIT"),
     ("SELECT a.id FROM {r} a WHERE {c}; SELECT a.{m} FROM {r} a ORDER BY a.id LIMIT 2",),
-    ("BEGIN", "DECLARE c3 CURSOR FOR SELECT id FROM {r} WHERE {m}::text > {l}", "FETCH 1 FROM c3", "UPDATE {r} SET s = 'c' WHERE CURRENT OF c3", "ROLLBACK"),
+    ("BEGIN", "DECLARE c3 CURSOR FOR SELECT id FROM {r} WHERE {m}::text > {l}", "FETCH 1 FROM c3", "UPDATE {r} SET s = 'c' WHERE CURRENT OF c3", "[[ROLLBACK;;COMMIT]]"),
 )  # fmt: skip
 
 BOUND = (
