@@ -121,12 +121,19 @@ class Stage:
 
 
 def see_all(place: Place, size: int) -> None:
-    """Have every statement of the curve whose constants are kept seen once."""
+    """Have every statement of the curve whose constants are kept seen: first by the gate, then by a session that has it from then on, and so by all."""
     with psycopg.connect(
-        host="127.0.0.1", port=place.port, user=place.user, password=place.password, dbname="bench", sslmode="disable"
+        host="127.0.0.1",
+        port=place.port,
+        user=place.user,
+        password=place.password,
+        dbname="bench",
+        sslmode="disable",
+        autocommit=True,  # what is decided within a transaction is known within transactions
     ) as connection:
-        for number in range(1, size + 1):
-            connection.execute(KEPT.replace(":n", str(number)).encode())
+        for _ in range(2):
+            for number in range(1, size + 1):
+                connection.execute(KEPT.replace(":n", str(number)).removesuffix("\n").encode())  # as pgbench sends it
 
 
 def idle_memory(place: Place, stack: ExitStack, clients: int) -> float:

@@ -890,6 +890,18 @@ def lifted(bytes text not None):
 # -- lanes ----------------------------------------------------------------------------------------------------------------------
 
 
+cdef class Patterns:
+    """The entries of all statements of a session of which they say the same."""
+
+    cdef object repeated
+    cdef Pattern intent, outcome
+    cdef dict receipts, naming
+
+    def __init__(self, repeated):
+        self.repeated, self.intent, self.outcome = repeated, Pattern(repeated.intent), Pattern(repeated.outcome)
+        self.receipts, self.naming = {}, {}
+
+
 cdef class Permit:
     """What `session.remembered.Known` remembers of a statement, ready for use."""
 
@@ -904,13 +916,18 @@ cdef class Permit:
     cdef dict receipts, naming
     cdef Pattern intent, outcome
 
-    def __init__(self, known):
-        self.known, self.repeated, self.ready = known, known.repeated, known.ready()
-        self.writes, self.masks, self.receipts = known.writes, known.verdict.plan.masks, {}
-        self.naming = {}
+    def __init__(self, known, Patterns patterns not None):
+        self.known, self.repeated = known, known.repeated
+        self.writes, self.masks = known.writes, known.verdict.plan.masks
         self.text, self.description, self.checked = known.text, known.description, known.checked
         self.database, self.classes, self.nameless = known.repeated.database, known.repeated.classes, known.repeated.nameless
-        self.intent, self.outcome = Pattern(known.repeated.intent), Pattern(known.repeated.outcome)
+        self.intent, self.outcome, self.receipts, self.naming = patterns.intent, patterns.outcome, patterns.receipts, patterns.naming
+
+    cdef object prepared(self):
+        """The statement once the server has taken it."""
+        if self.ready is None:
+            self.ready = self.known.ready()
+        return self.ready
 
 
 cdef class Tables:
@@ -1011,6 +1028,7 @@ cdef class Lane:
     cdef readonly long long passed
     cdef Tables idle
     cdef Tables open
+    cdef dict patterns
     cdef int status
     cdef long long until_us
     cdef unsigned long long seen
@@ -1032,7 +1050,7 @@ cdef class Lane:
 
     def forget(self):
         """Remember no statement."""
-        self.idle, self.open = Tables(), Tables()
+        self.idle, self.open, self.patterns = Tables(), Tables(), {}
 
     def resume(self, status, until_us):
         """A fast round has ended, and nothing else is under way: go on here.
@@ -1116,6 +1134,8 @@ cdef class Lane:
         permit = self._known().texts.get(text)
         if permit is None:
             permit = self._lifted(text)
+        if permit is None:
+            permit = self._learnt("text", text, self._known().texts)
             if permit is None:
                 return False
         self._take(<Permit?>permit, text, size, True, False, False)
@@ -1160,7 +1180,29 @@ cdef class Lane:
         if shape is None:
             return None
         mask, known = <tuple?>shape
-        return (<dict?>known).get(skeleton if mask == _all(found.count) else _without(start, size, &found, mask))
+        if mask != _all(found.count):
+            skeleton = _without(start, size, &found, mask)
+        permit = (<dict?>known).get(skeleton)
+        return permit if permit is not None else self._learnt("rest", skeleton, <dict>known)
+
+    cdef object _learnt(self, str kind, bytes key, dict table):
+        """The permit of what another session has learnt, which is kept here from now on."""
+        known = self.fast.learnt(kind, key)
+        if known is None:
+            return None
+        if len(table) >= KNOWN:
+            del table[next(iter(table))]
+        permit = table[key] = self._permit(known)
+        return permit
+
+    cdef Permit _permit(self, object known):
+        """The permit of a statement, whose entries' patterns are made once for all that say the same."""
+        patterns = self.patterns.get(id(known.repeated))
+        if patterns is None or (<Patterns?>patterns).repeated is not known.repeated:
+            if len(self.patterns) >= KNOWN:
+                self.patterns.clear()
+            patterns = self.patterns[id(known.repeated)] = Patterns(known.repeated)
+        return Permit(known, <Patterns>patterns)
 
     cdef inline Tables _known(self):
         """What is remembered for this status of the transaction."""
@@ -1198,7 +1240,10 @@ cdef class Lane:
         if parsed:
             if offset != start + 6:
                 return False
-            permit = self._known().bodies.get(_bytes(ROOM_IN, 5, start, size))
+            text = _bytes(ROOM_IN, 5, start, size)
+            permit = self._known().bodies.get(text)
+            if permit is None:
+                permit = self._learnt("body", text, self._known().bodies)
         else:
             permit = self._named(_bytes(ROOM_IN, start + 6, offset, size))
         if permit is None:
@@ -1272,7 +1317,7 @@ cdef class Lane:
             return 0
         known = asked.known
         if known.permit is None:
-            known.permit = Permit(known)
+            known.permit = self._permit(known)
         if asked.simple:
             text = data[5:len(data) - 1]
             places = self.fast.places_of(text)
@@ -1382,7 +1427,7 @@ cdef class Lane:
         self.ledger.append(outcome, numbers, 4, None, True)
         self.ledger.count(self.counters, False)
         if self.parsed:
-            self.talk.prepared[""] = permit.ready
+            self.talk.prepared[""] = permit.prepared()
         if self.status == 84 and not self.simple:
             self.fast.portal_left(permit.known, self.intent, self.started_us)
         if self.inserted:

@@ -60,12 +60,19 @@ def test_a_cache_never_exceeds_its_bounds_and_returns_what_was_put_last(puts: li
         if size <= 50:
             last[key] = size
         assert len(cache._items) <= 4
-        assert sum(size for _, size in cache._items.values()) == cache._bytes <= 400
+        assert sum(item.size for item in cache._items.values()) == cache._bytes <= 400
+        assert sum(cache._items[key].size for key in cache._short) == cache._short_bytes
+        assert (
+            len(cache._short) + len(cache._long)
+            == len({*cache._short, *cache._long} | set(cache._items))
+            == len(cache._items)
+        )
+        assert len(cache._gone) <= 4
     for key in range(7):
         assert cache.get(key) in (None, last.get(key))
 
 
-def test_the_entry_used_longest_ago_goes_first() -> None:
+def test_what_was_never_asked_for_again_goes_first() -> None:
     cache: BoundedCache[str] = BoundedCache(entries_max=2, bytes_max=800)
     cache.put("a", "A", 1)
     cache.put("b", "B", 1)
@@ -74,6 +81,28 @@ def test_the_entry_used_longest_ago_goes_first() -> None:
     assert (cache.get("a"), cache.get("b"), cache.get("c")) == ("A", None, "C")
     cache.clear()
     assert cache.get("a") is None
+
+
+def test_texts_that_come_once_do_not_drive_out_those_that_are_used() -> None:
+    cache: BoundedCache[int] = BoundedCache(entries_max=100, bytes_max=100_000)
+    for key in range(80):
+        cache.put(key, key, 10)
+        assert cache.get(key) == key
+    for number in range(10_000):
+        cache.put(("once", number), number, 10)
+    assert [cache.get(key) for key in range(80)] == list(range(80))
+
+
+def test_what_is_used_no_more_makes_room_for_what_comes_back() -> None:
+    cache: BoundedCache[int] = BoundedCache(entries_max=100, bytes_max=100_000)
+    for key in range(200):
+        cache.put(key, key, 10)
+        cache.get(key)
+    for _ in range(8):
+        for key in range(1000, 1050):
+            if cache.get(key) is None:
+                cache.put(key, key, 10)
+    assert [cache.get(key) for key in range(1000, 1050)] == list(range(1000, 1050))
 
 
 def _key(context: dict[str, object]) -> tuple[object, ...]:

@@ -23,6 +23,7 @@ from lockgate.model.statement import Analysis, Kind
 from lockgate.session.judge import Verdict
 from lockgate.session.ports import Clock, Recorder
 from lockgate.session.runs import Run
+from lockgate.session.together import About, Context
 from lockgate.session.unseen import UNREADABLE
 
 COLUMNS_MAX = 200
@@ -31,7 +32,7 @@ NAME_CHARS_MAX = 160
 TABLES_MAX = 100
 RECEIPTS_MAX = 64
 """Different receipts of one statement whose entries are remembered but for what differs each time."""
-REPEATED_MAX = 256
+REPEATED_MAX = 1024
 """Pairs of entries that one session remembers but for what differs each time."""
 TEXT_BYTES_MAX = 4 << 20
 TEXT_HEAD_BYTES = 32 << 10
@@ -71,7 +72,7 @@ class Evidence:
         self._clock = clock
         self._database = database
         self._sequence = 0
-        self._repeated: dict[str, Repeated] = {}
+        self._repeated: dict[About, Repeated] = {}
         self._common: dict[str, object] = {
             "session": session,
             "principal": identity.principal.name,
@@ -139,25 +140,27 @@ class Evidence:
             "duration_us": self._clock.ticks_us() - run.started_us, "receipt": receipt,
         }, keep=True)  # fmt: skip
 
-    def repeated(self, verdict: Verdict, catalog: Catalog, clearance: Clearance) -> Repeated:
+    def about(self, verdict: Verdict, catalog: Catalog, clearance: Clearance, context: Context) -> About:
+        """What entries say of a statement; one object for texts that differ in their constants, whatever those are."""
+        return context.about(*self._about(verdict, catalog, clearance), verdict.plan)
+
+    def repeated(self, about: About) -> Repeated:
         """Intent and outcome of a statement that will run many times under one verdict, but for what differs each time."""
-        fields, classes = self._about(verdict, catalog, clearance)
-        name = repr((fields, classes))  # the same for texts that differ in their constants, whatever those are
-        found = self._repeated.get(name)
-        if found is not None and found.plan == verdict.plan:
+        found = self._repeated.get(about)
+        if found is not None:
             return found
         common = {k: v for k, v in self._common.items() if v is not None}
         made = Repeated(
-            self._recorder.template({"kind": "intent", **common, **fields}, ("s", "text")),
+            self._recorder.template({"kind": "intent", **common, **about.fields}, ("s", "text")),
             self._completed([]),
-            fields,
-            classes,
+            about.fields,
+            about.classes,
             self._database,
-            verdict.plan,
+            about.plan,
         )
         if len(self._repeated) >= REPEATED_MAX:
             self._repeated.clear()
-        self._repeated[name] = made
+        self._repeated[about] = made
         return made
 
     def _completed(self, receipt: list[dict[str, object]]) -> Template:

@@ -11,6 +11,7 @@ Source: architecture section 3, steps 4 to 9; ADR 12.
 from __future__ import annotations
 
 import struct
+from collections.abc import Hashable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,12 +20,14 @@ from lockgate.errors import ClientProtocolError
 from lockgate.ledger.entry import Template
 from lockgate.model.plan import Order
 from lockgate.model.statement import Kind
+from lockgate.session.altered import Prepared as Altering
 from lockgate.session.altered import altered, made_under
 from lockgate.session.conversation import Conversation
 from lockgate.session.judge import Verdict
 from lockgate.session.remembered import BOUND, PARSED, Asked, Known, is_plain, measure, writes_plainly
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.session.spans import parameters
+from lockgate.session.together import About, Context, Learnt
 from lockgate.sql.lifting import lift
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import tags
@@ -42,6 +45,11 @@ _EXECUTE_SYNC: Final = fe.Execute("", 0).encode() + fe.Sync().encode()
 _TAILS: Final = {_EXECUTE_SYNC: False, _DESCRIBE + _EXECUTE_SYNC: True}
 """What may follow a Bind, and whether it describes the portal."""
 _HOUR = timedelta(hours=1)
+TEXT: Final = "text"
+BODY: Final = "body"
+REST: Final = "rest"
+NAMED: Final = "named"
+"""Kinds of keys: a query, the body of a Parse, what is left of a query without its lifted constants, a prepared text with its types."""
 
 
 class FastLane:
@@ -60,6 +68,8 @@ class FastLane:
         self._from = self._until = datetime(1970, 1, 1, tzinfo=UTC)
         self._tables: dict[str, dict[object, Known | None]] = {"I": {}, "T": {}}
         self._shapes: dict[str, dict[bytes, tuple[frozenset[int], dict[bytes, Known]]]] = {"I": {}, "T": {}}
+        self._context: Context | None = None
+        self._altering: dict[tuple[About, bytes], Altering] = {}
         self.asked: Asked | None = None
         self.withheld: tuple[bytes, bytes] | None = None
         """What to forward once its intent is durable, and the client's own bytes."""
@@ -119,7 +129,7 @@ class FastLane:
         if _INT32.unpack_from(data, 1)[0] + 1 != len(data) or data[-1] != 0:
             return None
         text = data[5:-1]
-        known = self._lifted(text) or self._find(text, text, ())
+        known = self._lifted(text) or self._find(text, TEXT, text, ())
         if known is None:
             return None
         self.asked = Asked(known, self._record(known, text), self._talk.clock.ticks_us(), simple=True)
@@ -144,12 +154,15 @@ class FastLane:
         rest = skeleton if len(places) == len(lifted.constants) else lifted.without(places)
         known = known_by.get(rest)
         if known is None:
+            known = self._of_all(REST, rest)
+        if known is None:
             judged = self._talk.lifted_verdicts(rest, ())
             if judged is None or not self._takes(judged):
                 return None
-            known = self._known(judged[0], judged[0].parsed.text, ())
+            known = self._learn(REST, rest, judged[0], judged[0].parsed.text, ())
             if known is None:
                 return None
+        if rest not in known_by:
             _make_room(known_by)
             known_by[rest] = known
         return known
@@ -166,7 +179,7 @@ class FastLane:
             known = self._table().get(body)
             if known is None:
                 asked = from_client(Frame(tags.PARSE, body), fe.Parse)
-                known = self._find(body, asked.text.encode(), asked.parameter_types)
+                known = self._find(body, BODY, asked.text.encode(), asked.parameter_types)
         end = start + 1 + _INT32.unpack_from(data, start + 1)[0]
         described = _TAILS.get(data[end:])
         if described is None or data[start + 5] != 0:
@@ -176,7 +189,9 @@ class FastLane:
             prepared = self._talk.prepared.get(data[start + 6 : offset].decode())
             if prepared is None or prepared.pending:
                 return None
-            known = self._find((prepared.text, prepared.parameter_types), None, prepared.parameter_types, prepared.text)
+            known = self._find(
+                (prepared.text, prepared.parameter_types), NAMED, None, prepared.parameter_types, prepared.text
+            )
             if known is not None and (
                 known.verdict.analysis.relations != prepared.relations or prepared.held != known.prepared.held
             ):
@@ -226,16 +241,23 @@ class FastLane:
             self._from = now.replace(minute=0, second=0, microsecond=0)
             self._until = self._from + _HOUR
             self._forget()
+            seen = talk.clearance
+            self._context = talk.together.context(
+                (*talk.conditions(), frozenset(seen.filters.items()), seen.unreadable, talk.around.epoch, self._from)
+            )
         return self._tables[self._replies.status]
 
     def _forget(self) -> None:
         for tables in (self._tables, self._shapes):
             for table in tables.values():
                 table.clear()
+        self._altering.clear()
         if self.lane is not None:
             self.lane.forget()
 
-    def _find(self, key: object, raw: bytes | None, types: tuple[int, ...], text: str = "") -> Known | None:
+    def _find(
+        self, key: Hashable, kind: str, raw: bytes | None, types: tuple[int, ...], text: str = ""
+    ) -> Known | None:
         table = self._table()
         if key in table:
             return table[key]
@@ -243,15 +265,15 @@ class FastLane:
             if 0 in raw:
                 return None
             text = raw.decode()
-        judged = self._talk.remembered(text, types)
-        if judged is None:
-            return None
-        if not self._takes(judged):
-            known = None
-        else:
-            known = self._known(judged[0], text, types)
-            if known is None:
-                return None  # the conversation must see its row description first
+        known = self._of_all(kind, key)
+        if known is None:
+            judged = self._talk.remembered(text, types)
+            if judged is None:
+                return None
+            if self._takes(judged):
+                known = self._learn(kind, key, judged[0], text, types)
+                if known is None:
+                    return None  # the conversation must see its row description first
         _make_room(table)
         table[key] = known
         return known
@@ -262,7 +284,24 @@ class FastLane:
             return False
         return is_plain(judged[0]) or writes_plainly(judged[0], self._talk.around.catalog, self._talk.search_path)
 
-    def _known(self, verdict: Verdict, text: str, types: tuple[int, ...]) -> Known | None:
+    def _of_all(self, kind: str, key: Hashable) -> Known | None:
+        """What any session under the same conditions has learnt of this key, as this one knows it."""
+        learnt = None if self._context is None else self._context.find(self._replies.status, kind, key)
+        return None if learnt is None else self._as_known(learnt)
+
+    def _as_known(self, learnt: Learnt) -> Known:
+        kept = self._altering.get((learnt.about, learnt.description)) if learnt.altered else None
+        if kept is None:
+            kept = Altering()
+            if learnt.altered:
+                self._altering[learnt.about, learnt.description] = kept
+        return Known(
+            learnt.verdict, learnt.text, learnt.prepared, learnt.checked, learnt.description,
+            self._talk.evidence.repeated(learnt.about), learnt.altered, kept,
+        )  # fmt: skip
+
+    def _learn(self, kind: str, key: Hashable, verdict: Verdict, text: str, types: tuple[int, ...]) -> Known | None:
+        """What is known of a statement from now on, in every session under the same conditions; None: its rows were not described yet."""
         run = Run(verdict.parsed, verdict.analysis, verdict.plan, -1, 0)
         checked = verdict.parsed.kind is Kind.SELECT and self._replies.checks(run)
         description = b""
@@ -272,8 +311,9 @@ class FastLane:
                 return None
             description = message(tags.ROW_DESCRIPTION, agreed)
         talk = self._talk
-        repeated = talk.evidence.repeated(verdict, talk.around.catalog, talk.clearance)
-        return Known(
+        if self._context is None:
+            return None
+        learnt = Learnt(
             verdict,
             text.encode(),
             Prepared(
@@ -287,9 +327,11 @@ class FastLane:
             ),
             checked,
             description,
-            repeated,
+            talk.evidence.about(verdict, talk.around.catalog, talk.clearance, self._context),
             verdict.plan.masks or verdict.plan.order is not Order.KEEP or bool(verdict.instead),
         )
+        self._context.keep(self._replies.status, kind, key, learnt)
+        return self._as_known(learnt)
 
     # -- the backend's side ---------------------------------------------------------------------------------------------------
 
@@ -375,7 +417,9 @@ class FastLane:
 
     def is_repeated(self, asked: Asked) -> bool:
         """Whether the compiled lane may answer this from now on: nothing of it is looked at, ordered, nor remembered in a transaction."""
-        verdict = asked.known.verdict
+        return self._is_repeated(asked.known.verdict)
+
+    def _is_repeated(self, verdict: Verdict) -> bool:
         free = not verdict.plan.touches_labelled or self._replies.status == "I"
         as_it_is = verdict.plan.order is Order.KEEP and not verdict.instead
         return free and as_it_is and self._talk.scan_of(verdict) is None
@@ -418,6 +462,11 @@ class FastLane:
             and self._from <= talk.clock.now() < self._until
             and talk.search_path == self._path
         )
+
+    def learnt(self, kind: str, key: bytes) -> Known | None:
+        """What another session has learnt of a message that this one sees first; None unless the compiled lane may answer it as it is."""
+        known = self._of_all(kind, key)
+        return known if known is not None and self._is_repeated(known.verdict) else None
 
     def places_of(self, text: bytes) -> frozenset[int] | None:
         """Which constants were lifted from a text that has just been taken; None when it is remembered as it is."""

@@ -407,10 +407,13 @@ class Judging(Temporary):
         return not views and not by_estimate and verdict.parsed.kind not in (Kind.FETCH, Kind.DECLARE, *BY_NAME)
 
     def _key(self, text: Hashable, types: tuple[int, ...]) -> tuple[object, ...]:
+        return (text, types, *self.conditions(), self.replies.status != "I")
+
+    def conditions(self) -> tuple[object, ...]:
+        """All that a verdict depends on beside the statement, the state of the transaction and the time."""
         chain = tuple((p.name, p.kind, p.groups, p.owner) for p in self.identity.chain)
-        return (text, types, chain, self.identity.purpose, self.identity.run, self.identity.binding, self.client_address,
-                self.around.database, self.search_path, self.version(), self.own.version, self.clearance.masked,
-                self.replies.status != "I")  # fmt: skip
+        return (chain, self.identity.purpose, self.identity.run, self.identity.binding, self.client_address, self.around.database,
+                self.search_path, self.version(), self.own.version, self.clearance.masked)  # fmt: skip
 
 
 def _may_lift(verdict: Verdict) -> bool:

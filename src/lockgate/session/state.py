@@ -31,6 +31,7 @@ from lockgate.session.ports import Clock, Counters, Holds, Recorder, Surrounding
 from lockgate.session.replies import Replies
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.session.scanning import SCANNED, ContentScan, content_scan
+from lockgate.session.together import Together
 from lockgate.session.unseen import EVERYTHING, unreadable
 from lockgate.session.wishes import Analysed, BackendOpened, Drain, Failed, OpenBackend, Substituted, Wish
 from lockgate.wire.postgres import backend as be
@@ -58,6 +59,7 @@ class SessionState:
     def __init__(
         self, *, identity: Identity, surroundings: Surroundings, recorder: Recorder, clock: Clock, counters: Counters, holds: Holds,
         session_id: str, client_address: str, reported: dict[str, str], body_bytes_max: int, cache: BoundedCache[Judged],
+        together: Together | None = None,
     ) -> None:  # fmt: skip
         self.identity = identity
         self.around = surroundings
@@ -69,6 +71,7 @@ class SessionState:
         self.client_address = client_address
         self.reported = reported
         self.cache = cache
+        self.together = together if together is not None else Together()
         self.evidence = Evidence(recorder, clock, session=session_id, identity=identity, database=surroundings.database,
                                  environment=surroundings.environment, client=client_address)  # fmt: skip
         self.own = OwnObjects()

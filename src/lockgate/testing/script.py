@@ -29,6 +29,7 @@ from lockgate.session.cache import BoundedCache
 from lockgate.session.conversation import Conversation
 from lockgate.session.fast import FastLane
 from lockgate.session.state import Judged
+from lockgate.session.together import Together
 from lockgate.session.wishes import (
     BackendOpened,
     Drain,
@@ -191,7 +192,7 @@ class Script:
         engine: the policies.
         durable: every ledger entry is on disk at once; when false, `commit` and `fail` decide.
         fast: what both sides send goes through the session's fast lane first, as on real sockets.
-        cache: decisions shared with another script; its own by default.
+        cache, together: decisions and learnt statements shared with another script; its own by default.
         kind: of conversation.
 
     Attributes:
@@ -202,7 +203,7 @@ class Script:
 
     def __init__(
         self, identity: Identity, catalog: Catalog, engine: Engine, *, durable: bool = True, cache: BoundedCache[Judged] | None = None, fast: bool = False,
-        kind: type[Conversation] = Conversation, session_id: str = "0123456789ab", client_address: str = "127.0.0.1",
+        together: Together | None = None, kind: type[Conversation] = Conversation, session_id: str = "0123456789ab", client_address: str = "127.0.0.1",
     ) -> None:  # fmt: skip
         self.recorder = ScriptedRecorder()
         self.clock = ScriptedClock()
@@ -212,7 +213,7 @@ class Script:
         self.conversation = kind(
             identity=identity, surroundings=self.around, recorder=self.recorder, clock=self.clock, counters=self.counters, holds=self.holds,
             session_id=session_id, client_address=client_address, reported={}, body_bytes_max=_BODY_BYTES_MAX,
-            cache=cache if cache is not None else BoundedCache(entries_max=1000, bytes_max=1 << 22),
+            cache=cache if cache is not None else BoundedCache(entries_max=1000, bytes_max=1 << 22), together=together,
         )  # fmt: skip
         self.fast = FastLane(self.conversation) if fast else None
         self.asked: list[Wish] = []

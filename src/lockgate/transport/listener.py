@@ -24,6 +24,7 @@ from lockgate.session.ports import Clock, Counters, Holds
 from lockgate.session.replication import ReplicationConversation
 from lockgate.session.state import Judged
 from lockgate.session.texts import application_prefix
+from lockgate.session.together import Together
 from lockgate.session.wishes import Failed, HoldEnded
 from lockgate.transport import replication
 from lockgate.transport.committer import CommitResult, Committer
@@ -88,8 +89,9 @@ class Gate:
     pending_logins: int = 0
     draining: bool = False
     cache: BoundedCache[Judged] = field(
-        default_factory=lambda: BoundedCache(entries_max=50_000, bytes_max=256 * 1024 * 1024)
+        default_factory=lambda: BoundedCache(entries_max=250_000, bytes_max=256 * 1024 * 1024)
     )
+    together: Together = field(default_factory=Together)
 
     def new_key(self, minor: int) -> tuple[int, bytes]:
         """A cancel key of the gate's own: 4 bytes, or 32 where the client speaks 3.2.
@@ -240,7 +242,7 @@ class Listener:
         conversation = (ReplicationConversation if startup.replication else Conversation)(
             identity=identity, surroundings=database, recorder=gate.committer, clock=gate.clock, counters=gate.counters, holds=gate.holds,
             session_id=session_id, client_address=address, reported=_reported(database, startup), body_bytes_max=BACKEND_BODY_BYTES_MAX,
-            cache=gate.cache,
+            cache=gate.cache, together=gate.together,
         )  # fmt: skip
         if isinstance(conversation, ReplicationConversation):
             refused = await replication.refusal(gate.databases, startup, database, conversation)
