@@ -287,7 +287,12 @@ class FastLane:
     def _of_all(self, kind: str, key: Hashable) -> Known | None:
         """What any session under the same conditions has learnt of this key, as this one knows it."""
         learnt = None if self._context is None else self._context.find(self._replies.status, kind, key)
-        return None if learnt is None else self._as_known(learnt)
+        if learnt is None:
+            return None
+        seen = self._replies.agreed(learnt.verdict.analysis.row_description) if learnt.checked else b""
+        if seen and learnt.description != message(tags.ROW_DESCRIPTION, seen):
+            return None  # rows were described to this session in other formats
+        return self._as_known(learnt)
 
     def _as_known(self, learnt: Learnt) -> Known:
         kept = self._altering.get((learnt.about, learnt.description)) if learnt.altered else None
