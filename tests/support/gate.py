@@ -32,6 +32,9 @@ COMMAND = [sys.executable, "-m", "lockgate.cli.main"]
 
 HERE = frozenset({"init", "token", "request", "session", "log", "policy", "catalog"})
 """Commands that end by themselves and leave nothing behind in their process."""
+VERIFY = ("log", "verify")
+"""It runs the standalone verifier, a program that prints for itself."""
+SETTLED_SECONDS = 2.0
 
 _CALLING = threading.Lock()
 """Where a command prints and what its environment is are the process's, not a thread's."""
@@ -159,7 +162,7 @@ class GateProcess:
     ) -> subprocess.CompletedProcess[str]:
         """Run one `lockgate` command; one of `HERE` in this process, as a new one costs most of a second to begin."""
         more = {**self.environment, **(environment or {})}
-        if arguments[0] in HERE:
+        if arguments[0] in HERE and arguments[:2] != VERIFY:
             done = _run_here(arguments, more)
         else:
             done = subprocess.run(
@@ -242,9 +245,15 @@ class GateProcess:
         return psycopg.connect(self.dsn(principal, database, **more), autocommit=True)
 
     def search(self, *arguments: str) -> list[dict[str, object]]:
-        """`lockgate log search --json` as objects."""
-        done = self.run("log", "search", "--config", str(self.config), "--json", *arguments)
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        """`lockgate log search --json` as objects; statements that run, or whose outcomes wait for company, get a moment to end."""
+        deadline = time.monotonic() + SETTLED_SECONDS
+        while True:
+            done = self.run("log", "search", "--config", str(self.config), "--json", *arguments)
+            found: list[dict[str, object]] = [json.loads(line) for line in done.stdout.splitlines()]
+            under_way = any(row.get("kind") == "intent" and row.get("status") is None for row in found)
+            if not under_way or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
 
     def published(self, name: str) -> float:
         """The value of a metric, over all its labels and workers; 0 of one that nothing has counted yet."""
