@@ -20,6 +20,7 @@ from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import startup, tags
 from lockgate.wire.postgres.frames import Frame
 from support.tree import ROOT
+from support.waiting import until
 
 P, B, D, E, C = fe.Parse, fe.Bind, fe.Describe, fe.Execute, fe.Close
 S = fe.Sync()
@@ -272,8 +273,8 @@ def test_a_server_that_dies_in_the_middle_is_no_success(place: Place, text: str)
     assert answer.ended
     assert "C" not in letters(answer.frames)
     place.drop("root")
-    found = place.gate.search("--principal", "root", "--limit", "3")
-    assert any(entry.get("status") == "unknown" for entry in found), found
+    asked = ("--principal", "root", "--limit", "3")
+    until(lambda: any(entry.get("status") == "unknown" for entry in place.gate.search(*asked)))
 
 
 def test_nothing_of_a_session_is_left_for_the_next(place: Place) -> None:

@@ -171,7 +171,7 @@ def test_a_misspelt_search_does_not_read_as_nobody(gate: GateProcess) -> None:
     assert said == "lockgate: nothing was found\n"
     for kind in ("admin", "session", "boot", "policy"):
         assert gate.run("log", "search", "--config", str(gate.config), "--kind", kind).returncode == 0
-    assert gate.run("log", "show", "0", "--text", "--config", str(gate.config), check=False).returncode == 1
+    assert gate.run("log", "show", "gate/1#0", "--text", "--config", str(gate.config), check=False).returncode == 1
     assert gate.run(
         "serve", "--config", str(gate.config), "--listen", f"127.0.0.1:{gate.port}", check=False
     ).returncode in (1, 2)
@@ -218,7 +218,8 @@ def test_nothing_of_statements_stands_in_clear_under_the_folder(gate: GateProces
         if path.is_file():
             assert b"needle" not in path.read_bytes(), path
     texts = [
-        gate.run("log", "show", str(r["index"]), "--text", "--config", str(gate.config)).stdout for r in gate.search()
+        gate.run("log", "show", f"{r['log']}#{r['index']}", "--text", "--config", str(gate.config)).stdout
+        for r in gate.search()
     ]
     assert sum("needle" in text for text in texts) >= 2
 

@@ -191,6 +191,7 @@ class GateProcess:
             raise AssertionError("no output of the gate")
         line = self.process.stdout.readline()
         if not line:
+            self.stop()
             raise AssertionError(f"the gate did not start: {(self.folder / 'stderr.txt').read_text()[-2000:]}")
         ready = json.loads(line)
         self.port = int(ready["listen"].rsplit(":", 1)[1])
