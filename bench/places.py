@@ -13,19 +13,23 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from lockgate.cli.x509 import self_signed
 from lockgate.testing.engines import EmbeddedPostgres, free_port
 from support.gate import GateProcess
 from support.servers import find_program
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TLS = ", TLS"
+"""How the name of a place ends that is spoken to over TLS."""
 
 
 @dataclass
 class Place:
-    """Where pgbench connects, under a name; `pid` is the process in between, 0 for none."""
+    """Where pgbench connects, under a name, with TLS where the name says so; `pid` is the process in between, 0 for none."""
 
     name: str
     port: int
@@ -38,8 +42,13 @@ class Place:
         """For libpq programs."""
         return {
             **os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": self.user, "PGPASSWORD": self.password,
-            "PGDATABASE": "bench", "PGSSLMODE": "disable",
+            "PGDATABASE": "bench", "PGSSLMODE": "require" if self.is_encrypted else "disable",
         }  # fmt: skip
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether pgbench speaks TLS to it."""
+        return self.name.endswith(TLS)
 
     def cpu_seconds(self) -> float:
         """Processor time that the process in between and its children have used."""
@@ -92,15 +101,23 @@ def peers(folder: Path, server: EmbeddedPostgres) -> Iterator[list[Place]]:
         raise SystemExit("bench needs Debian's package pgbouncer")
     port = free_port()
     users, settings = folder / "users.txt", folder / "pgbouncer.ini"
+    certificate, key = folder / "bouncer.pem", folder / "bouncer.key"
+    for file, text in zip(
+        (certificate, key), self_signed("localhost", now=datetime.now(UTC), lasts=timedelta(days=1)), strict=True
+    ):
+        file.write_text(text)
     users.write_text('"bench" "bench"\n')
     settings.write_text(
         f"[databases]\nbench = host=127.0.0.1 port={server.port} dbname=bench user=bench password=bench\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
         f"listen_port = {port}\nauth_type = plain\nauth_file = {users}\npool_mode = session\nserver_reset_query =\n"
         "max_client_conn = 200\ndefault_pool_size = 100\nunix_socket_dir =\nignore_startup_parameters = extra_float_digits\n"
+        f"client_tls_sslmode = allow\nclient_tls_cert_file = {certificate}\nclient_tls_key_file = {key}\n"
     )
     with contextlib.ExitStack() as stack:
-        pid = stack.enter_context(running([bouncer, "-q", str(settings)], **_lowered(folder, users, settings)))
-        found = [Place("PgBouncer", port, "bench", "bench", pid)]
+        pid = stack.enter_context(
+            running([bouncer, "-q", str(settings)], **_lowered(folder, users, settings, certificate, key))
+        )
+        found = [Place(name, port, "bench", "bench", pid) for name in ("PgBouncer", "PgBouncer" + TLS)]
         found.append(Place("direct", server.port, "bench", "bench"))
         if haproxy := find_program("haproxy") or shutil.which("haproxy", path="/usr/sbin"):
             port, config = free_port(), folder / "haproxy.cfg"

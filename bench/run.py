@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import plots
-from places import Place, gate_place, peers
+from places import TLS, Place, gate_place, peers
 
 from lockgate import speed
 from lockgate.testing.engines import EmbeddedPostgres, debian_installation, scratch_directory
@@ -50,7 +50,7 @@ STATEMENTS = {
     "50,000 rows, 4 of 10 columns masked": "SELECT * FROM wide",
     "3 of 4 columns masked": "SELECT id, email, phone, card FROM people ORDER BY id",
 }
-NOT_FOR_ROWS = "plain|Unix"
+NOT_FOR_ROWS = f"plain|Unix|{TLS}"
 COPY = "COPY (SELECT id, a, b, f, h, i FROM wide) TO STDOUT"
 
 
@@ -174,12 +174,16 @@ def measure(
 
 
 def ratios(table: dict[str, dict[str, list[float]]], base: str) -> dict[str, dict[str, float]]:
-    """The median over rounds of each place's figure divided by the base's in the same round."""
+    """The median over rounds of each place's figure divided by the base's in the same round; over the base's with TLS, with TLS."""
+
+    def like(name: str) -> str:
+        return base + TLS if name.endswith(TLS) else base
+
     return {
         cell: {
-            name: statistics.median(a / b for a, b in zip(values, row[base], strict=True))
+            name: statistics.median(a / b for a, b in zip(values, row[like(name)], strict=True))
             for name, values in row.items()
-            if name != base
+            if name != like(name)
         }
         for cell, row in table.items()
     }
@@ -240,12 +244,14 @@ def everything(only: str) -> Iterator[tuple[list[Place], Path]]:
         unsynced = {"ledger": "unsafe_skip_sync = true"}
         kinds = {
             "gate": {}, "gate, not synced": unsynced, "gate, not synced, Unix socket": unsynced,
-            "gate, not synced, plain": {**unsynced, "gateway": 'core = "plain"'}, "gate, plain": {"gateway": 'core = "plain"'},
+            "gate, not synced" + TLS: unsynced, "gate, not synced, plain": {**unsynced, "gateway": 'core = "plain"'}, "gate, plain": {"gateway": 'core = "plain"'},
         }  # fmt: skip
         found = [
             place
             for place in found
-            if place.name == "PgBouncer" or (re.search(only, place.name) and (only or place.name != "socat"))
+            if place.name == "PgBouncer"
+            or (place.name == "PgBouncer" + TLS and any(name.endswith(TLS) and re.search(only, name) for name in kinds))
+            or (re.search(only, place.name) and (only or place.name != "socat"))
         ]
         for number, (name, settings) in enumerate(kinds.items()):
             if not re.search(only, name):

@@ -6,7 +6,7 @@ Not for: remembering: `FastLane` is asked first, and what it took is taken here 
 quiet goes to it, or to the conversation, with every byte intact.
 Invariant: a lane acts while it is `clean`: nothing of its session ran in Python since a fast round ended. Whoever touches the session in
 Python calls `leave` first, which hands over what is under way. Every access to received bytes is checked against what was received.
-Source: ADR 12, 14 and 17; epoll(7), recv(2), send(2).
+Source: ADR 12, 14 and 17; epoll(7), recv(2), send(2); ssl documentation, non-blocking sockets.
 """
 
 cimport cython
@@ -15,7 +15,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memmove
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from ssl import SSLWantReadError, SSLWantWriteError
 from time import gmtime
 
 from lockgate.errors import BackendProtocolError, InvariantError, LedgerError
@@ -78,6 +81,8 @@ cdef enum:
     BUNDLE = 256           # hashes folded at once
     ROOM = 262144          # bytes read at once
     SLACK = 64             # for what is inserted
+    RECORD = 16384         # most bytes of one record of TLS
+    MORE = 4096            # a record as long as that is hardly the last one of what was sent
     EVENTS = 512
     HELD = 16              # turns at most in which no other thread can run
     LOOKS = 2              # turns at most that wait for the same commit
@@ -940,17 +945,20 @@ cdef class Tables:
 
 
 cdef class End:
-    """One of a lane's two sockets, as the loop knows it."""
+    """One of a lane's two sockets, as the loop knows it; behind TLS it is read and written by the functions of the transport's own socket."""
 
     cdef Lane lane
-    cdef object transport
+    cdef object transport, secured, recv_into, send_some
     cdef int number
     cdef bint is_client
     cdef public bint open
     """Bytes may be sent past the transport: it has none waiting and is not closing."""
 
-    def __init__(self, lane, transport, number, is_client):
+    def __init__(self, lane, transport, number, is_client, secured=None):
         self.lane, self.transport, self.number, self.is_client, self.open = lane, transport, number, is_client, True
+        self.secured = secured
+        if secured is not None:
+            self.recv_into, self.send_some = secured.recv_into, secured.send
 
     def __call__(self, events):
         """A handler for loops that know no lanes."""
@@ -968,44 +976,89 @@ cdef class End:
             turns += 1
             self.transport.ready(events)
             return 0
+        if self.secured is not None:
+            return self._ready_behind_tls()
         count = recv(self.number, ROOM_IN, ROOM, 0)
         if count <= 0:
             turns += 1
             if count == 0 or errno not in (EAGAIN, EINTR):
-                self.transport.read_ended(0 if count == 0 else errno)
+                self.transport.read_ended(OSError(errno, "the socket failed") if count else None)
             return 0
+        self._took(count)
+        return 0
+
+    cdef int _took(self, Py_ssize_t count) except -1:
         if self.is_client:
             self.lane.from_client(self, count)
         else:
             self.lane.from_backend(self, count)
         return 0
 
+    cdef int _ready_behind_tls(self) except -1:
+        """Take what has arrived as records, as much as there is room for; an end or an error comes after the bytes before it."""
+        global turns
+        cdef Py_ssize_t count = 0, size = 0
+        cdef bint has_ended = False
+        error = None
+        while size + RECORD <= ROOM:
+            try:
+                count = self.recv_into(PyMemoryView_FromMemory(<char *>ROOM_IN + size, ROOM - size, PyBUF_WRITE))
+            except (SSLWantReadError, SSLWantWriteError, BlockingIOError, InterruptedError):
+                break
+            except (OSError, ValueError) as one:
+                error, has_ended = one, True
+                break
+            if not 0 < count <= ROOM - size:
+                has_ended = True
+                break
+            size += count
+            if count < MORE and not self.secured.pending():
+                break
+        if size:
+            self._took(size)
+        if has_ended:
+            turns += 1
+            self.transport.read_ended(error)
+        elif size and self.secured.pending():
+            turns += 1
+            self.transport.read_decrypted()
+        return 0
+
+    cdef Py_ssize_t _give(self, const char *data, Py_ssize_t size) except -1:
+        """Send a piece; how much was taken. What is wrong with the socket is found by the transport, which gets the rest."""
+        cdef ssize_t count
+        if not self.open:
+            return 0
+        if self.secured is None:
+            count = send(self.number, data, size, MSG_NOSIGNAL)
+            return count if count > 0 else 0
+        try:
+            count = self.send_some(PyMemoryView_FromMemory(<char *>data, size, PyBUF_READ))
+        except (OSError, ValueError):
+            return 0
+        return count if 0 < count <= size else 0
+
     cdef int send(self, Py_ssize_t start, Py_ssize_t end) except -1:
         """Send a piece of what was received last; what the kernel does not take is left to the transport."""
-        cdef ssize_t count
+        cdef Py_ssize_t count
         if not 0 <= start <= end <= ROOM + SLACK:
             raise InvariantError("a piece outside of what was received")
-        count = send(self.number, ROOM_IN + start, end - start, MSG_NOSIGNAL) if self.open else 0
+        count = self._give(<const char *>ROOM_IN + start, end - start)
         if count != end - start:
-            if count < 0:
-                count = 0
             self.transport.write(PyBytes_FromStringAndSize(<char *>ROOM_IN + start + count, end - start - count))
         return 0
 
     cdef Py_ssize_t begin(self, Py_ssize_t end) except -1:
         """Send the beginning of what was received last; how much the kernel took."""
-        cdef ssize_t count
         if not 0 <= end <= ROOM + SLACK:
             raise InvariantError("a piece outside of what was received")
-        count = send(self.number, ROOM_IN, end, MSG_NOSIGNAL) if self.open else 0
-        return count if count > 0 else 0
+        return self._give(<const char *>ROOM_IN, end)
 
     cdef int send_bytes(self, bytes data) except -1:
         """Send what was kept, likewise."""
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef ssize_t count = send(self.number, PyBytes_AS_STRING(data), size, MSG_NOSIGNAL) if self.open else 0
-        if count != size:
-            self.transport.write(data[count if count > 0 else 0:])
+        cdef Py_ssize_t count = self._give(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        if count != PyBytes_GET_SIZE(data):
+            self.transport.write(data[count:])
         return 0
 
 

@@ -11,7 +11,9 @@ import errno
 import os
 import re
 import socket
+import ssl
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 import pytest
 
 from lockgate import speed
+from lockgate.cli.x509 import self_signed
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.model.catalog import ColumnRef
 from lockgate.model.statement import Analysis, Given, Kind
@@ -100,7 +103,7 @@ class Disk(UnsyncedFiles):
 class Stage:
     """One session on socket pairs, with a log in a folder."""
 
-    def __init__(self, folder: Path, name: str, disk: RealFiles) -> None:
+    def __init__(self, folder: Path, name: str, disk: RealFiles, tls: Tls | None = None) -> None:
         self.clock, self.counters, self.disk = ScriptedClock(), ScriptedCounters(), disk
         around = self.around = ScriptedSurroundings(catalog(), ENGINE)
         self.log = LedgerLog.open(
@@ -115,6 +118,8 @@ class Stage:
             plane_of(asyncio.get_running_loop()).lanes = self.committer.lanes
         self.client, near = socket.socketpair()
         self.backend, self._far = socket.socketpair()
+        self._tls, self._free = tls, asyncio.Event()
+        self._free.set()
         for sock in (self.client, self.backend):
             sock.setblocking(False)
         conversation = Conversation(
@@ -127,12 +132,30 @@ class Stage:
             conversation=conversation, database=database, committer=self.committer, frames=FrameReader(body_bytes_max=1 << 20),
             open_backend=self._opened, wait_for_hold=self._hold, on_end=lambda _: None,
         )  # fmt: skip
-        transport = RawTransport(near, asyncio.Protocol())
-        transport.set_protocol(self.link)
-        self.link.begin(transport)
+        self.near = RawTransport(near, asyncio.Protocol())
+        if tls is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        self.near.set_protocol(self.link)
+        self.link.begin(self.near)
+
+    async def secure(self) -> None:
+        """With TLS: shake hands with the client, which begins the session."""
+        if self._tls is not None:
+            self.client = await shaken(
+                self.near, self._tls.server, peer=self.client, its=self._tls.client, server_side=True
+            )
+            self._begin()
 
     async def _opened(self) -> tuple[Opened, Target, str]:
         transport = RawTransport(self._far, asyncio.Protocol())
+        if self._tls is not None:
+            self._free.clear()
+            self.backend = await shaken(
+                transport, self._tls.client, peer=self.backend, its=self._tls.server, server_side=False
+            )
+            self._free.set()
         pipe: Any = SimpleNamespace(transport=transport)
         opened = Opened(pipe, pipe, FrameReader(body_bytes_max=1 << 20), {}, 1, b"key4")
         return opened, Target("127.0.0.1", 1, "shop", "role", "-"), "public"
@@ -140,15 +163,31 @@ class Stage:
     async def _hold(self, _: str) -> Any:
         raise NotImplementedError
 
-    async def say(self, side: socket.socket, data: bytes) -> list[tuple[str, bytes]]:
+    async def say(self, side: str, data: bytes) -> list[tuple[str, bytes]]:
         """Send, let everything happen that follows, and return what both sides have received."""
         self.clock.ticks += 10
-        if data:
-            with contextlib.suppress(BrokenPipeError):  # the gate has ended the session
-                side.sendall(data)
-        for _ in range(12):
+        read = {"client": b"", "backend": b""}
+        sock = self.client if side == "client" else self.backend
+        rest, tries = data, 0
+        while rest and tries < 100:
+            tries += 1
+            try:
+                rest = rest[sock.send(rest[:16_384]) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                read["client"] += read_all(self.client)
+                read["backend"] += read_all(self.backend)
+                await asyncio.sleep(0)
+            except (OSError, ValueError):  # the gate has ended the session
+                break
+        for _ in range(12 + len(data) // 4096):
             await asyncio.sleep(0)
-        return [("client", read_all(self.client)), ("backend", read_all(self.backend))]
+            if len(data) > 65_536:
+                read["client"] += read_all(self.client)
+            await self._free.wait()
+        return [
+            ("client", read["client"] + read_all(self.client)),
+            ("backend", read["backend"] + read_all(self.backend)),
+        ]
 
     @property
     def lane(self) -> Any:
@@ -172,9 +211,50 @@ class Stage:
             sock.close()
 
 
+@dataclass(frozen=True)
+class Tls:
+    """Contexts of the two sides of a link."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+def contexts(folder: Path, version: ssl.TLSVersion) -> Tls:
+    """Both, with a certificate of their own."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    for file, text in zip(
+        (certificate, key), self_signed("localhost", now=datetime.now(UTC), lasts=timedelta(days=1)), strict=True
+    ):
+        file.write_text(text)
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server.load_cert_chain(certificate, key)
+    client.load_verify_locations(certificate)
+    client.check_hostname = False
+    server.maximum_version = version
+    return Tls(server, client)
+
+
+async def shaken(
+    transport: RawTransport, context: ssl.SSLContext, *, peer: socket.socket, its: ssl.SSLContext, server_side: bool
+) -> ssl.SSLSocket:
+    """Shake hands on both ends of a pair; the peer's end."""
+    secured = its.wrap_socket(peer, server_side=not server_side, do_handshake_on_connect=False)
+    ours = asyncio.create_task(transport.start_tls(context, server_side=server_side))
+    await asyncio.sleep(0)  # it must not read before it is told to
+    is_done = False
+    while not (is_done and ours.done()):
+        if not is_done:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                secured.do_handshake()
+                is_done = True
+        await asyncio.sleep(0)
+    await ours
+    return secured
+
+
 def read_all(sock: socket.socket) -> bytes:
     parts = []
-    with contextlib.suppress(BlockingIOError):
+    with contextlib.suppress(OSError):  # nothing more, or the link has ended
         while part := sock.recv(1 << 20):
             parts.append(part)
     return b"".join(parts)
@@ -317,12 +397,20 @@ class Played:
     passed: int
 
 
-def play(folder: Path, steps: Bytes, core: str, name: str = "ann", disk: type[RealFiles] = UnsyncedFiles) -> Played:
+def play(
+    folder: Path,
+    steps: Bytes,
+    core: str,
+    name: str = "ann",
+    disk: type[RealFiles] = UnsyncedFiles,
+    tls: Tls | None = None,
+) -> Played:
     """Play steps in one core; with real files the compiled core commits by itself, with those of a `Disk` it asks them."""
     assert speed.use(core)
 
     async def run() -> Played:
-        stage = Stage(folder, name, disk())
+        stage = Stage(folder, name, disk(), tls)
+        await stage.secure()
         seen = []
         for side, data in [*PREPARE, *PREPARE_WRITE, *steps]:
             if side == "disk":
@@ -335,7 +423,11 @@ def play(folder: Path, steps: Bytes, core: str, name: str = "ann", disk: type[Re
             if side == "segment":
                 stage.put_in_the_place_of_the_segment(data.decode())
                 continue
-            seen.append(await stage.say(stage.client if side == "client" else stage.backend, data))
+            if side == "end":
+                leave(stage, data)
+                seen.append(await stage.say("client", b""))
+                continue
+            seen.append(await stage.say(side, data))
         passed = 0 if stage.lane is None else stage.lane.passed
         await stage.close()
         stage.log.integrate()
@@ -353,16 +445,43 @@ def play(folder: Path, steps: Bytes, core: str, name: str = "ann", disk: type[Re
         speed.use(speed.AUTO)
 
 
+def leave(stage: Stage, how: bytes) -> None:
+    """A side ends the link: as TLS says it, by the half of the socket, or by being gone."""
+    sock = stage.backend if b"backend" in how else stage.client
+    if b"half" in how:
+        socket.socket.shutdown(sock, socket.SHUT_WR)
+    elif b"gone" in how:
+        sock.close()
+    elif isinstance(sock, ssl.SSLSocket):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            sock.unwrap()
+
+
 def steps_of(*moves: str) -> Bytes:
     """The steps of moves, one after the other."""
     return [step for move in moves for step in MOVES[move]]
 
 
-def both(tmp: pytest.TempPathFactory, steps: Bytes, name: str = "ann", disk: type[RealFiles] = UnsyncedFiles) -> Played:
+def streamed(played: Played, side: str) -> bytes:
+    """Everything that one side received."""
+    return b"".join(dict(part)[side] for part in played.seen)
+
+
+def both(
+    tmp: pytest.TempPathFactory,
+    steps: Bytes,
+    name: str = "ann",
+    disk: type[RealFiles] = UnsyncedFiles,
+    tls: Tls | None = None,
+) -> Played:
     """Play steps in both cores: everything that anybody can see must be the same bytes."""
-    compiled = play(tmp.mktemp("compiled"), steps, speed.COMPILED, name, disk)
-    plain = play(tmp.mktemp("plain"), steps, speed.PLAIN, name, disk)
-    assert compiled.seen == plain.seen
+    compiled = play(tmp.mktemp("compiled"), steps, speed.COMPILED, name, disk, tls)
+    plain = play(tmp.mktemp("plain"), steps, speed.PLAIN, name, disk, tls)
+    if tls is None:
+        assert compiled.seen == plain.seen
+    else:  # how many records are taken in one turn is not the same
+        for side in ("client", "backend"):
+            assert streamed(compiled, side) == streamed(plain, side)
     assert compiled.entries == plain.entries
     assert compiled.texts == plain.texts
     assert compiled.counted == plain.counted

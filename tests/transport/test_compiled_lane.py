@@ -98,12 +98,12 @@ def test_nothing_is_shown_of_a_read_whose_intent_could_not_be_made(tmp_path: Pat
     async def run() -> None:
         stage = Stage(tmp_path, "ann", UnsyncedFiles())
         for side, data in [*PREPARE, *PREPARE_WRITE, *steps_of("prepared", "prepared", "prepared")]:
-            await stage.say(stage.client if side == "client" else stage.backend, data)
+            await stage.say(side, data)
         assert stage.lane.passed > 0
         stage.log._closed = True  # it takes no entry any more
         (_, asked), (_, answered) = MOVES["prepared"][:2]
-        seen = dict(await stage.say(stage.client, asked))
-        seen_later = dict(await stage.say(stage.backend, answered))
+        seen = dict(await stage.say("client", asked))
+        seen_later = dict(await stage.say("backend", answered))
         assert answered not in seen["client"] + seen_later["client"]
         stage.log._closed = False
         await stage.close()

@@ -86,7 +86,7 @@ class RawTransport(asyncio.Transport):
         Args:
             end: called with the socket's events; it comes back with what it does not understand.
         """
-        if self._tls or self._sock is None or self._closing or self._out or self._mask < 0:
+        if self._sock is None or self._closing or self._out or self._mask < 0:
             return False
         self._end = end
         self._plane.hand_over(self._number, end)
@@ -104,12 +104,27 @@ class RawTransport(asyncio.Transport):
         except Exception as error:  # noqa: BLE001  as in `ready`
             self._lose(error)
 
-    def read_ended(self, error: int) -> None:
-        """An attached lane has read the end (0), or this error."""
-        if error:
-            self._lose(OSError(error, "the socket failed"))
-        else:
-            self.ready(_IN)
+    def read_ended(self, error: BaseException | None) -> None:
+        """An attached lane has read the end, or met this error."""
+        if error is not None:
+            self._lose(error)
+            return
+        try:
+            self._end_of_peer()
+        except Exception as other:  # noqa: BLE001  as in `ready`
+            self._lose(other)
+
+    def read_decrypted(self) -> None:
+        """An attached lane has left something in TLS that the kernel does not announce any more."""
+        try:
+            self._read_decrypted()
+        except Exception as error:  # noqa: BLE001  as in `ready`
+            self._lose(error)
+
+    @property
+    def secured(self) -> ssl.SSLSocket | None:
+        """The socket, once its handshake is done."""
+        return self._sock if self._tls and isinstance(self._sock, ssl.SSLSocket) else None
 
     def _let_go(self) -> None:
         """From here on nothing goes past this object."""
@@ -133,7 +148,11 @@ class RawTransport(asyncio.Transport):
             self._protocol.data_received(bytes(_VIEW[:count]))
             if self._tls:
                 self._read_decrypted()
-        elif self._protocol.eof_received():
+        else:
+            self._end_of_peer()
+
+    def _end_of_peer(self) -> None:
+        if self._protocol.eof_received():
             self._reading = False
             self._rewatch()
         else:
@@ -407,7 +426,7 @@ class RawTransport(asyncio.Transport):
 
 
 def attached_lane(fast: Any, ledger: Any, client: object, backend: object, broken: Any) -> Any:
-    """A compiled lane before two sockets; None where there is none, or one of them is encrypted.
+    """A compiled lane before two sockets, with or without TLS; None where there is none.
 
     Args:
         fast: the session's `FastLane`.
@@ -422,7 +441,7 @@ def attached_lane(fast: Any, ledger: Any, client: object, backend: object, broke
     ):
         return None
     lane = speed.lane.Lane(fast, ledger, broken)
-    ends = [(one, speed.lane.End(lane, one, one.number, one is client)) for one in (client, backend)]
+    ends = [(one, speed.lane.End(lane, one, one.number, one is client, one.secured)) for one in (client, backend)]
     if not all(one.attach(end) for one, end in ends):
         return None
     lane.attach(*(end for _, end in ends))
