@@ -19,12 +19,11 @@ from support.lane_stage import (
     Tls,
     both,
     contexts,
-    done,
     query,
-    ready,
     steps_of,
     streamed,
 )
+from support.scripted import done, ready
 
 pytestmark = pytest.mark.skipif(
     speed.lane is None, reason="the compiled core is not built: no C compiler or no OpenSSL"
