@@ -87,6 +87,20 @@ def counts_of_different_values_show(place: Place) -> bool:
     return place.rows("SELECT count(DISTINCT salary) FROM users WHERE id < 4") == [[str(counted[0]).encode()]]
 
 
+def order_in_changed_copies_shows(place: Place) -> bool:
+    """A changed row that stands before one that was not changed was put where another had been: it fitted there."""
+    for text in (
+        "CREATE TEMPORARY TABLE moved AS SELECT id, notes FROM users",
+        "DELETE FROM moved WHERE id % 9 = 1",
+        "SELECT count(*) FROM moved",
+        "UPDATE moved SET id = -id WHERE id % 7 = 0",
+    ):
+        place.rows(text)
+    numbers = [int(row[0] or b"0") for row in place.rows("SELECT id FROM moved")]
+    place.rows("DROP TABLE moved")
+    return numbers != sorted(numbers, key=lambda number: number < 0)
+
+
 GAPS: Mapping[str, Callable[[Place], bool]] = {
     "KG-01": equal_values_have_equal_masks,
     "KG-02": nulls_show,
@@ -101,6 +115,7 @@ GAPS: Mapping[str, Callable[[Place], bool]] = {
     "KG-11": unlabelled_columns_show_to_people,
     "KG-12": what_triggers_stop_shows,
     "KG-13": counts_of_different_values_show,
+    "KG-14": order_in_changed_copies_shows,
 }
 
 
