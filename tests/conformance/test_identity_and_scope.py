@@ -98,10 +98,12 @@ def test_a_credential_is_good_for_its_database_and_its_time_only(gate: GateProce
 
 def test_edited_policies_and_labels_take_effect_while_the_gate_runs(gate: GateProcess) -> None:
     assert not any(value in str(_read(gate, "bot")) for value in ("raw-value", "raw mystery"))
-    with gate.reloads():
-        gate.run(
-            "catalog", "label", "--config", str(gate.config), "--database", "shop", "public.people.mystery", "none"
-        )
+    labelling = ("catalog", "label", "--config", str(gate.config), "--database", "shop", "public.people.mystery")
+    with gate.connect("bot", "shop") as client:
+        for label in ("none", "unknown", "none"):
+            gate.run(*labelling, label)
+            shown = str(client.execute("SELECT mystery FROM people").fetchall())
+            assert ("raw mystery" in shown) is (label == "none"), "from the next statement on"
     extra = gate.folder / "policies" / "95-more.cedar"
     with gate.reloads():
         replaced(extra, '@id("bot-may") permit (principal == Agent::"bot", action == Action::"unmask", resource);')

@@ -168,3 +168,29 @@ def test_commands_that_ask_about_a_database_ask_the_gate_and_are_nobody_who_goes
         until(lambda: asking.published("bypassing_logins") == 1)
     finally:
         asking.stop()
+
+
+def test_a_server_that_is_stopped_and_started_makes_nobody_look_as_if_he_went_past(
+    server: EmbeddedPostgres, gate: GateProcess
+) -> None:
+    def through(count: int) -> None:
+        for _ in range(count):
+            with gate.connect("ann", "shop") as client:
+                client.execute("SELECT 1")
+
+    through(5)
+    assert said(gate)[0] == 0
+    server.stop()
+    status, unknown = said(gate)
+    assert (status, unknown["known"]) == (1, False)
+    server.start()
+    through(3)
+    status, entry = said(gate)
+    assert (status, entry["logins_bypassing"], entry["resets"]) == (0, 0, 0)
+    server.kill()
+    server.start()
+    through(2)
+    psycopg.connect(server.dsn("shop", user="eve", password="eve")).close()
+    until(lambda: gate.published("bypassing_logins") == 1)
+    status, entry = said(gate)
+    assert (status, entry["logins_bypassing"], entry["resets"]) == (1, 1, 1)

@@ -62,6 +62,19 @@ def functions_to_vouch_for(settings: Settings, database: DatabaseSettings) -> li
         raise unreachable(database.name, error) from error
 
 
+def compared(settings: Settings) -> list[dict[str, object]]:
+    """What went past the gate by now; nothing when no gate runs that compares."""
+    if not settings.analysis.completeness_seconds:
+        return []
+    return cast("list[dict[str, object]]", _of_gate(settings, {"op": "completeness"}) or [])
+
+
+def reload(settings: Settings) -> bool | None:
+    """Have the running gate take over edited files at once: whether all its workers did, None when no gate runs."""
+    told = _of_gate(settings, {"op": "reload"})
+    return all(told.values()) if isinstance(told, dict) else None
+
+
 def _of_gate(settings: Settings, question: Mapping[str, object]) -> object:
     """The running gate's answer; None when no gate runs, or none that we may ask."""
     place = settings.gateway.control_socket

@@ -62,6 +62,7 @@ class Completeness:
         self._roles = {d.name: _roles(d) for d in settings.databases}
         self._recorded: dict[str, float] = {}
         self._blind: set[str] = set()
+        self._looking = asyncio.Lock()
 
     @property
     def logins(self) -> int:
@@ -92,8 +93,22 @@ class Completeness:
             await asyncio.sleep(seconds)
             await self.look()
 
-    async def look(self) -> None:
-        """Ask every database once; one that cannot be reached is asked again the next time."""
+    async def compared(self) -> list[dict[str, object]]:
+        """Ask every database now: its numbers as an entry has them, or `known` = false of one that does not answer."""
+        answered = await self.look()
+        now = time_text(utc_now())
+        return [
+            {"database": name, "time": now, **one.fields()} if name in answered else {"database": name, "known": False}
+            for name, one in self._found.items()
+        ]
+
+    async def look(self) -> set[str]:
+        """Ask every database once, and say which answered; one that cannot be reached is asked again the next time."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> set[str]:
+        answered = set()
         for name, target in self._targets.items():
             try:
                 totals = self._found[name].totals
@@ -101,6 +116,7 @@ class Completeness:
                 counted = await read_counts(target, own_roles=self._roles[name], log=place, own=self._own)
             except (LockgateError, OSError, TimeoutError):
                 continue
+            answered.add(name)
             found = self._found[name]
             grown = found.take(counted, time_text(utc_now()))
             if grown:
@@ -111,6 +127,7 @@ class Completeness:
             if grown or time.monotonic() - self._recorded.get(name, float("-inf")) > RECORDED_SECONDS:
                 self._write(name)
         self._store(clean=False)
+        return answered
 
     async def finish(self) -> None:
         """The last reading of this process, recorded; a database that does not answer is not waited for."""

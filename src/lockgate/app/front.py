@@ -49,7 +49,7 @@ class Front:
     async def open(self, listen: str) -> None:
         """Open everything, and say that clients may come to `listen`."""
         settings = self._settings
-        self._servers.append(await serve_control(settings.gateway.control_socket, self._operate))
+        self._servers.append(await serve_control(settings.gateway.control_socket, self._operated))
         ready: dict[str, object] = {"ready": True, "listen": listen}
         place = settings.gateway.metrics_listen
         if place is not None:
@@ -66,6 +66,12 @@ class Front:
             self._watch(keep("export", settings.path))
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
+
+    def _operated(self, asked: Facts) -> object:
+        """What only this process can answer, or what the gate's workers can."""
+        if asked.get("op") == "completeness" and self._settings.analysis.completeness_seconds:
+            return self._completeness.compared()
+        return self._operate(asked)
 
     def _watch(self, work: Awaitable[None]) -> None:
         self._watchers.append(asyncio.ensure_future(work))

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from lockgate import app
-from lockgate.app.asking import fresh_section, functions_to_vouch_for
+from lockgate.app.asking import fresh_section, functions_to_vouch_for, reload
 from lockgate.app.vouching import vouched_lines
 from lockgate.cli.common import add_config, database_of, say, say_json, settings_of
 from lockgate.config.catalog_file import ColumnKey, parse_catalog, parse_key, replace_section, set_label
+from lockgate.config.settings import Settings
 from lockgate.errors import ConfigError
 
 EPILOG = """examples:
@@ -95,7 +96,7 @@ def refresh(options: argparse.Namespace) -> int:
     for key in added:
         say(f"new  {key!s:<50} {new.columns[key].label}")
     say(f"{len(new.columns)} columns, {len(added)} new, {sum(k not in new.columns for k in old.columns)} gone")
-    return 0
+    return _in_force(settings) if new != old else 0
 
 
 def list_functions(options: argparse.Namespace) -> int:
@@ -105,6 +106,14 @@ def list_functions(options: argparse.Namespace) -> int:
     vouched = vouched_lines(database.vouched)
     for line, language in functions_to_vouch_for(settings, database):
         say(f"{line}  # {language}{', vouched for' if line in vouched else ''}")
+    return 0
+
+
+def _in_force(settings: Settings) -> int:
+    """Tell a running gate of the file at once; 1 when it does not take it over."""
+    if reload(settings) is False:
+        say("the running gate has not taken it over; its log says why")
+        return 1
     return 0
 
 
@@ -132,4 +141,4 @@ def decide(options: argparse.Namespace) -> int:
         )
     _replace(path, set_label(text, database.name, key, options.label))
     say(f"{key} is {options.label} now")
-    return 0
+    return _in_force(settings)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from lockgate.app import completeness
+from lockgate.app import asking, completeness
 from lockgate.cli.common import add_config, say, say_json, settings_of
 
 EPILOG = """The gate asks each database at intervals how many logins it counted, and compares with its own (pg_stat_database); how many
 statements roles other than the gate's ran, where pg_stat_statements is there; and who has a session. The number is an entry of the
-log (kind review, event completeness) whenever it grows, every hour, and at the end. Exit status 1 when it is not 0, or not known.
+log (kind review, event completeness) whenever it grows, every hour, and at the end. While the gate runs, it compares again for this
+command; otherwise the newest entry is shown, with its time. Exit status 1 when it is not 0, or not known.
 """
 
 NUMBERS = ("logins_bypassing", "statements_bypassing", "logged_bypassing", "audited_bypassing")
@@ -25,18 +26,25 @@ def add_to(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the newest number of each database."""
+    """Print the number of each database: as the running gate finds it now, or the newest of the record."""
     settings = settings_of(options)
-    found = {str(entry["database"]): entry for entry in completeness.newest(settings)}
+    found = {str(entry["database"]): entry for entry in asking.compared(settings) or completeness.newest(settings)}
     status = 0
     for name in sorted(database.name for database in settings.databases):
         entry = found.get(name)
-        if entry is None or entry.get("blind") or any(entry.get(number) for number in NUMBERS):
+        if (
+            entry is None
+            or entry.get("known") is False
+            or entry.get("blind")
+            or any(entry.get(number) for number in NUMBERS)
+        ):
             status = 1
         if options.json:
             say_json(entry or {"database": name, "known": False})
         elif entry is None:
             say(f"{name}: not known yet; the gate writes the number when it has asked the database")
+        elif entry.get("known") is False:
+            say(f"{name}: not known now; the database does not answer the gate")
         else:
             _show(name, entry)
     return status

@@ -14,9 +14,11 @@ from lockgate.transport.logins import OWN_LOGINS, Counts, Place
 from lockgate.transport.pgclient import PgClient, ServerRejectedError, Target
 from lockgate.transport.server_log import read_log
 
+# A server that was stopped in order goes on counting where it was. One that crashed begins anew: then it sets the time of the archiver's
+# statistics, which hardly anybody resets by hand, and from PostgreSQL 15 on none for a database.
 _SESSIONS = (
-    "SELECT d.sessions, coalesce(d.stats_reset::text, '') || ' ' || pg_catalog.pg_postmaster_start_time()::text"
-    " FROM pg_catalog.pg_stat_database d WHERE d.datname = pg_catalog.current_database()"
+    "SELECT d.sessions, coalesce(d.stats_reset::text, '') || ' ' || coalesce(a.stats_reset::text, '')"
+    " FROM pg_catalog.pg_stat_database d, pg_catalog.pg_stat_archiver a WHERE d.datname = pg_catalog.current_database()"
 )
 _PRESENT = (
     "SELECT a.usename, count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datname = pg_catalog.current_database()"
