@@ -45,7 +45,8 @@ def gate(dsn: str, tmp_path: Path) -> Iterator[GateProcess]:
 
 
 def events(gate: GateProcess, event: str) -> list[dict[str, object]]:
-    found = [decode(entry) for _, entry in entries(str(gate.log_folder), RealFiles())]
+    """Of all workers' logs."""
+    found = [decode(entry) for folder in gate.log_folders for _, entry in entries(str(folder), RealFiles())]
     return [entry for entry in found if entry.get("event") == event]
 
 

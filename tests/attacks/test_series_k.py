@@ -145,7 +145,7 @@ def test_a_masked_value_cannot_be_written_back(place: Place) -> None:
 def test_a_literal_that_was_guessed_is_not_in_clear_in_the_record(place: Place) -> None:
     """K-26."""
     place.ask("SELECT id FROM users WHERE email = 'guessed-9431@raw-value.example'")
-    recorded = b"".join(path.read_bytes() for path in place.gate.log_folder.rglob("*") if path.is_file())
+    recorded = b"".join(path.read_bytes() for path in (place.gate.folder / "log").rglob("*") if path.is_file())
     assert recorded
     assert b"guessed-9431" not in recorded
 
