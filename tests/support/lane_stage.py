@@ -13,7 +13,6 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +20,6 @@ from typing import Any
 import pytest
 
 from lockgate import speed
-from lockgate.cli.x509 import self_signed
 from lockgate.ledger.note import Ed25519Signer
 from lockgate.model.catalog import ColumnRef
 from lockgate.model.statement import Analysis, Given, Kind
@@ -39,6 +37,7 @@ from lockgate.transport.raw import RawTransport
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import FrameReader
+from support.handshakes import Tls, shaken
 from support.scripted import (
     EMAIL,
     EMAILS,
@@ -120,6 +119,7 @@ class Stage:
         self.backend, self._far = socket.socketpair()
         self._tls, self._free = tls, asyncio.Event()
         self._free.set()
+        self._deaf = False
         for sock in (self.client, self.backend):
             sock.setblocking(False)
         conversation = Conversation(
@@ -174,7 +174,7 @@ class Stage:
             try:
                 rest = rest[sock.send(rest[:16_384]) :]
             except (BlockingIOError, ssl.SSLWantWriteError):
-                read["client"] += read_all(self.client)
+                read["client"] += self._heard()
                 read["backend"] += read_all(self.backend)
                 await asyncio.sleep(0)
             except (OSError, ValueError):  # the gate has ended the session
@@ -182,12 +182,21 @@ class Stage:
         for _ in range(12 + len(data) // 4096):
             await asyncio.sleep(0)
             if len(data) > 65_536:
-                read["client"] += read_all(self.client)
+                read["client"] += self._heard()
             await self._free.wait()
         return [
-            ("client", read["client"] + read_all(self.client)),
+            ("client", read["client"] + self._heard()),
             ("backend", read["backend"] + read_all(self.backend)),
         ]
+
+    def be_deaf(self, *, is_deaf: bool) -> None:
+        """Let the client read nothing for a while, from a socket that holds little."""
+        self._deaf = is_deaf
+        if is_deaf:
+            self.near.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    def _heard(self) -> bytes:
+        return b"" if self._deaf else read_all(self.client)
 
     @property
     def lane(self) -> Any:
@@ -209,47 +218,6 @@ class Stage:
         self.committer.stop()
         for sock in (self.client, self.backend, self._far):
             sock.close()
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Contexts of the two sides of a link."""
-
-    server: ssl.SSLContext
-    client: ssl.SSLContext
-
-
-def contexts(folder: Path, version: ssl.TLSVersion) -> Tls:
-    """Both, with a certificate of their own."""
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    for file, text in zip(
-        (certificate, key), self_signed("localhost", now=datetime.now(UTC), lasts=timedelta(days=1)), strict=True
-    ):
-        file.write_text(text)
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    server.load_cert_chain(certificate, key)
-    client.load_verify_locations(certificate)
-    client.check_hostname = False
-    server.maximum_version = version
-    return Tls(server, client)
-
-
-async def shaken(
-    transport: RawTransport, context: ssl.SSLContext, *, peer: socket.socket, its: ssl.SSLContext, server_side: bool
-) -> ssl.SSLSocket:
-    """Shake hands on both ends of a pair; the peer's end."""
-    secured = its.wrap_socket(peer, server_side=not server_side, do_handshake_on_connect=False)
-    ours = asyncio.create_task(transport.start_tls(context, server_side=server_side))
-    await asyncio.sleep(0)  # it must not read before it is told to
-    is_done = False
-    while not (is_done and ours.done()):
-        if not is_done:
-            with contextlib.suppress(ssl.SSLWantReadError):
-                secured.do_handshake()
-                is_done = True
-        await asyncio.sleep(0)
-    await ours
-    return secured
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -419,6 +387,9 @@ def play(
                 continue
             if side == "epoch":
                 stage.around.epoch = int(data)
+                continue
+            if side == "deaf":
+                stage.be_deaf(is_deaf=bool(data))
                 continue
             if side == "segment":
                 stage.put_in_the_place_of_the_segment(data.decode())

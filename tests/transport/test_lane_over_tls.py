@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 from lockgate import speed
 from lockgate.wire.postgres import backend as be
+from support.handshakes import Tls, contexts
 from support.lane_stage import (
     MASKED,
     MOVES,
     SELECT,
     TOTAL,
     Bytes,
-    Tls,
     both,
-    contexts,
     query,
     steps_of,
     streamed,
@@ -88,6 +87,20 @@ def test_an_answer_of_some_records_is_taken_in_c(tmp_path_factory: pytest.TempPa
     """Read as it comes, each record alone would be the conversation's."""
     once = both(tmp_path_factory, [*steps_of("one", "one"), *answer(10, 4_000) * 3], tls=tls)
     assert once.passed >= 3
+
+
+@pytest.mark.parametrize("width", [4_000, 30_000])
+def test_a_client_that_reads_late_gets_every_byte_once(
+    tmp_path_factory: pytest.TempPathFactory, tls: Tls, width: int
+) -> None:
+    """What is left of a write that TLS had to stop in the middle of is given to it again as it was."""
+    steps = [*steps_of("one", "one", "one"), ("deaf", b"1"), *answer(3, width), ("deaf", b"")]
+    steps += [("client", b"")] * 12 + steps_of("one", "one")
+    played = both(tmp_path_factory, steps, tls=tls)
+    assert played.passed >= 3
+    shown = streamed(played, "client")
+    assert shown.count(be.DataRow((b"7" * width,)).encode()) == 3
+    assert shown.endswith(ready().encode())
 
 
 @pytest.mark.parametrize("how", [b"notify", b"half", b"gone", b"backend, notify", b"backend, half", b"backend, gone"])
