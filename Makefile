@@ -171,7 +171,7 @@ COMPILED := src/lockgate/_speed*.so src/lockgate/_lane*.so
 asan: $(STAMP)
 	rm -f $(COMPILED); $(PY) tools/build_speed.py -fsanitize=address -fno-omit-frame-pointer -g -O1
 	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
-	  $(PY) -m pytest -q -p no:cacheprovider tests/transport/test_compiled_lane.py tests/speed; \
+	  $(PY) -m pytest -q -p no:cacheprovider tests/transport/test_compiled_lane.py tests/transport/test_lane_over_tls.py tests/speed; \
 	  code=$$?; rm -f $(COMPILED); $(PY) tools/build_speed.py; exit $$code
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --no-header \
