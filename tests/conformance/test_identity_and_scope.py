@@ -237,3 +237,38 @@ def test_health_and_metrics_answer_on_loopback(gate: GateProcess) -> None:
     for name in ("lockgate_sessions", "lockgate_ledger_lag", "lockgate_decisions_total"):
         assert name in text
     assert "raw-value" not in text
+
+
+def test_whoever_may_sign_in_is_told_what_is_wrong_with_where_he_wants_to_go(gate: GateProcess) -> None:
+    with pytest.raises(psycopg.OperationalError, match="this gate has no database of that name"):
+        gate.connect("ann", "nosuch")
+    short = gate.token("ann", "--ttl", "1s")
+    time.sleep(1.5)
+    with pytest.raises(psycopg.OperationalError, match="the credential has expired"):
+        psycopg.connect(gate.dsn("ann", "shop"), password=short)
+    with pytest.raises(psycopg.OperationalError, match="the credential was not accepted"):
+        psycopg.connect(gate.dsn("ann", "nosuch"), password="x" + short)
+    reasons = {row["event"]: row for row in gate.search("sessions", "--principal", "ann")}
+    assert "rejected" in reasons
+
+
+def test_a_second_gate_of_the_same_folder_says_that_one_runs(gate: GateProcess) -> None:
+    second = gate.run("serve", "--config", str(gate.config), "--listen", "127.0.0.1:0", check=False)
+    assert second.returncode == 2
+    assert second.stderr.count("\n") == 1
+    assert f"a gate runs on {gate.folder} already" in second.stderr
+
+
+def test_the_statements_for_the_roles_are_kept_where_only_the_owner_reads(
+    pg18: EmbeddedPostgres, make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    dsn, folder = make_database(pg18, SETUP), tmp_path / "kept"
+    unused = GateProcess(tmp_path / "unused", {})
+    said = unused.run("init", "--dir", str(folder), "--database", f"shop={dsn}", "--environment", "staging").stdout
+    script = folder / "keys" / "shop.roles.sql"
+    assert (script.stat().st_mode & 0o777, str(script) in said) == (0o600, True)
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(script.read_bytes())
+    started = GateProcess(folder, {"shop": (dsn, "staging")}).start()
+    started.stop()
+    assert "database-unreachable" not in (folder / "stderr.txt").read_text()

@@ -75,6 +75,14 @@ def reload(settings: Settings) -> bool | None:
     return all(told.values()) if isinstance(told, dict) else None
 
 
+def is_running(settings: Settings) -> bool:
+    """Whether a gate answers on the control socket of these settings."""
+    try:
+        return settings.gateway.control_socket.exists() and bool(ask_gate(settings.gateway.control_socket, {"op": ""}))
+    except GateUnreachableError:
+        return False
+
+
 def _of_gate(settings: Settings, question: Mapping[str, object]) -> object:
     """The running gate's answer; None when no gate runs, or none that we may ask."""
     place = settings.gateway.control_socket

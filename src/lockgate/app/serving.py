@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lockgate import speed
 from lockgate.app import COLLECT_AFTER, Application, org
+from lockgate.app.asking import is_running
 from lockgate.app.supervisor import supervise
 from lockgate.config.build import load_settings
 from lockgate.config.settings import Address
@@ -29,6 +30,11 @@ def serve(config: Path, listen: Address | None = None) -> None:
     settings = load_settings(config, environment=os.environ)
     if not speed.use(settings.gateway.core):
         raise ConfigError(f"{config}:1: `core` is `compiled`, and the compiled core is not built; use `auto`")
+    if is_running(settings):
+        # The log's lock decides in the end; this says it before anything has begun.
+        raise ConfigError(
+            f"a gate runs on {settings.path.parent} already, and answers on {settings.gateway.control_socket}"
+        )
     stored = settings.path.read_bytes()
     process = org.start(settings)
     gauges = {"org_log_running": lambda: float(process.is_running())}

@@ -101,7 +101,12 @@ def run(options: argparse.Namespace) -> int:
     )
     for statement in sql:
         say(statement + ";")
-    say(f"-- wrote {settings_file}; next: lockgate serve --config {settings_file}")
+    first = ""
+    if not options.create_roles:
+        script = folder / "keys" / f"{name}.roles.sql"
+        secret_file(script, "\n".join(f"{statement};" for statement in sql), replace=True)
+        first = f"apply {script} (it holds the roles' passwords), for example with psql -f, and then: "
+    say(f"-- wrote {settings_file}; next: {first}lockgate serve --config {settings_file}")
     return 0
 
 

@@ -121,7 +121,9 @@ class LedgerLog(LogState):
                 files.close(lock)
             held = isinstance(error, BlockingIOError)
             raise LedgerError(
-                "the log is open in another process" if held else f"the log cannot be opened: error {error.errno}"
+                "the log is open in another process: a gate runs on this folder already"
+                if held
+                else f"the log cannot be opened: error {error.errno}"
             ) from error
         except LedgerError:
             if lock is not None:

@@ -196,8 +196,8 @@ class Listener:
             if identity is None:
                 identity = gate.authenticate(await read_password(intake), startup.user, startup.database)
             if database is None:
-                raise CredentialRejectedError("unknown database")
-        except CredentialRejectedError as error:
+                raise _UnknownDatabaseError("3D000", "this gate has no database of that name")
+        except (CredentialRejectedError, _UnknownDatabaseError) as error:
             gate.committer.append({"kind": "session", "event": "rejected", "principal": startup.user[:128], "client": address,
                                    "database": startup.database[:128], "reason": getattr(error, "reason", "credential")})  # fmt: skip
             raise
@@ -324,6 +324,12 @@ class _LoginError(ClientProtocolError):
     def __init__(self, sqlstate: str, sentence: str) -> None:
         self.sqlstate = sqlstate
         super().__init__(sentence)
+
+
+class _UnknownDatabaseError(_LoginError):
+    """Somebody whose credential is good asks for a database that is not here."""
+
+    reason = "unknown-database"
 
 
 def _full(sentence: str) -> LockgateError:

@@ -251,7 +251,13 @@ async def read_password(intake: Intake) -> str:
 
 
 def rejected(error: LockgateError | ConnectionError | TimeoutError) -> bytes:
-    """The FATAL error a client sees when it cannot log in; the same words whatever was wrong with the credential."""
+    """The FATAL error a client sees when it cannot log in; the same words whatever was wrong with the credential.
+
+    Only that a credential has expired is said, as the gate says it of those alone that it made itself.
+    """
+    if isinstance(error, CredentialRejectedError) and getattr(error, "reason", "") == "expired":
+        return be.error("28P01", "lockgate: the credential has expired", severity="FATAL", detail="rule=credential",
+                        hint="Make a new one with `lockgate token`.")  # fmt: skip
     if isinstance(error, CredentialRejectedError):
         return be.error("28P01", "lockgate: the credential was not accepted", severity="FATAL", detail="rule=credential",
                         hint="Make a new one with `lockgate token`, and connect as the principal it is for.")  # fmt: skip
