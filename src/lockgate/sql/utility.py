@@ -39,7 +39,6 @@ _WHY_OPAQUE: dict[Kind, str] = {
 
 def analysis_text(parsed: Parsed, catalog: Catalog) -> str | None:
     """The text to have analysed: the statement, the one inside it, or a SELECT in the place of COPY table; None for none."""
-    del catalog
     if parsed.kind in _WITH_TREE:
         return parsed.text
     if parsed.kind not in _WITH_INNER:
@@ -48,10 +47,18 @@ def analysis_text(parsed: Parsed, catalog: Catalog) -> str | None:
         return parsed.inner if parsed.inner_kind in _WITH_TREE else None
     if parsed.kind is Kind.COPY_OUT and len(parsed.tables) == 1:
         schema, name = parsed.tables[0]
-        columns = ", ".join(quoted(column) for column in parsed.columns) or "*"
+        columns = ", ".join(map(quoted, parsed.columns or _copied_columns(schema, name, catalog))) or "*"
         table = f"{quoted(schema)}.{quoted(name)}" if schema else quoted(name)
         return f"SELECT {columns} FROM ONLY {table}"  # noqa: S608 - names are quoted, and nothing is run
     return None
+
+
+def _copied_columns(schema: str, name: str, catalog: Catalog) -> list[str]:
+    """What COPY writes of a table where that is not all of it: not what is computed from other columns; empty where the name is not clear."""
+    found = [r for r in catalog.relations.values() if r.name == name and schema in ("", r.schema)]
+    if len(found) != 1 or not found[0].generated:
+        return []
+    return [column.name for number, column in sorted(found[0].columns.items()) if number not in found[0].generated]
 
 
 def named(parsed: Parsed) -> tuple[tuple[str, str], ...]:
