@@ -742,6 +742,7 @@ cdef struct Constants:
     Py_ssize_t starts[CONSTANTS]
     Py_ssize_t ends[CONSTANTS]
     unsigned char marks[CONSTANTS]
+    bint odd
 
 
 cdef inline bint _wordly(unsigned char c) noexcept:
@@ -794,6 +795,7 @@ cdef bint _lift(const unsigned char *text, Py_ssize_t size, Constants *found) no
     cdef uint64_t value
     cdef bint plain
     found.count = 0
+    found.odd = False
     while at < size:
         c = text[at]
         if c == 0 or c == 36 or c == 92:
@@ -816,8 +818,12 @@ cdef bint _lift(const unsigned char *text, Py_ssize_t size, Constants *found) no
                         return False
                     found.starts[found.count], found.ends[found.count], found.marks[found.count] = at, end, 110
                     found.count += 1
+                else:
+                    found.odd = True
                 at = last_word = end
                 continue
+            if not plain or end - at > 19 or (at > 0 and text[at - 1] == 46):
+                found.odd = True
             if plain and end - at <= 19 and not (at > 0 and text[at - 1] == 46):
                 value = 0
                 for i in range(at, end):
@@ -828,6 +834,8 @@ cdef bint _lift(const unsigned char *text, Py_ssize_t size, Constants *found) no
                     found.starts[found.count], found.ends[found.count] = at, end
                     found.marks[found.count] = 105 if value <= 0x7FFFFFFF else 108
                     found.count += 1
+                else:
+                    found.odd = True
             at = last_word = end
         elif _wordly(c):
             while at < size and _wordly(text[at]):
@@ -879,6 +887,37 @@ cdef bytes _without(const unsigned char *text, Py_ssize_t size, Constants *found
     return PyBytes_FromStringAndSize(<char *>SKELETON, out + length)
 
 
+cdef uint64_t _value(const unsigned char *text, Constants *found, int number) noexcept:
+    """A whole number of a text; `_lift` has seen that it fits."""
+    cdef uint64_t value = 0
+    cdef Py_ssize_t i
+    for i in range(found.starts[number], found.ends[number]):
+        value = value * 10 + (text[i] - 48)
+    return value
+
+
+cdef bint _distinct(const unsigned char *text, Constants *found) noexcept:
+    """`Lifted.is_distinct`: whether no two whole numbers of a text are equal, and nothing else of it can be read as one."""
+    cdef uint64_t values[CONSTANTS]
+    cdef int i, j, count = 0
+    cdef Py_ssize_t at
+    if found.odd:
+        return False
+    for i in range(found.count):
+        if found.marks[i] == 115:
+            for at in range(found.starts[i], found.ends[i]):
+                if 48 <= text[at] <= 57:
+                    return False
+        if found.marks[i] != 105 and found.marks[i] != 108:
+            continue
+        values[count] = _value(text, found, i)
+        for j in range(count):
+            if values[j] == values[count]:
+                return False
+        count += 1
+    return True
+
+
 cdef inline uint64_t _all(int count) noexcept:
     return <uint64_t>0xFFFFFFFFFFFFFFFF if count >= 64 else (<uint64_t>1 << count) - 1
 
@@ -890,6 +929,14 @@ def lifted(bytes text not None):
     if not _lift(<const unsigned char *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), &found):
         return None
     return [(found.starts[i], found.ends[i], bytes([0, found.marks[i]])) for i in range(found.count)]
+
+
+def is_distinct(bytes text not None):
+    """`Lifted.is_distinct` of a text; None where `lift` finds nothing. For the test of both."""
+    cdef Constants found
+    if not _lift(<const unsigned char *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), &found):
+        return None
+    return _distinct(<const unsigned char *>PyBytes_AS_STRING(text), &found)
 
 
 # -- lanes ----------------------------------------------------------------------------------------------------------------------
@@ -1225,14 +1272,16 @@ cdef class Lane:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
         cdef dict shapes = self._known().shapes
         cdef bytes skeleton
-        cdef uint64_t mask
+        cdef uint64_t mask, more
         if not shapes or not _lift(start, size, &found):
             return None
         skeleton = _without(start, size, &found, _all(found.count))
         shape = shapes.get(skeleton)
         if shape is None:
             return None
-        mask, known = <tuple?>shape
+        mask, more, known = <tuple?>shape
+        if more and _distinct(start, &found):
+            mask |= more
         if mask != _all(found.count):
             skeleton = _without(start, size, &found, mask)
         permit = (<dict?>known).get(skeleton)
@@ -1365,7 +1414,7 @@ cdef class Lane:
         cdef Constants found
         cdef Py_ssize_t start
         cdef dict table
-        cdef uint64_t mask = 0
+        cdef uint64_t mask = 0, more = 0, chosen
         if not self.fast.is_repeated(asked):
             return 0
         known = asked.known
@@ -1379,18 +1428,25 @@ cdef class Lane:
             else:
                 if not _lift(<const unsigned char *>PyBytes_AS_STRING(text), len(text), &found):
                     return 0
-                for place in places:
+                for place in places.inert:
                     if not 0 <= place < found.count:
                         return 0
                     mask |= <uint64_t>1 << <int>place
+                for place in places.matched:
+                    if not 0 <= place < found.count:
+                        return 0
+                    more |= <uint64_t>1 << <int>place
+                chosen = mask
+                if more and _distinct(<const unsigned char *>PyBytes_AS_STRING(text), &found):
+                    chosen |= more
                 table = tables.shapes
                 key = _without(<const unsigned char *>PyBytes_AS_STRING(text), len(text), &found, _all(found.count))
-                rest = _without(<const unsigned char *>PyBytes_AS_STRING(text), len(text), &found, mask)
-                _, known_by = table.get(key) or (0, {})
+                rest = _without(<const unsigned char *>PyBytes_AS_STRING(text), len(text), &found, chosen)
+                _, _, known_by = table.get(key) or (0, 0, {})
                 if len(known_by) >= KNOWN:
                     del known_by[next(iter(known_by))]
                 known_by[rest] = known.permit
-                value = (mask, known_by)
+                value = (mask, more, known_by)
         elif asked.parsed:
             table, value = tables.bodies, known.permit
             key = data[5:1 + int.from_bytes(data[1:5], "big")]

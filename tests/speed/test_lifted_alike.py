@@ -24,12 +24,13 @@ pytestmark = pytest.mark.skipif(
 def test_days_and_times_are_known_alike(text: bytes) -> None:
     plain = lift(text)
     assert speed.lane.lifted(text) == (None if plain is None else [tuple(c) for c in plain.constants])
+    assert speed.lane.is_distinct(text) == (None if plain is None else plain.is_distinct)
 
 
 @given(
     st.lists(
         st.sampled_from(
-            ["SELECT", " ", "a1", "_x", "12", "2147483648", "9223372036854775808", "1.5", ".", "1e3", "2.", "00.10", ".5", "1" * 62 + ".1", "1" * 63 + ".1", "'it''s'", "'x'", "\n", "E", "'", '"', '"q""d"',
+            ["SELECT", " ", "a1", "_x", "12", "2147483648", "9223372036854775808", "1.5", ".", "1e3", "0x1", "1_0", "01", "1", "'1'", "2.", "00.10", ".5", "1" * 62 + ".1", "1" * 63 + ".1", "'it''s'", "'x'", "\n", "E", "'", '"', '"q""d"',
              "--", "-", "/*", "/", "$1", "$", "\\", "&", "U&", "=", ",", "(", "é", "x'", "\x00", "'a\\b'"]
         ),
         max_size=12,
@@ -40,3 +41,4 @@ def test_constants_are_lifted_alike(pieces: list[str]) -> None:
     text = "".join(pieces).encode()
     plain = lift(text)
     assert speed.lane.lifted(text) == (None if plain is None else [tuple(c) for c in plain.constants])
+    assert speed.lane.is_distinct(text) == (None if plain is None else plain.is_distinct)

@@ -74,6 +74,9 @@ class Database:
         for parsed in wish.statements:
             if "email" in parsed.text:
                 found.append(EMAILS)
+            elif "ORDER BY" in parsed.text:
+                places = [Given(parameter=False, at=m.start()) for m in re.finditer("[0-9]+", parsed.text)]
+                found.append(replace(TOTALS, matched=tuple((one, 23) for one in places), fixed=tuple(places)))
             elif parsed.text.startswith("SELECT"):
                 at = parsed.text.find("id = ") + 5
                 compared = ((Given(False, at), 23),) if at > 4 and parsed.text[at].isdigit() else ()
@@ -292,6 +295,10 @@ MOVES: dict[str, list[tuple[str, bytes]]] = {
     "one": query(SELECT.format(1)),
     "another": query(SELECT.format(22)),
     "wide": query(SELECT.format(99999999999)),
+    "matched": query("SELECT total FROM orders ORDER BY total + 5, total + 6"),
+    "matched others": query("SELECT total FROM orders ORDER BY total + 77, total + 8"),
+    "matched, equal": query("SELECT total FROM orders ORDER BY total + 5, total + 5"),
+    "matched, odd": query("SELECT total FROM orders ORDER BY total + 5, total + 0x5"),
     "unlifted": query("SELECT total FROM orders"),
     "two answers": query(SELECT.format(3), cut=9),
     "cut late": query(SELECT.format(3), cut=60),

@@ -39,6 +39,8 @@ pytestmark = pytest.mark.skipif(
         (["writes, parsed"] * 4, 2),
         (["writes in text"] * 4, 2),
         (["inserts"] * 4, 2),
+        (["matched", "matched", "matched others", "matched others"], 2),
+        (["matched, equal", "matched", "matched, equal", "matched", "matched, equal", "matched"], 2),
         (["inserts", "inserts others", "inserts others", "inserts"], 2),
         (["writes in a transaction"] * 3, 6),
     ],

@@ -322,6 +322,8 @@ class Analysis:
         copied: of CREATE TABLE AS: what the new table's columns are made of.
         compared: type OID of each given value that nothing but comparisons with columns uses.
         unread: type OID of each constant that stands only where no analysis looks at its value.
+        matched: type OID of each constant that stands only where the server compares expressions with each other, and nothing else looks at it.
+        fixed: constants that are looked at before the statement runs, those included; with a negative place, those that no text has.
         vouched: functions that are seen into on an administrator's word only.
         own: everything that it defines or changes is a temporary table of the session's.
         called: functions whose bodies belong to it, with those whose bodies are not known yet.
@@ -343,6 +345,8 @@ class Analysis:
     functions: tuple[str, ...] = ()
     compared: tuple[tuple[Given, int], ...] = ()
     unread: tuple[tuple[Given, int], ...] = ()
+    matched: tuple[tuple[Given, int], ...] = ()
+    fixed: tuple[Given, ...] = ()
     copied: tuple[Output, ...] = ()
     own: bool = False
     vouched: tuple[str, ...] = ()

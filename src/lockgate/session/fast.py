@@ -28,7 +28,7 @@ from lockgate.session.remembered import BOUND, PARSED, Asked, Known, is_plain, m
 from lockgate.session.runs import Expect, Portal, Prepared, Run
 from lockgate.session.spans import parameters
 from lockgate.session.together import About, Context, Learnt
-from lockgate.sql.lifting import lift
+from lockgate.sql.lifting import Places, lift
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres import tags
 from lockgate.wire.postgres.frames import Frame, message
@@ -67,7 +67,7 @@ class FastLane:
         self._path = ""
         self._from = self._until = datetime(1970, 1, 1, tzinfo=UTC)
         self._tables: dict[str, dict[object, Known | None]] = {"I": {}, "T": {}}
-        self._shapes: dict[str, dict[bytes, tuple[frozenset[int], dict[bytes, Known]]]] = {"I": {}, "T": {}}
+        self._shapes: dict[str, dict[bytes, tuple[Places, dict[bytes, Known]]]] = {"I": {}, "T": {}}
         self._context: Context | None = None
         self._altering: dict[tuple[About, bytes], Altering] = {}
         self.asked: Asked | None = None
@@ -151,7 +151,7 @@ class FastLane:
             _make_room(shapes)
             shape = shapes[skeleton] = (places, {})
         places, known_by = shape
-        rest = skeleton if len(places) == len(lifted.constants) else lifted.without(places)
+        rest = lifted.without(lifted.choose(places))
         known = known_by.get(rest)
         if known is None:
             known = self._of_all(REST, rest)
@@ -473,7 +473,7 @@ class FastLane:
         known = self._of_all(kind, key)
         return known if known is not None and self._is_repeated(known.verdict) else None
 
-    def places_of(self, text: bytes) -> frozenset[int] | None:
+    def places_of(self, text: bytes) -> Places | None:
         """Which constants were lifted from a text that has just been taken; None when it is remembered as it is."""
         status = self._replies.status
         if text in self._tables[status] or (lifted := lift(text)) is None:

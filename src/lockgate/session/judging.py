@@ -23,7 +23,7 @@ from lockgate.session.temporary import Temporary
 from lockgate.session.unseen import EVERYTHING, EXECUTES_ANYTHING, UNREADABLE, UNSEEN
 from lockgate.session.wishes import Estimate, Failed, FreshCatalog, Wish
 from lockgate.sql.functions import FIRST_USER_OID, refused_by_name
-from lockgate.sql.lifting import Lifted, inert, lift
+from lockgate.sql.lifting import NO_PLACES, Lifted, Places, inert, lift, matched
 from lockgate.sql.parse import split_and_parse
 
 SYSTEM = frozenset({"pg_catalog", "information_schema"})
@@ -121,12 +121,12 @@ class Judging(Temporary):
         if lifted is None:
             return None
         places = self.lifted_places(lifted, types)
-        return None if places is None else self.lifted_verdicts(lifted.without(places), types)
+        return None if places is None else self.lifted_verdicts(lifted.without(lifted.choose(places)), types)
 
-    def lifted_places(self, lifted: Lifted, types: tuple[int, ...]) -> frozenset[int] | None:
+    def lifted_places(self, lifted: Lifted, types: tuple[int, ...]) -> Places | None:
         """Which constants were lifted from a text of this skeleton; None when none was seen."""
         judged = self.cache.get(self._key((lifted.skeleton,), types))
-        return None if judged is None else judged.inert
+        return None if judged is None else judged.places
 
     def lifted_verdicts(self, rest: bytes, types: tuple[int, ...]) -> tuple[Verdict, ...] | None:
         """The verdicts for what is left of a text without its lifted constants."""
@@ -138,14 +138,15 @@ class Judging(Temporary):
         lifted = lift(text.encode()) if len(verdicts) == 1 and _may_lift(verdicts[0]) else None
         # What the server says of a value it does not take may be shown in other words where labelled data is touched.
         typed = not verdicts[0].plan.touches_labelled
-        places = frozenset[int]()
+        places = NO_PLACES
         if lifted is not None:
-            places = inert(lifted, verdicts[0].analysis, verdicts[0].parsed.at, of_any_type=typed)
-        if lifted is None or not places:
+            analysis, at = verdicts[0].analysis, verdicts[0].parsed.at
+            places = Places(inert(lifted, analysis, at, of_any_type=typed), matched(lifted, analysis, at))
+        if lifted is None or not any(places):
             self.cache.put(self._key(text, types), Judged(verdicts), size)
             return
         self.cache.put(self._key((lifted.skeleton,), types), Judged((), places), size)
-        self.cache.put(self._key(lifted.without(places), types), Judged(verdicts), size)
+        self.cache.put(self._key(lifted.without(lifted.choose(places)), types), Judged(verdicts), size)
 
     def _judged_by_name(
         self, statements: tuple[Parsed, ...], types: tuple[int, ...]

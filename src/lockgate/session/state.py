@@ -34,6 +34,7 @@ from lockgate.session.scanning import SCANNED, ContentScan, content_scan
 from lockgate.session.together import Together
 from lockgate.session.unseen import EVERYTHING, unreadable
 from lockgate.session.wishes import Analysed, BackendOpened, Drain, Failed, OpenBackend, Substituted, Wish
+from lockgate.sql.lifting import NO_PLACES, Places
 from lockgate.wire.postgres import backend as be
 from lockgate.wire.postgres import frontend as fe
 from lockgate.wire.postgres.frames import Frame
@@ -47,7 +48,7 @@ class Judged:
     """Verdicts for one text, kept in the decision cache; of a text's skeleton, which of its constants may be lifted instead."""
 
     verdicts: tuple[Verdict, ...]
-    inert: frozenset[int] = frozenset()
+    places: Places = NO_PLACES
 
 
 class SessionState:

@@ -116,6 +116,8 @@ def _analyse(
         functions=tuple(facts.functions),
         compared=facts.givens.compared(),
         unread=facts.givens.unread(),
+        matched=facts.givens.matched(),
+        fixed=facts.givens.fixed(),
         copied=copied,
         vouched=tuple(facts.vouched),
         called=tuple(facts.called),

@@ -27,7 +27,7 @@ class Clauses(Expressions):
     def clauses(self, scope: Scope) -> None:
         """Everything between WHERE and the select list."""
         node, draft = scope.node, self.levels[scope.level]
-        with self.givens.kept():  # the server matches these with the select list, constants included
+        with self.givens.compared_with_others():  # with the select list and each other, constants included
             self._groups(scope)
             having = node.node("havingQual")
             if having is not None:

@@ -209,7 +209,8 @@ class Expressions(Aggregates):
         arguments = node.nodes("args")
         if builtin and name == "pg_typeof" and len(arguments) == 1 and arguments[0].tag == "VAR":
             return COMPUTED
-        with self.givens.kept(unless=function is not None and builtin and function.volatility == "i"):
+        harmless = function is not None and builtin and function.volatility == "i" and not self.givens.is_matching
+        with self.givens.kept(unless=harmless):  # defaults stand among them, which are no tokens of the text
             values = self._arguments(node, scope, mode)
         if builtin and name in ROW_COUNTS and has_placed_rows(self.catalog):
             self.hide(f"function pg_catalog.{name}", SIZES_TELL)

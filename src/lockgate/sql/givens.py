@@ -53,17 +53,42 @@ class Givens:
         self._kinds: dict[Given, int] = {}
         self._kept: set[Given] = set()
         self._keeping = 0
+        self._matched: set[Given] = set()
+        self._matching = 0
+        self._unplaced: set[Given] = set()
 
     def meet(self, node: Node) -> None:
         """A constant or parameter was read."""
         given = _given(node)
         if given is None:
+            if node.tag == "CONST" and not node.flag("constisnull"):
+                self._unplaced.add(Given(parameter=False, at=-1))
             return
         self._met.setdefault(given, set()).add(id(node))
         if node.tag == "CONST" and (
             self._keeping or self._kinds.setdefault(given, node.integer("consttype")) != node.integer("consttype")
         ):
             self._kept.add(given)
+        elif node.tag == "CONST" and self._matching:
+            self._matched.add(given)
+
+    @property
+    def is_matching(self) -> bool:
+        """Whether what is read now is compared with other expressions of the text."""
+        return bool(self._matching)
+
+    @contextmanager
+    def compared_with_others(self, *, unless: bool = False) -> Iterator[None]:
+        """The server compares what is read meanwhile with other expressions of the text: of constants only matters which are equal.
+
+        Args:
+            unless: it does not after all.
+        """
+        self._matching += not unless
+        try:
+            yield
+        finally:
+            self._matching -= not unless
 
     @contextmanager
     def kept(self, *, unless: bool = False) -> Iterator[None]:
@@ -118,7 +143,17 @@ class Givens:
 
     def unread(self) -> tuple[tuple[Given, int], ...]:
         """Every constant that stands only where nothing looks at its value before the statement runs, with its type."""
-        return tuple((given, kind) for given, kind in sorted(self._kinds.items()) if given not in self._kept)
+        looked_at = self._kept | self._matched
+        return tuple((given, kind) for given, kind in sorted(self._kinds.items()) if given not in looked_at)
+
+    def matched(self) -> tuple[tuple[Given, int], ...]:
+        """Every constant of which nothing matters before the statement runs but which others of the text it is equal to, with its type."""
+        only = self._matched - self._kept
+        return tuple((given, kind) for given, kind in sorted(self._kinds.items()) if given in only)
+
+    def fixed(self) -> tuple[Given, ...]:
+        """Every constant that is looked at, those included; with place -1 where there is one that no token of the text is."""
+        return tuple(sorted(self._kept | self._matched | self._unplaced))
 
     def _only_compared(self, places: set[Place]) -> bool:
         if places and self._whole_rows:

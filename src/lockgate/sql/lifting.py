@@ -43,11 +43,13 @@ _UNREAD_TYPES = _TYPES | {_STRING: _SCALARS, _MOMENT: _SCALARS}
 They are bool, name, the whole numbers, json, the floats, char, date, time, both timestamps, interval, timetz, numeric, uuid and jsonb; never a
 `reg*` type, a jsonpath, a text search configuration or a type of somebody's own.
 """
+_WHOLE = (_SMALL, _LARGE)
 _DECIMAL_MAX = 64
 _ISO = re.compile(
     rb"'[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])( ([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?'"
 )
 """Days and times that every month of every calendar has, whatever DateStyle says."""
+_DIGIT = re.compile(rb"[0-9]")
 _FRACTION = re.compile(rb"[0-9]+\.[0-9]+")
 
 
@@ -64,11 +66,23 @@ class Constant(NamedTuple):
         return self.mark in (_STRING, _MOMENT)
 
 
+class Places(NamedTuple):
+    """Numbers of a text's constants on which nothing depends, and of whole numbers of which matters at most whether they are equal to others."""
+
+    inert: frozenset[int] = frozenset()
+    matched: frozenset[int] = frozenset()
+
+
+NO_PLACES = Places()
+
+
 class Lifted(NamedTuple):
     """A text and its constants."""
 
     data: bytes
     constants: tuple[Constant, ...]
+    odd: bool = False
+    """It has numbers of other forms, which may be whole numbers as well."""
 
     def without(self, places: Collection[int]) -> bytes:
         """The text with only their class where the constants of these numbers stood."""
@@ -80,6 +94,20 @@ class Lifted(NamedTuple):
                 position = end
         parts.append(self.data[position:])
         return b"".join(parts)
+
+    def choose(self, places: Places) -> frozenset[int]:
+        """Which constants are left out of this text's key."""
+        return places.inert | places.matched if places.matched and self.is_distinct else places.inert
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether no two whole numbers of the text are equal, and nothing else of it can be read as one."""
+        if self.odd or any(
+            mark == _STRING and _DIGIT.search(self.data, start, end) for start, end, mark in self.constants
+        ):
+            return False
+        found = [int(self.data[start:end]) for start, end, mark in self.constants if mark in _WHOLE]
+        return len(found) == len(set(found))
 
     @property
     def skeleton(self) -> bytes:
@@ -94,6 +122,7 @@ def lift(data: bytes) -> Lifted | None:
     than `1` and `1.5` are no constants here: they stay part of the text.
     """
     found = []
+    odd = False
     last_word = last_string = -1
     for match in _TOKEN.finditer(data):
         kind, (start, end) = match.lastgroup, match.span()
@@ -116,17 +145,16 @@ def lift(data: bytes) -> Lifted | None:
         elif kind == "number":
             digits, last_word = match[0], end  # what stands right behind may belong to it, as in `1..E'x'`
             if data[start - 1 : start] == b".":
-                continue
-            if len(digits) <= _DECIMAL_MAX and _FRACTION.fullmatch(digits):
+                odd = True
+            elif len(digits) <= _DECIMAL_MAX and _FRACTION.fullmatch(digits):
                 found.append(Constant(start, end, _DECIMAL))
-            if len(digits) > _DIGITS_MAX or not digits.isdigit():
-                continue
-            value = int(digits)
-            if value <= _INT8_MAX:
+            elif len(digits) <= _DIGITS_MAX and digits.isdigit() and (value := int(digits)) <= _INT8_MAX:
                 found.append(Constant(start, end, _SMALL if value <= _INT4_MAX else _LARGE))
+            else:
+                odd = True
     if not found or len(found) > _CONSTANTS_MAX or 0 in data:
         return None
-    return Lifted(data, tuple(found))
+    return Lifted(data, tuple(found), odd)
 
 
 def inert(lifted: Lifted, analysis: Analysis, at: int, *, of_any_type: bool = False) -> frozenset[int]:
@@ -138,12 +166,32 @@ def inert(lifted: Lifted, analysis: Analysis, at: int, *, of_any_type: bool = Fa
         at: where that statement's text begins.
         of_any_type: strings that the server reads as another type than text are among them: it may reject one of another value.
     """
-    compared = {given.at + at: kind for given, kind in analysis.compared if not given.parameter}
+    fixed = frozenset(analysis.fixed)
+    compared = {given.at + at: kind for given, kind in analysis.compared if not given.parameter and given not in fixed}
     unread = {given.at + at: kind for given, kind in analysis.unread}
     return frozenset(
         number
         for number, (start, _, mark) in enumerate(lifted.constants)
         if compared.get(start) in _TYPES[mark] or unread.get(start) in (_UNREAD_TYPES if of_any_type else _TYPES)[mark]
+    )
+
+
+def matched(lifted: Lifted, analysis: Analysis, at: int) -> frozenset[int]:
+    """Numbers of the whole numbers that the server compares with others of the text, as parts of expressions, and nothing else looks at.
+
+    Where none of a text's whole numbers are equal, its tree is that of any text of which the same is true. None, where a constant that is looked at
+    is no plain token of the text: a default, a number with a sign, or a string that is read as a number might be equal to one.
+    """
+    starts = {start: mark for start, _, mark in lifted.constants}
+    kinds = {given.at + at: kind for given, kind in analysis.matched}
+    if any(given.at < 0 or given.at + at not in starts for given in analysis.fixed):
+        return frozenset()
+    if any(kind in (20, 23) and starts[start] not in _WHOLE for start, kind in kinds.items()):
+        return frozenset()
+    return frozenset(
+        number
+        for number, (start, _, mark) in enumerate(lifted.constants)
+        if mark in _WHOLE and kinds.get(start) in _TYPES[mark]
     )
 
 
@@ -166,6 +214,8 @@ def moved(analysis: Analysis, before: Lifted, after: Lifted, places: Collection[
         analysis,
         compared=tuple((place(given), kind) for given, kind in analysis.compared),
         unread=tuple((place(given), kind) for given, kind in analysis.unread),
+        matched=tuple((place(given), kind) for given, kind in analysis.matched),
+        fixed=tuple(map(place, analysis.fixed)),
         uses=tuple(
             replace(use, givens=frozenset(map(place, use.givens))) if use.givens else use for use in analysis.uses
         ),

@@ -92,7 +92,7 @@ class Queries(Bodies):
         free = command == SELECT and not any(node.items(name) for name in _MATCHED)
 
         def read(number: int) -> Val:
-            with self.givens.kept(unless=free):
+            with self.givens.compared_with_others(unless=free):
                 return self.expression(outputs[number - 1].need("expr"), scope, VALUE)
 
         result = Yield(scope, len(outputs), read, lambda number: self._is_bare(outputs[number - 1].need("expr"), scope))
@@ -114,7 +114,7 @@ class Queries(Bodies):
                 result.one(number)
         for target in scope.targets:
             if target.flag("resjunk"):
-                with self.givens.kept():
+                with self.givens.compared_with_others():
                     self.expression(target.need("expr"), scope, VALUE)
 
     def _is_bare(self, node: Node, scope: Scope) -> bool:
