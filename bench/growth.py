@@ -43,9 +43,10 @@ DRAWN = "\\set n random(1, {size})\n"
 LIFTED = {
     "compared": "SELECT a FROM points WHERE id = :n;\n",
     "computed with": "SELECT a + :n FROM points WHERE id = 7;\n",
+    "matched with others": "SELECT a FROM points WHERE id = 7 ORDER BY a + :n;\n",
 }
-# One that the server matches with other expressions stays in the key, so each number makes a statement of its own.
-KEPT = "SELECT a FROM points WHERE id = 7 ORDER BY a + :n;\n"
+# One inside of a call that the server matches with other expressions stays in the key, so each number makes a statement of its own.
+KEPT = "SELECT a FROM points WHERE id = 7 ORDER BY abs(a + :n);\n"
 ANY = 2_000_000_000
 UNDRAWN = (
     "all for the first time",
