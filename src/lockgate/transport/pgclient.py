@@ -365,7 +365,11 @@ class PgClient:
     def close(self) -> None:
         """End the connection without waiting."""
         self.broken = True
-        self._opened.writer.close()
+        writer = self._opened.writer
+        if writer.get_extra_info("ssl_object") is None:
+            writer.close()
+        else:
+            writer.transport.abort()  # a close in order waits for the server's goodbye, and the loop of a command has ended by then
 
 
 def _printed(notice: Frame) -> list[str]:
