@@ -88,9 +88,9 @@ def test_a_credential_is_good_for_its_database_and_its_time_only(gate: GateProce
     assert _read(gate, "bot", "lab", "--database", "lab")
     gate.token("bot", "--ttl", "1s")
     time.sleep(1.2)
-    for database, arguments in (("shop", ("--database", "lab")), ("shop", ("--ttl", "1s"))):
-        with pytest.raises(psycopg.OperationalError, match="not accepted"):
-            _read(gate, "bot", database, *arguments)
+    for said, arguments in (("was not accepted", ("--database", "lab")), ("has expired", ("--ttl", "1s"))):
+        with pytest.raises(psycopg.OperationalError, match=said):
+            _read(gate, "bot", "shop", *arguments)
     for bad in ("13h", "0s", "soon"):
         assert gate.run("token", "bot", "--config", str(gate.config), "--ttl", bad, check=False).returncode == 2
     assert gate.run("token", "nobody", "--config", str(gate.config), check=False).returncode == 2
