@@ -20,6 +20,8 @@ _TELLING_DIGITS = 4
 _LETTER = re.compile(rb"[^\x00-\x40]")
 _LONG = 9
 _STEP_OF_CODES = 4
+_FIXED = re.compile(rb"[.]example|elpmaxe[.]")
+"""What addresses that are made up end with, forwards and backwards: it tells nothing, wherever it stands in a text."""
 _KNOWN_MAX = 1 << 18
 """Answers and cells whose hits are kept: most of them come again in other forms of the same case."""
 
@@ -51,6 +53,7 @@ class Canaries:
     pairs: Iterable[tuple[str, str, str]]
     public: bytes = b""
     _forms: list[tuple[str, str, bytes, bytes]] = field(default_factory=list)
+    _fixed: list[frozenset[int]] = field(default_factory=list)
     _index: dict[bytes, list[tuple[int, int]]] = field(default_factory=dict)
     _known: dict[bytes, tuple[Hit, ...]] = field(default_factory=dict)
 
@@ -65,6 +68,7 @@ class Canaries:
                 there = others[name][: len(here)].ljust(len(here), b"\0")
                 number = len(self._forms)
                 self._forms.append((where, name, here, there))
+                self._fixed.append(frozenset(i for found in _FIXED.finditer(here) for i in range(*found.span())))
                 for start in range(0, len(here) - _PIECE + 1, step):
                     piece = here[start : start + _PIECE]
                     if piece != there[start : start + _PIECE] and piece not in public:
@@ -89,7 +93,10 @@ class Canaries:
                 while here[start + size : start + size + 1] == lowered[position + size : position + size + 1] != b"":
                     size += 1
                 piece, twin = here[start : start + size], there[start : start + size]
-                telling = sum(a != b for a, b in zip(piece, twin, strict=True))
+                fixed = self._fixed[number]
+                telling = sum(
+                    a != b and start + i not in fixed for i, (a, b) in enumerate(zip(piece, twin, strict=True))
+                )
                 if telling >= (_TELLING if _LETTER.search(piece) else _TELLING_DIGITS):
                     yield Hit(where, name, piece, twin, position, telling)
 
