@@ -15,7 +15,7 @@ import select
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lockgate import speed
@@ -70,14 +70,21 @@ class RawTransport(asyncio.Transport):
 
     def ready(self, events: int) -> None:
         """The socket is ready."""
+        self._bounded(self._ready, events)
+
+    def _ready(self, events: int) -> None:
+        if events & _OUT:
+            self._send_rest()
+        if self._reading and events & (_IN | _GONE):
+            self._read()
+        elif events & _GONE and not self._ended:
+            self._gone_while_not_reading()
+
+    def _bounded(self, handle: Callable[..., object], *given: object) -> None:
+        """Where loop and lane come in: what goes wrong with one socket ends it, and others go on."""
         try:
-            if events & _OUT:
-                self._send_rest()
-            if self._reading and events & (_IN | _GONE):
-                self._read()
-            elif events & _GONE and not self._ended:
-                self._gone_while_not_reading()
-        except Exception as error:  # noqa: BLE001  a handler must not raise into the loop: this socket ends, others go on
+            handle(*given)
+        except Exception as error:  # noqa: BLE001  the one boundary of this socket: nothing may rise into the loop
             self._lose(error)
 
     def attach(self, end: Any) -> bool:
@@ -99,27 +106,18 @@ class RawTransport(asyncio.Transport):
 
     def deliver(self, data: bytes) -> None:
         """What an attached lane has read and leaves to the protocol."""
-        try:
-            self._protocol.data_received(data)
-        except Exception as error:  # noqa: BLE001  as in `ready`
-            self._lose(error)
+        self._bounded(self._protocol.data_received, data)
 
     def read_ended(self, error: BaseException | None) -> None:
         """An attached lane has read the end, or met this error."""
         if error is not None:
             self._lose(error)
-            return
-        try:
-            self._end_of_peer()
-        except Exception as other:  # noqa: BLE001  as in `ready`
-            self._lose(other)
+        else:
+            self._bounded(self._end_of_peer)
 
     def read_decrypted(self) -> None:
         """An attached lane has left something in TLS that the kernel does not announce any more."""
-        try:
-            self._read_decrypted()
-        except Exception as error:  # noqa: BLE001  as in `ready`
-            self._lose(error)
+        self._bounded(self._read_decrypted)
 
     @property
     def secured(self) -> ssl.SSLSocket | None:
