@@ -43,6 +43,10 @@ class RejectedTokenError(CredentialRejectedError):
         super().__init__(sentence)
 
 
+class ExpiredTokenError(RejectedTokenError):
+    """A credential of the gate's own making whose time is over: that alone may be told to whoever has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Claims:
     token_id: str
@@ -136,7 +140,7 @@ def verify(
     if not claims.issued_at - SKEW_MAX <= now:
         raise RejectedTokenError("issued-in-future", _NOT_HERE)
     if now >= claims.expires_at:
-        raise RejectedTokenError("expired", _EXPIRED)
+        raise ExpiredTokenError("expired", _EXPIRED)
     if claims.token_id in revoked:
         raise RejectedTokenError("revoked", _NOT_HERE)
     if not hmac.compare_digest(claims.principal.encode(), user.encode("utf-8", "surrogateescape")):

@@ -14,6 +14,7 @@ import ssl
 from dataclasses import dataclass
 
 from lockgate.errors import ClientProtocolError, CredentialRejectedError, LockgateError
+from lockgate.identity.tokens import ExpiredTokenError
 from lockgate.transport.raw import RawTransport
 from lockgate.transport.tls import APPLICATION_PROTOCOL
 from lockgate.wire.postgres import backend as be
@@ -255,7 +256,7 @@ def rejected(error: LockgateError | ConnectionError | TimeoutError) -> bytes:
 
     Only that a credential has expired is said, as the gate says it of those alone that it made itself.
     """
-    if isinstance(error, CredentialRejectedError) and getattr(error, "reason", "") == "expired":
+    if isinstance(error, ExpiredTokenError):
         return be.error("28P01", "lockgate: the credential has expired", severity="FATAL", detail="rule=credential",
                         hint="Make a new one with `lockgate token`.")  # fmt: skip
     if isinstance(error, CredentialRejectedError):
