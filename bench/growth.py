@@ -121,17 +121,17 @@ class Stage:
         return gate_place(name, gate.start())
 
 
+def signed_in(place: Place) -> psycopg.Connection[tuple[object, ...]]:
+    """A client of a place."""
+    return psycopg.connect(
+        host="127.0.0.1", port=place.port, user=place.user, password=place.password, dbname="bench", sslmode="disable"
+    )
+
+
 def see_all(place: Place, size: int) -> None:
     """Have every statement of the curve whose constants are kept seen: first by the gate, then by a session that has it from then on, and so by all."""
-    with psycopg.connect(
-        host="127.0.0.1",
-        port=place.port,
-        user=place.user,
-        password=place.password,
-        dbname="bench",
-        sslmode="disable",
-        autocommit=True,  # what is decided within a transaction is known within transactions
-    ) as connection:
+    with signed_in(place) as connection:
+        connection.autocommit = True  # what is decided within a transaction is known within transactions
         for _ in range(2):
             for number in range(1, size + 1):
                 connection.execute(KEPT.replace(":n", str(number)).removesuffix("\n").encode())  # as pgbench sends it
@@ -141,15 +141,7 @@ def idle_memory(place: Place, stack: ExitStack, clients: int) -> float:
     """Bytes of the gate for each of so many clients that have signed in and say nothing."""
     before = place.memory_bytes()
     for _ in range(clients):
-        made = psycopg.connect(
-            host="127.0.0.1",
-            port=place.port,
-            user=place.user,
-            password=place.password,
-            dbname="bench",
-            sslmode="disable",
-        )
-        stack.callback(made.close)
+        stack.callback(signed_in(place).close)
     return (place.memory_bytes() - before) / clients
 
 

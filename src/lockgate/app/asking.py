@@ -78,7 +78,9 @@ def reload(settings: Settings) -> bool | None:
 def is_running(settings: Settings) -> bool:
     """Whether a gate answers on the control socket of these settings."""
     try:
-        return settings.gateway.control_socket.exists() and bool(ask_gate(settings.gateway.control_socket, {"op": ""}))
+        return settings.gateway.control_socket.exists() and bool(
+            ask_gate(settings.gateway.control_socket, {"op": "worker-list"})
+        )
     except GateUnreachableError:
         return False
 
